@@ -1,0 +1,41 @@
+"""Checks of a person's input, made before anything is compiled."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise a ValueError with `message`, one sentence, unless `condition` holds."""
+    if not condition:
+        raise ValueError(message)
+
+
+def require_positive(**sizes: Any) -> None:
+    """Raise a ValueError naming the first of `sizes` that is not above zero.
+
+    Traced values are passed over: they come from a sweep whose points were checked before.
+    """
+    for name, value in sizes.items():
+        if not isinstance(value, jax.core.Tracer):
+            require(bool((value > 0) if not hasattr(value, "all") else (value > 0).all()),
+                    f"{name} must be above zero, but it is {value}.")
+
+
+def require_fraction(**values: Any) -> None:
+    """Raise a ValueError naming the first of `values` that is outside [0, 1]."""
+    for name, value in values.items():
+        if not isinstance(value, jax.core.Tracer):
+            inside = (value >= 0) & (value <= 1)
+            require(bool(inside.all() if hasattr(inside, "all") else inside),
+                    f"{name} must lie between 0 and 1, but it is {value}.")
+
+
+def unknown(kind: str, name: str, valid: Iterable[str]) -> ValueError:
+    """A ValueError for a name that is not among the `valid` ones, with the nearest of them."""
+    valid = sorted(valid)
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(valid)}."
+    return ValueError(f"There is no {kind} called {name!r}: {hint}")

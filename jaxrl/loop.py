@@ -1,0 +1,264 @@
+"""Interaction, evaluation, and the one training loop."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.environments import (
+    auto_reset_from_pool,
+    episode_statistics,
+    scale_actions,
+    vectorize,
+)
+from jaxrl.errors import require, require_positive
+from jaxrl.types import (
+    Actor,
+    Agent,
+    Array,
+    Box,
+    Counter,
+    Discrete,
+    Env,
+    Experiment,
+    Key,
+    Run,
+    Spec,
+    TimeStep,
+    Transition,
+    Tree,
+    count,
+    select,
+)
+
+
+def rollout(
+    env: Env, actor: Actor, view: Tree, start: tuple, key: Key, length: int
+) -> tuple[tuple, Transition, dict]:
+    """Interact for `length` steps from `start = (state, timestep, memory)`.
+
+    `env` is a batch of B lanes, a simulator or a learnt model, and `view` is what the actor sees
+    of its learner. Returns the end, from which to go on, the transitions [T, B, ...] and the
+    environment's info [T, B, ...].
+    """
+    fresh = actor.init(start[1].reward.shape[0])
+
+    def step(carry: tuple, keys: Array) -> tuple[tuple, tuple]:
+        state, now, memory = carry
+        action, memory, extras = actor.step(view, memory, now.obs, keys[0])
+        state, new = env.step(state, action, keys[1])
+        record = Transition(
+            obs=now.obs,
+            action=action,
+            reward=new.reward,
+            discount=new.discount,
+            last=new.last,
+            final=new.final,
+            extras=extras,
+            weight=jnp.ones_like(new.reward),
+        )
+        return (state, new, select(new.last, fresh, memory)), (record, new.info)
+
+    end, (trajectory, info) = jax.lax.scan(step, start, jax.random.split(key, (length, 2)))
+    return end, trajectory, info
+
+
+def random_actions(spec: Spec, batch_size: int, key: Key) -> Array:
+    """Uniformly random actions [B, ...] of a space."""
+    if isinstance(spec.action, Discrete):
+        return jax.random.randint(key, (batch_size,), 0, spec.action.num)
+    low, high = spec.action
+    return jax.random.uniform(key, (batch_size, *low.shape), minval=low, maxval=high)
+
+
+def blind(spec: Spec, agent: Agent) -> Actor:
+    """Act at random, and report extras that are zeros of the shapes that `explore` reports."""
+
+    def step(view: Tree, memory: Tree, obs: Tree, key: Key) -> tuple[Array, Tree, Tree]:
+        batch_size = jax.tree.leaves(obs)[0].shape[0]
+
+        def explore(key: Key) -> Tree:
+            action = random_actions(spec, batch_size, key)
+            zero = jnp.zeros(batch_size)
+            row = Transition(obs, action, zero, zero, zero > 0, obs, (), zero)
+            example = jax.tree.map(lambda x: x[None][:0], row)
+            seen = agent.update.read(agent.update.init(key, example))
+            return agent.explore.step(seen, agent.explore.init(batch_size), obs, key)[2]
+
+        extras = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(explore, key)
+        )
+        return random_actions(spec, batch_size, key), memory, extras
+
+    return Actor(lambda batch_size: (), step)
+
+
+def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> Experiment:
+    """Alternate `rollout_length` steps in each lane of `env` with one update of `agent`.
+
+    `warmup` is the number of steps in each lane, taken at random before the first update and
+    handed to the update's `init`. The metrics of a step are means over its transitions; those of
+    finished episodes are left as sums per transition, which `summarise` turns into means, so that
+    averaging over any number of steps stays exact.
+    """
+
+    def init(key: Key) -> Run:
+        k_env, k_warm, k_learn, k_run = jax.random.split(key, 4)
+        state, now = env.init(k_env)
+        start = (state, now, ())
+        (state, now, _), data, _ = rollout(
+            env, blind(env.spec, agent), None, start, k_warm, warmup
+        )
+        memory = agent.explore.init(now.reward.shape[0])
+        learner = agent.update.init(k_learn, data)
+        return Run(learner, (state, now, memory), k_run, count())
+
+    def step(run: Run) -> tuple[Run, dict]:
+        k_roll, k_learn = jax.random.split(jax.random.fold_in(run.key, run.step.value))
+        view = agent.update.read(run.learner)
+        world, data, info = rollout(env, agent.explore, view, run.world, k_roll, rollout_length)
+        learner, metrics = agent.update.apply(run.learner, data, k_learn)
+        metrics = jax.tree.map(jnp.mean, metrics) | finished(info, data.last)
+        return Run(learner, world, run.key, Counter(run.step.value + 1)), metrics
+
+    return Experiment(init, step)
+
+
+def finished(info: dict, last: Array) -> dict:
+    """Sums over finished episodes in a rollout [T, B], per transition."""
+    over = lambda x: jnp.where(last, x, 0.0).mean()
+    return {"episodes": last.mean()} | {
+        name: over(info[name]) for name in ("episode_return", "episode_length") if name in info
+    }
+
+
+def summarise(metrics: dict) -> dict:
+    """Turn the averaged metrics of steps into those of episodes: nan where none finished."""
+    ended = metrics["episodes"]
+    return metrics | {
+        name: metrics[name] / jnp.where(ended > 0, ended, jnp.nan)
+        for name in ("episode_return", "episode_length")
+        if name in metrics
+    }
+
+
+def advance(exp: Experiment, run: Run, steps: int) -> tuple[Run, dict]:
+    """Take `steps` steps of an experiment; the metrics are their means, by `summarise`.
+
+    Returns the run and a dict of scalars: the update's metrics, and `episodes` (finished per
+    environment step), `episode_return` and `episode_length` (their means, nan if none finished).
+    """
+    run, metrics = jax.lax.scan(lambda run, _: exp.step(run), run, None, steps)
+    return run, summarise(jax.tree.map(lambda x: x.mean(0), metrics))
+
+
+class Evaluation(NamedTuple):
+    """The outcome of complete episodes, each counted once."""
+
+    returns: Array  # [E] undiscounted; of the steps taken if the episode did not end
+    lengths: Array  # [E] int32
+    completed: Array  # [E] bool, false if the episode outlasted the limit
+
+
+def evaluate(
+    env: Env, actor: Actor, view: Tree, key: Key, episodes: int = 16, max_steps: int = 10_000
+) -> Evaluation:
+    """Play `episodes` episodes side by side, one to a lane, each until its end.
+
+    `env` is one lane, without auto-reset. Every lane plays exactly one episode, so short episodes
+    are not counted more often than long ones. Stops when all have ended, or after `max_steps`.
+    """
+    require_positive(episodes=episodes, max_steps=max_steps)
+    env = vectorize(env, episodes)
+    k_init, k_run = jax.random.split(key)
+
+    def going(carry: tuple) -> Array:
+        *_, done, _, _, step = carry
+        return ~done.all() & (step < max_steps)
+
+    def step(carry: tuple) -> tuple:
+        state, now, memory, done, returns, lengths, step = carry
+        k_act, k_env = jax.random.split(jax.random.fold_in(k_run, step))
+        action, memory, _ = actor.step(view, memory, now.obs, k_act)
+        state, now = env.step(state, action, k_env)
+        returns = returns + jnp.where(done, 0.0, now.reward)
+        lengths = lengths + ~done
+        return state, now, memory, done | now.last, returns, lengths, step + 1
+
+    state, now = env.init(k_init)
+    zero = jnp.zeros(episodes, jnp.int32)
+    start = (state, now, actor.init(episodes), zero > 0, zero * 0.0, zero, jnp.int32(0))
+    *_, done, returns, lengths, _ = jax.lax.while_loop(going, step, start)
+    return Evaluation(returns, lengths, done)
+
+
+class Setup(NamedTuple):
+    """An agent at work in an environment."""
+
+    experiment: Experiment
+    agent: Agent
+    env: Env  # one lane, as the agent sees it: what `evaluate` wants
+
+
+def assemble(make_agent: Callable[[Spec, Any], Agent], env: Env, hp: Any) -> Setup:
+    """Put an agent to work on one lane of an environment, as its hyperparameters say.
+
+    Continuous actions are scaled to [-1, 1]; `hp.num_envs` lanes run side by side and begin a new
+    episode at each boundary. Raises a ValueError of one sentence for hyperparameters that do not
+    fit each other or the environment. May be called inside a trace, with numbers that are traced.
+    """
+    require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
+    require(hp.warmup >= 0, f"warmup must not be negative, but it is {hp.warmup}.")
+    env = scale_actions(env) if isinstance(env.spec.action, Box) else env
+    agent = make_agent(env.spec, hp)
+    lanes = auto_reset_from_pool(vectorize(episode_statistics(env), hp.num_envs))
+    # Whole rollouts, so that what replay stores stays aligned.
+    warmup = -(-hp.warmup // (hp.num_envs * hp.rollout_length)) * hp.rollout_length
+    return Setup(experiment(lanes, agent, hp.rollout_length, warmup), agent, env)
+
+
+class Result(NamedTuple):
+    """What a training run leaves."""
+
+    run: Run
+    metrics: dict  # each [evaluations]; "evaluation_return" is the mean over its episodes
+
+
+def make_train(
+    make_agent: Callable[[Spec, Any], Agent],
+    env: Env | Callable[[Any], Env],
+    hp: Any,
+    steps: float,
+    evaluations: int = 20,
+    episodes: int = 16,
+) -> Callable[..., Result]:
+    """`train(key, hp=hp) -> Result`: a whole training run as one pure function.
+
+    It takes at least `steps` environment steps and evaluates `evaluations` times on `episodes`
+    complete episodes. Everything is built inside the traced function, so that `jax.vmap` over
+    keys, over any numeric hyperparameter, or over both, just works; `env` may be a function of
+    the hyperparameters. Raises a ValueError at once if hyperparameters and environment do not fit.
+    """
+    require_positive(steps=steps, evaluations=evaluations, episodes=episodes)
+    lane = env if callable(env) else lambda hp: env
+    assemble(make_agent, lane(hp), hp)
+    per_step = hp.num_envs * hp.rollout_length
+    size = -(-int(steps) // (per_step * evaluations))
+
+    def train(key: Key, hp: Any = hp) -> Result:
+        setup = assemble(make_agent, lane(hp), hp)
+        k_run, k_evaluate = jax.random.split(key)
+
+        def block(run: Run, _: None) -> tuple[Run, dict]:
+            run, metrics = advance(setup.experiment, run, size)
+            view = setup.agent.update.read(run.learner)
+            k = jax.random.fold_in(k_evaluate, run.step.value)
+            score = evaluate(setup.env, setup.agent.exploit, view, k, episodes)
+            env_steps = run.step.value * per_step
+            seen = {"env_steps": env_steps, "evaluation_return": score.returns.mean()}
+            return run, metrics | seen
+
+        return Result(*jax.lax.scan(block, setup.experiment.init(k_run), None, evaluations))
+
+    return train

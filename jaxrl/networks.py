@@ -1,0 +1,251 @@
+"""Networks as records of pure functions, feed-forward or with a memory.
+
+An agent calls `step` when it acts and `unroll` when it learns from sequences; to a feed-forward
+network the two are one, so an agent is written once for both.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxrl.errors import unknown
+from jaxrl.types import Array, Key, Spec, Tree, select
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "elu": nn.elu,
+    "gelu": nn.gelu,
+    "relu": nn.relu,
+    "swish": nn.swish,
+    "tanh": jnp.tanh,
+}
+
+
+class Network(NamedTuple):
+    """A parametrised function of observations, with an optional memory.
+
+    `step` takes leading axes of any number, so long as memory and observations share them.
+    """
+
+    init: Callable[[Key], Tree]
+    memory: Callable[[int], Tree]  # of B new episodes, () if there is none
+    step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
+    # step: (params, memory [..., *], obs [..., *]) -> (outputs [..., *], memory)
+    unroll: Callable[[Tree, Tree, Tree, Array], Tree]
+    # unroll: (params, memory [B, *], obs [L, B, *], last [L, B]) -> outputs [L, B, *]
+
+
+def activation(name: str) -> Callable[[Array], Array]:
+    """The activation function called `name`; a ValueError names the valid ones."""
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]
+
+
+def dense(size: int, scale: float = 2**0.5) -> nn.Dense:
+    """A linear layer with orthogonal weights (Saxe et al. 2014) of gain `scale`, zero biases."""
+    return nn.Dense(size, kernel_init=nn.initializers.orthogonal(scale))
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron from flat inputs [..., D] to features [..., hidden[-1]]."""
+
+    hidden: Sequence[int] = (64, 64)
+    activation: str = "tanh"
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Features of inputs [..., D]."""
+        for size in self.hidden:
+            x = dense(size)(x)
+            x = nn.LayerNorm()(x) if self.layer_norm else x
+            x = activation(self.activation)(x)
+        return x
+
+
+class CNN(nn.Module):
+    """One 3 x 3 convolution and an MLP: for MinAtar-like images [..., H, W, C].
+
+    The convolution has unit stride and no padding, as in Young and Tian (2019), section 4.
+    """
+
+    channels: int = 16
+    hidden: Sequence[int] = (128,)
+    activation: str = "relu"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Features of images [..., H, W, C]."""
+        lead, height, width, depth = x.shape[:-3], *x.shape[-3:]
+        # As a product of patches and a matrix: on CPU several times faster than a convolution.
+        rows = [x[..., i : height - 2 + i, :, :] for i in range(3)]
+        patches = [row[..., j : width - 2 + j, :] for row in rows for j in range(3)]
+        x = activation(self.activation)(dense(self.channels)(jnp.concatenate(patches, -1)))
+        x = x.reshape(*lead, (height - 2) * (width - 2) * self.channels)
+        return MLP(self.hidden, self.activation)(x)
+
+
+def torso(
+    observation: Tree, hidden: Sequence[int], activation: str, encoder: str = "auto"
+) -> nn.Module:
+    """The module that turns one kind of observation into features.
+
+    `encoder` is "mlp", "cnn", or "auto": a CNN for images [H, W, C] and an MLP for anything else.
+    Observations that are trees are flattened and concatenated.
+    """
+    leaves = jax.tree.leaves(observation)
+    image = len(leaves) == 1 and len(leaves[0].shape) == 3
+    if encoder not in ("auto", "mlp", "cnn"):
+        raise unknown("encoder", encoder, ("auto", "mlp", "cnn"))
+    if encoder == "cnn" and not image:
+        shapes = ", ".join(str(leaf.shape) for leaf in leaves)
+        raise ValueError(f"A cnn encoder needs images [H, W, C], but observations are {shapes}.")
+    if image and encoder != "mlp":
+        return CNN(hidden=tuple(hidden), activation=activation)
+    return MLP(tuple(hidden), activation)
+
+
+def flat(observation: Tree, obs: Tree) -> Array:
+    """Observations [..., *] as one float array: images stay, all else becomes [..., D]."""
+    specs, leaves = jax.tree.leaves(observation), jax.tree.leaves(obs)
+    lead = leaves[0].shape[: leaves[0].ndim - len(specs[0].shape)]
+    return jnp.concatenate(
+        [leaf.reshape(*lead, math.prod(s.shape)).astype(float) for s, leaf in zip(specs, leaves)],
+        -1,
+    )
+
+
+class Heads(nn.Module):
+    """Linear heads with outputs [..., size], each on a torso of its own or all on one."""
+
+    torso: Callable[[], nn.Module]
+    sizes: Sequence[int]
+    scales: Sequence[float]
+    shared: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, ...]:
+        """One output [..., size] for each of `sizes`."""
+        shared = self.torso()(x) if self.shared else None
+        return tuple(
+            dense(size, scale)(shared if self.shared else self.torso()(x))
+            for size, scale in zip(self.sizes, self.scales)
+        )
+
+
+def blank(spec: Spec) -> Tree:
+    """A zero observation without a batch axis."""
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), spec.observation)
+
+
+def feedforward(module: nn.Module, spec: Spec, prepare: Callable[[Tree], Array]) -> Network:
+    """A module of `prepare(obs)` [..., D] as a network without a memory."""
+
+    def init(key: Key) -> Tree:
+        return module.init(key, prepare(blank(spec)))
+
+    def step(params: Tree, memory: Tree, obs: Tree) -> tuple[Tree, Tree]:
+        return module.apply(params, prepare(obs)), memory
+
+    def unroll(params: Tree, memory: Tree, obs: Tree, last: Array) -> Tree:
+        return module.apply(params, prepare(obs))
+
+    return Network(init, lambda batch_size: (), step, unroll)
+
+
+def recurrent(
+    encoder: nn.Module,
+    cell: nn.RNNCellBase,
+    heads: nn.Module,
+    spec: Spec,
+    prepare: Callable[[Tree], Array],
+) -> Network:
+    """A network `heads(cell(encoder(prepare(obs))))` whose memory is cleared at each `last`."""
+
+    def features(obs: Tree) -> Array:
+        return encoder.apply
+
+    def fresh(lead: tuple[int, ...]) -> Tree:
+        # flax's carry needs a key and an input shape; both are without influence on zeros.
+        return cell.initialize_carry(jax.random.key(0), (*lead, 1))
+
+    def init(key: Key) -> Tree:
+        k_encoder, k_cell, k_heads = jax.random.split(key, 3)
+        x, parameters = encoder.init_with_output(k_encoder, prepare(blank(spec)))
+        (_, y), cell_parameters = cell.init_with_output(k_cell, fresh(()), x)
+        return {
+            "encoder": parameters,
+            "cell": cell_parameters,
+            "heads": heads.init(k_heads, y),
+        }
+
+    def step(params: Tree, memory: Tree, obs: Tree) -> tuple[Tree, Tree]:
+        x = encoder.apply(params["encoder"], prepare(obs))
+        memory, y = cell.apply(params["cell"], memory, x)
+        return heads.apply(params["heads"], y), memory
+
+    def unroll(params: Tree, memory: Tree, obs: Tree, last: Array) -> Tree:
+        x = encoder.apply(params["encoder"], prepare(obs))
+        initial = fresh(last.shape[1:])
+
+        def advance(memory: Tree, inputs: tuple[Array, Array]) -> tuple[Tree, Array]:
+            x, last = inputs
+            memory, y = cell.apply(params["cell"], memory, x)
+            return select(last, initial, memory), y
+
+        _, y = jax.lax.scan(advance, memory, (x, last))
+        return heads.apply(params["heads"], y)
+
+    return Network(init, lambda batch_size: fresh((batch_size,)), step, unroll)
+
+
+CELLS: dict[str, Callable[[int], nn.RNNCellBase]] = {
+    "gru": nn.GRUCell,
+    "lstm": nn.OptimizedLSTMCell,
+}
+
+
+class Outputs(nn.Module):
+    """Linear heads [..., size] of given features."""
+
+    sizes: Sequence[int]
+    scales: Sequence[float]
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, ...]:
+        """One output [..., size] for each of `sizes`."""
+        return tuple(dense(size, scale)(x) for size, scale in zip(self.sizes, self.scales))
+
+
+def network(
+    spec: Spec,
+    sizes: Sequence[int],
+    scales: Sequence[float],
+    hidden: Sequence[int] = (64, 64),
+    activation: str = "tanh",
+    encoder: str = "auto",
+    memory: str = "none",
+) -> Network:
+    """The network with linear heads of `sizes` and initial gains `scales` that suits a spec.
+
+    Heads have a torso each on flat observations, and share one on images or with a `memory`
+    ("none", "gru" or "lstm", as wide as the torso). Raises a ValueError for an unknown name.
+    """
+    make = lambda: torso(spec.observation, hidden, activation, encoder)
+    image = isinstance(make(), CNN)
+    prepare = (
+        (lambda obs: jax.tree.leaves(obs)[0].astype(float))
+        if image
+        else (lambda obs: flat(spec.observation, obs))
+    )
+    if memory == "none":
+        module = Heads(make, tuple(sizes), tuple(scales), shared=image)
+        return feedforward(module, spec, prepare)
+    if memory not in CELLS:
+        raise unknown("memory", memory, ("none", *CELLS))
+    outputs = Outputs(tuple(sizes), tuple(scales))
+    return recurrent(make(), CELLS[memory](hidden[-1]), outputs, spec, prepare)

@@ -1,0 +1,166 @@
+"""The records that every other module speaks in.
+
+Data are pytrees; behaviour is pure functions, closed over hyperparameters and grouped in a
+NamedTuple. Each kind of behaviour has a family of transforms onto itself: `Env -> Env`,
+`Update -> Update`, `Agent -> Agent`, `Experiment -> Experiment`. Trajectories are time-major,
+[T, B, ...]; functions act on trailing axes.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+Key = jax.Array
+"""A typed JAX key, of `jax.random.key`."""
+Tree = Any
+"""Any pytree of arrays."""
+
+
+class Discrete(NamedTuple):
+    """Actions 0, 1, ..., num - 1, as int32 scalars."""
+
+    num: int
+
+
+class Box(NamedTuple):
+    """Real-valued actions of a fixed shape between two bounds."""
+
+    low: Array  # [...]
+    high: Array  # [...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one action."""
+        return self.low.shape
+
+
+class Spec(NamedTuple):
+    """What an agent may know of an environment before it acts."""
+
+    observation: Tree  # one jax.ShapeDtypeStruct per leaf, without a batch axis
+    action: Discrete | Box
+
+
+class TimeStep(NamedTuple):
+    """What an environment emits at a reset and after each action."""
+
+    obs: Tree  # what to act on next: after an auto-reset, of the new episode
+    reward: Array  # [] R_{t+1}, 0 at a reset
+    discount: Array  # [] 0 only at termination, else 1; the agent's discount is not in it
+    last: Array  # [] bool, an episode boundary, terminated or truncated: cuts traces
+    final: Tree  # S_{t+1} itself, never a reset observation: bootstrap from this
+    info: dict  # statistics to report
+
+
+class Env(NamedTuple):
+    """A Markov decision process: a simulator or a learnt model, of one lane or of a batch."""
+
+    init: Callable[[Key], tuple[Tree, TimeStep]]
+    step: Callable[[Tree, Array, Key], tuple[Tree, TimeStep]]
+    spec: Spec  # of one lane, also when the environment is a batch of them
+
+
+class Transition(NamedTuple):
+    """One step of interaction, or any stack of them."""
+
+    obs: Tree  # [..., *observation]
+    action: Array  # [..., *action]
+    reward: Array  # [...]
+    discount: Array  # [...] 0 only at termination
+    last: Array  # [...] bool, terminated or truncated
+    final: Tree  # [..., *observation] the true successor
+    extras: Tree  # what the actor reported: a log-probability, a memory, ...
+    weight: Array  # [...] of this sample in a loss: 1, unless a transform says otherwise
+
+
+class Update(NamedTuple):
+    """A learning rule, in the manner of an optax transformation."""
+
+    init: Callable[[Key, Transition], Tree]  # from an example [T, B, ...], T may be 0
+    apply: Callable[[Tree, Tree, Key], tuple[Tree, dict]]
+    read: Callable[[Tree], Tree]  # what actors see of the state
+
+
+class Actor(NamedTuple):
+    """A rule for acting on a batch of observations [B, ...]."""
+
+    init: Callable[[int], Tree]  # the memory of B new episodes, () if there is none
+    step: Callable[[Tree, Tree, Tree, Key], tuple[Array, Tree, Tree]]
+    # step: (view, memory, obs, key) -> (action, memory, extras)
+
+
+class Agent(NamedTuple):
+    """A way to explore, a way to exploit, and a way to learn."""
+
+    explore: Actor
+    exploit: Actor
+    update: Update
+
+
+class Counter(NamedTuple):
+    """A number that is the same in every member of a population.
+
+    Counters and buffer positions must not depend on a key: then `jax.vmap` over seeds leaves
+    them unbatched, and what they index is written as one contiguous slice. `population_axes`
+    recognises them by this type, so that it stays so from one compiled call to the next.
+    """
+
+    value: Array  # [] int32
+
+
+class Run(NamedTuple):
+    """Everything that a training run is: to save it is to be able to resume it exactly."""
+
+    learner: Tree  # the state of the agent's update
+    world: tuple[Tree, TimeStep, Tree]  # environment state, last time step, actor memory
+    key: Key
+    step: Counter
+
+
+class Experiment(NamedTuple):
+    """The one loop: interact, then learn."""
+
+    init: Callable[[Key], Run]
+    step: Callable[[Run], tuple[Run, dict]]
+
+
+def population_axes(tree: Tree) -> Tree:
+    """The `in_axes` or `out_axes` of a population [members, ...]: 0, but None at a `Counter`."""
+    return jax.tree.map(
+        lambda node: None if isinstance(node, Counter) else 0,
+        tree,
+        is_leaf=lambda node: isinstance(node, Counter),
+    )
+
+
+def count(start: int = 0) -> Counter:
+    """A counter at `start`."""
+    return Counter(jnp.asarray(start, jnp.int32))
+
+
+def memoryless(act: Callable[[Tree, Tree, Key], tuple[Array, Tree]]) -> Actor:
+    """Lift `act(view, obs, key) -> (action, extras)` to an actor with no memory."""
+
+    def step(view: Tree, memory: Tree, obs: Tree, key: Key) -> tuple[Array, Tree, Tree]:
+        action, extras = act(view, obs, key)
+        return action, memory, extras
+
+    return Actor(lambda batch_size: (), step)
+
+
+def select(condition: Array, new: Tree, old: Tree) -> Tree:
+    """`jnp.where` leaf by leaf, with `condition` [...] against leaves [..., *rest].
+
+    Leaves that are typed keys are selected like any other array; a `Counter` keeps `new`.
+    """
+
+    def pick(x: Any, y: Any) -> Any:
+        if isinstance(x, Counter):
+            return x
+        x = jnp.asarray(x)
+        return jnp.where(condition.reshape(condition.shape + (1,) * (x.ndim - condition.ndim)), x, y)
+
+    return jax.tree.map(pick, new, old, is_leaf=lambda node: isinstance(node, Counter))

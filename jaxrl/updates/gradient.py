@@ -1,0 +1,80 @@
+"""Gradient descent as an Update, and the ways in which a target network follows."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl.types import Array, Key, Tree, Update
+
+Loss = Callable[[Tree, Tree, Tree, Key], tuple[Array, dict]]
+"""(params, target, batch, key) -> (loss [], metrics)."""
+Follow = Callable[[Tree, Tree, Array], Tree]
+"""(params, target, step []) -> target: how a target network follows the parameters."""
+
+
+class Learner(NamedTuple):
+    """The state of a gradient learner."""
+
+    params: Tree
+    target: Tree  # () if nothing follows the parameters
+    opt: Tree
+    step: Array  # [] int32, gradient steps taken
+
+
+def descend(
+    init: Callable[[Key], Tree],
+    loss: Loss,
+    optimiser: optax.GradientTransformation,
+    follow: Follow | None = None,
+) -> Update:
+    """Descend the gradient of `loss`, and let a target network `follow` the new parameters.
+
+    Rates per module, delays, clipping and averaging over devices are properties of `optimiser`.
+    """
+
+    def start(key: Key, example: Any) -> Learner:
+        params = init(key)
+        target = () if follow is None else params
+        return Learner(params, target, optimiser.init(params), jnp.zeros((), jnp.int32))
+
+    def apply(state: Learner, batch: Tree, key: Key) -> tuple[Learner, dict]:
+        gradient, metrics = jax.grad(loss, has_aux=True)(state.params, state.target, batch, key)
+        change, opt = optimiser.update(gradient, state.opt, state.params)
+        params = optax.apply_updates(state.params, change)
+        step = state.step + 1
+        target = () if follow is None else follow(params, state.target, step)
+        return Learner(params, target, opt, step), metrics
+
+    return Update(start, apply, lambda state: state)
+
+
+def polyak(rate: float | Array) -> Follow:
+    """A moving average of the parameters: target <- target + rate (params - target)."""
+
+    def follow(params: Tree, target: Tree, step: Array) -> Tree:
+        return optax.incremental_update(params, target, rate)
+
+    return follow
+
+
+def every(period: int) -> Follow:
+    """A copy of the parameters, renewed at every `period`-th gradient step."""
+
+    def follow(params: Tree, target: Tree, step: Array) -> Tree:
+        # Not lax.cond: under vmap it would become this select, and a copy beside it.
+        return jax.tree.map(lambda new, old: jnp.where(step % period == 0, new, old), params, target)
+
+    return follow
+
+
+def linear_decay(rate: float | Array, steps: float | Array) -> optax.Schedule:
+    """A learning rate that falls linearly to zero at `steps`, or is constant if `steps` is 0."""
+
+    def schedule(step: Array) -> Array:
+        remaining = jnp.clip(1 - step / jnp.maximum(steps, 1), 0, 1)
+        return rate * jnp.where(jnp.asarray(steps) > 0, remaining, 1.0)
+
+    return schedule

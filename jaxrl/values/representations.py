@@ -1,0 +1,38 @@
+"""Families of return distributions that an array of outputs can express."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from jaxrl.types import Array
+from jaxrl.values.distributions import ReturnDistribution, mean
+
+
+class Representation(NamedTuple):
+    """A family of return distributions indexed by outputs theta [..., size].
+
+    `decode` says which distribution an array of outputs means, `project` how exact dynamic
+    programming returns to the family, and `loss` how a sampled learner approaches it.
+    """
+
+    size: int
+    decode: Callable[[Array], ReturnDistribution]
+    project: Callable[[ReturnDistribution], Array]
+    loss: Callable[[Array, ReturnDistribution], Array]  # (theta [..., size], atoms) -> [...]
+
+
+def scalar() -> Representation:
+    """A Dirac at the value: classic value functions, regressed with half the squared error."""
+
+    def decode(theta: Array) -> ReturnDistribution:
+        return ReturnDistribution(theta, jnp.ones_like(theta))
+
+    def project(distribution: ReturnDistribution) -> Array:
+        return mean(distribution)[..., None]
+
+    def loss(theta: Array, distribution: ReturnDistribution) -> Array:
+        return optax.l2_loss(theta[..., 0], mean(distribution))
+
+    return Representation(1, decode, project, loss)
