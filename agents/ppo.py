@@ -3,6 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
@@ -108,11 +109,11 @@ def ppo(spec: Spec, hp: Hyperparameters, representation=values.scalar()) -> Agen
         discount = hp.discount * batch.discount
         advantage = gae(batch.reward, discount, batch.last, value, v(theta), hp.gae_lambda)
         normal = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-        sample = Sample(batch.obs, batch.action, batch.last, memory, log_prob, normal, advantage + value)
-        return sample
+        target = advantage + value
+        return Sample(batch.obs, batch.action, batch.last, memory, log_prob, normal, target)
 
     def loss(params: Tree, target: Tree, batch: Sample, key: Key) -> tuple[Array, dict]:
-        memory = first(batch.memory)
+        memory = jax.tree.map(lambda x: x[0], batch.memory)
         outputs, theta = net.unroll(params["network"], memory, batch.obs, batch.last)
         policy = pi(params, outputs)
         ratio = jnp.exp(policy.log_prob(batch.action) - batch.log_prob)

@@ -50,7 +50,7 @@ def auto_reset(env: Env) -> Env:
     return env._replace(step=step)
 
 
-def auto_reset_from_pool(env: Env, *, size: int, refresh: int = 1) -> Env:
+def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
     """Restart the lanes that end from a random entry of a pool of initial states.
 
     The pool holds `size` of them, made at `init`; each step replaces the `refresh` oldest by

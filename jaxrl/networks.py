@@ -166,9 +166,6 @@ def recurrent(
 ) -> Network:
     """A network `heads(cell(encoder(prepare(obs))))` whose memory is cleared at each `last`."""
 
-    def features(obs: Tree) -> Array:
-        return encoder.apply
-
     def fresh(lead: tuple[int, ...]) -> Tree:
         # flax's carry needs a key and an input shape; both are without influence on zeros.
         return cell.initialize_carry(jax.random.key(0), (*lead, 1))
@@ -249,3 +246,58 @@ def network(
         raise unknown("memory", memory, ("none", *CELLS))
     outputs = Outputs(tuple(sizes), tuple(scales))
     return recurrent(make(), CELLS[memory](hidden[-1]), outputs, spec, prepare)
+
+
+def dueling(advantages: Array, value: Array) -> Array:
+    """Join advantages [..., A, K] and a value [..., K] to action values [..., A, K].
+
+    Source: Wang et al. (2016), equation 9: the mean advantage is subtracted.
+    """
+    return value[..., None, :] + advantages - advantages.mean(-2, keepdims=True)
+
+
+class Critics(NamedTuple):
+    """An ensemble of functions of observations and actions."""
+
+    init: Callable[[Key], Tree]
+    apply: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> outputs [..., E, K]
+
+
+def critic_ensemble(
+    spec: Spec, size: int, members: int, hidden: Sequence[int] = (64, 64), activation: str = "relu"
+) -> Critics:
+    """Independent critics of observations and continuous actions, with outputs [..., E, size]."""
+    module = nn.vmap(
+        Tower,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        in_axes=None,
+        out_axes=-2,
+        axis_size=members,
+    )(tuple(hidden), activation, size)
+
+    def joined(obs: Tree, action: Array) -> Array:
+        x = flat(spec.observation, obs)
+        return jnp.concatenate([x, action.reshape(*x.shape[:-1], -1)], -1)
+
+    def init(key: Key) -> Tree:
+        action = jnp.zeros(spec.action.shape)
+        return module.init(key, joined(blank(spec), action))
+
+    def apply(params: Tree, obs: Tree, action: Array) -> Array:
+        return module.apply(params, joined(obs, action))
+
+    return Critics(init, apply)
+
+
+class Tower(nn.Module):
+    """An MLP and one linear head [..., size]."""
+
+    hidden: Sequence[int]
+    activation: str
+    size: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Outputs [..., size] of inputs [..., D]."""
+        return dense(self.size, 1.0)(MLP(self.hidden, self.activation)(x))

@@ -60,14 +60,15 @@ def polyak(rate: float | Array) -> Follow:
     return follow
 
 
-def every(period: int) -> Follow:
-    """A copy of the parameters, renewed at every `period`-th gradient step."""
+def every(period: int, follow: Follow) -> Follow:
+    """Let the target follow at every `period`-th gradient step only."""
 
-    def follow(params: Tree, target: Tree, step: Array) -> Tree:
+    def periodic(params: Tree, target: Tree, step: Array) -> Tree:
         # Not lax.cond: under vmap it would become this select, and a copy beside it.
-        return jax.tree.map(lambda new, old: jnp.where(step % period == 0, new, old), params, target)
+        moved = follow(params, target, step)
+        return jax.tree.map(lambda new, old: jnp.where(step % period == 0, new, old), moved, target)
 
-    return follow
+    return periodic
 
 
 def linear_decay(rate: float | Array, steps: float | Array) -> optax.Schedule:

@@ -6,6 +6,7 @@ projection of atoms. The same functions serve tables and networks, means and dis
 
 from jaxrl.values.distributions import (
     ReturnDistribution,
+    Statistic,
     dirac,
     mean,
     mix,
@@ -18,6 +19,7 @@ from jaxrl.values.representations import Representation, scalar
 __all__ = [
     "Representation",
     "ReturnDistribution",
+    "Statistic",
     "dirac",
     "expected",
     "greedy",

@@ -1,0 +1,127 @@
+"""Soft actor-critic on any return representation (Haarnoja et al. 2018), learnt temperature."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxrl import values
+from jaxrl.errors import require, require_fraction, require_positive
+from jaxrl.networks import critic_ensemble, network
+from jaxrl.policies import tanh_family
+from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
+from jaxrl.updates import descend, polyak, replay
+from jaxrl.updates.offpolicy import check_buffer
+
+static = partial(struct.field, pytree_node=False)
+fixed = jax.lax.stop_gradient
+
+
+@struct.dataclass
+class Hyperparameters:
+    """What SAC can be told; the numbers that are not static can be swept by vmap."""
+
+    learning_rate: float = 1e-3
+    """Step size of Adam, of actor, critics and temperature."""
+    discount: float = 0.99
+    """Of rewards, per step."""
+    target_rate: float = 0.005
+    """How fast the target critics follow the critics."""
+    target_entropy: float = -1.0
+    """Wanted entropy of the policy, per action dimension."""
+    initial_temperature: float = 1.0
+    """Weight of the entropy bonus at first."""
+    num_envs: int = static(default=1)
+    """Environments that run side by side."""
+    rollout_length: int = static(default=1)
+    """Steps in each environment between two rounds of learning."""
+    updates: int = static(default=1)
+    """Gradient steps in a round of learning."""
+    batch_size: int = static(default=256)
+    """Transitions in a gradient step."""
+    buffer_size: int = static(default=100_000)
+    """Transitions that are kept."""
+    warmup: int = static(default=1_000)
+    """Environment steps of random acting before learning."""
+    critics: int = static(default=2)
+    """Size of the ensemble of critics."""
+    drop: int = static(default=1)
+    """How many of the critics' highest atoms the target leaves out."""
+    hidden: tuple[int, ...] = static(default=(64, 64))
+    """Units of each hidden layer."""
+    activation: str = static(default="relu")
+    """Of hidden layers: elu, gelu, relu, swish or tanh."""
+
+
+def sac(
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation = values.scalar(),
+) -> Agent:
+    """SAC for continuous actions in [-1, 1], with an ensemble of critics of any representation.
+
+    Raises a ValueError if the hyperparameters do not fit each other, or actions are discrete.
+    """
+    check(spec, hp)
+    family = tanh_family(spec.action)
+    actor = network(spec, (family.size,), (0.01,), hp.hidden, hp.activation)
+    critics = critic_ensemble(spec, representation.size, hp.critics, hp.hidden, hp.activation)
+    pi = lambda params, obs: family.distribution(actor.step(params["actor"], (), obs)[0][0], ())
+    q = lambda params, obs, action: critics.apply(params["critics"], obs, action)  # [..., E, K]
+    pooled = lambda theta: values.pessimistic(representation.decode(theta), hp.drop)
+
+    def init(key: Key) -> Tree:
+        k_actor, k_critics = jax.random.split(key)
+        temperature = jnp.log(jnp.asarray(hp.initial_temperature, float))
+        return {
+            "actor": actor.init(k_actor),
+            "critics": critics.init(k_critics),
+            "log_temperature": temperature,
+        }
+
+    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        k_now, k_next = jax.random.split(key)
+        temperature = jnp.exp(params["log_temperature"])
+        # Critics: the pessimistic future of the next action, less the cost of its certainty.
+        action, log_prob = pi(fixed(params), batch.final).sample_and_log_prob(seed=k_next)
+        future = pooled(q(target, batch.final, action))
+        future = values.push(future, -temperature * log_prob, jnp.ones_like(log_prob))
+        goal = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
+        theta = q(params, batch.obs, batch.action)
+        error = jax.vmap(representation.loss, (-2, None), -1)(theta, goal).sum(-1)
+        # The actor, through critics that it cannot change; then the temperature.
+        action, log_prob = pi(params, batch.obs).sample_and_log_prob(seed=k_now)
+        value = values.mean(pooled(q(fixed(params), batch.obs, action)))
+        policy = fixed(temperature) * log_prob - value
+        wanted = hp.target_entropy * log_prob_dimensions
+        balance = -params["log_temperature"] * fixed(log_prob + wanted)
+        total = (batch.weight * (error + policy + balance)).mean()
+        metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
+        return total, metrics | {"temperature": temperature, "entropy": -log_prob.mean()}
+
+    log_prob_dimensions = spec.action.low.size
+    explore = lambda view, obs, key: (pi(view.params, obs).sample(seed=key), ())
+    exploit = lambda view, obs, key: (pi(view.params, obs).mode(), ())
+    update = descend(init, loss, optax.adam(hp.learning_rate), polyak(hp.target_rate))
+    rows = hp.buffer_size // hp.num_envs
+    update = replay(update, rows, hp.batch_size, hp.updates)
+    return Agent(memoryless(explore), memoryless(exploit), update)
+
+
+def check(spec: Spec, hp: Hyperparameters) -> None:
+    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    require(
+        isinstance(spec.action, Box),
+        "sac needs continuous actions, but this environment's are discrete: try ppo or dqn.",
+    )
+    require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size)
+    require_positive(updates=hp.updates, critics=hp.critics, num_envs=hp.num_envs)
+    require_positive(initial_temperature=hp.initial_temperature)
+    require_fraction(discount=hp.discount, target_rate=hp.target_rate)
+    require(
+        0 <= hp.drop < hp.critics,
+        f"drop must be between 0 and critics - 1 = {hp.critics - 1}, but it is {hp.drop}.",
+    )
+    check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)

@@ -1,0 +1,61 @@
+"""A ring of experience, as pure functions.
+
+Time is the leading axis of the ring and lanes the second, so that a rollout is written as one
+contiguous slice; the position is a `Counter`, which stays unbatched under vmap over seeds.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.errors import require
+from jaxrl.types import Array, Counter, Key, Tree, count
+
+
+class Buffer(NamedTuple):
+    """The latest steps of each lane."""
+
+    data: Tree  # [rows, B, ...]
+    added: Counter  # rows ever written
+
+
+def init(example: Tree, rows: int) -> Buffer:
+    """A buffer of `rows` steps of each lane that holds the example [W, B, ...]; W may be 0."""
+    empty = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), example)
+    buffer = Buffer(empty, count())
+    return add(buffer, example) if jax.tree.leaves(example)[0].shape[0] else buffer
+
+
+def add(buffer: Buffer, batch: Tree) -> Buffer:
+    """Write a rollout [T, B, ...] over the oldest rows.
+
+    Raises a ValueError if T does not divide the rows.
+    """
+    rows = jax.tree.leaves(buffer.data)[0].shape[0]
+    steps = jax.tree.leaves(batch)[0].shape[0]
+    require(rows % steps == 0 or buffer.added.value is None, f"{steps} steps do not divide {rows} rows.")
+    start = buffer.added.value % rows
+    write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, start, 0)
+    return Buffer(jax.tree.map(write, buffer.data, batch), Counter(buffer.added.value + steps))
+
+
+def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> Tree:
+    """Uniform sequences [length, batch_size, ...] of consecutive steps of one lane."""
+    rows, lanes = jax.tree.leaves(buffer.data)[0].shape[:2]
+    size = jnp.minimum(buffer.added.value, rows)
+    starts = size - length + 1
+    draw = jax.random.randint(key, (batch_size,), 0, starts * lanes)
+    oldest = buffer.added.value - size
+    row = (oldest + draw // lanes + jnp.arange(length)[:, None]) % rows
+    return fetch(buffer, row, draw % lanes)
+
+
+def fetch(buffer: Buffer, row: Array, lane: Array) -> Tree:
+    """The steps at `row` [...] and `lane` [...]."""
+    return jax.tree.map(lambda x: x[row, lane], buffer.data)
+
+
+def sample(buffer: Buffer, key: Key, batch_size: int) -> Tree:
+    """Uniform steps [batch_size, ...]."""
+    return jax.tree.map(lambda x: x[0], sample_sequences(buffer, key, batch_size, 1))

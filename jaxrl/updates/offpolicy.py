@@ -1,0 +1,104 @@
+"""Transforms for learning from stored experience."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl import buffers
+from jaxrl.errors import require, require_positive
+from jaxrl.types import Array, Key, Transition, Tree, Update, select
+
+
+class Replay(NamedTuple):
+    """The state of a learner that replays."""
+
+    inner: Tree
+    buffer: buffers.Buffer
+
+
+def replay(
+    update: Update, rows: int, batch_size: int, updates: int = 1, length: int | None = None
+) -> Update:
+    """Store experience [T, B, ...], then learn from `updates` uniform samples of all of it.
+
+    `rows` is how many steps of each lane are kept. Samples are transitions [batch_size, ...], or
+    sequences [length, batch_size, ...] of consecutive steps if a `length` is given.
+    """
+    require_positive(buffer_size=rows, batch_size=batch_size, updates=updates)
+
+    def init(key: Key, example: Transition) -> Replay:
+        return Replay(update.init(key, example), buffers.init(example, rows))
+
+    def apply(state: Replay, new: Transition, key: Key) -> tuple[Replay, dict]:
+        buffer = buffers.add(state.buffer, new)
+
+        def one(inner: Tree, key: Key) -> tuple[Tree, dict]:
+            k_draw, k_learn = jax.random.split(key)
+            if length is None:
+                batch = buffers.sample(buffer, k_draw, batch_size)
+            else:
+                batch = buffers.sample_sequences(buffer, k_draw, batch_size, length)
+            return update.apply(inner, batch, k_learn)
+
+        inner, metrics = jax.lax.scan(one, state.inner, jax.random.split(key, updates))
+        return Replay(inner, buffer), metrics
+
+    return Update(init, apply, lambda state: update.read(state.inner))
+
+
+def n_step(update: Update, discount: float | Array) -> Update:
+    """Fold sequences [n, B, ...] into transitions over n steps, cut at episode boundaries.
+
+    The folded reward is the sum of discount**k * R_{k+1} up to the boundary or n, its successor
+    the one reached there, and its `discount` carries the discount**(k - 1) that is left when the
+    agent multiplies by its own, so that the n-step target has no gamma too few or too many.
+    Source: Sutton and Barto (2018), equation 7.1.
+    """
+
+    def fold(sequence: Transition) -> Transition:
+        first = jax.tree.map(lambda x: x[0], sequence)
+
+        def back(future: Transition, now: Transition) -> tuple[Transition, None]:
+            longer = future._replace(
+                reward=now.reward + discount * now.discount * future.reward,
+                discount=discount * now.discount * future.discount,
+            )
+            return select(now.last, now, longer), None
+
+        tail = jax.tree.map(lambda x: x[-1], sequence)
+        rest = jax.tree.map(lambda x: x[:-1], sequence)
+        folded, _ = jax.lax.scan(back, tail, rest, reverse=True)
+        return folded._replace(
+            obs=first.obs, action=first.action, extras=first.extras, weight=first.weight
+        )
+
+    def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
+        return update.apply(state, fold(batch), key)
+
+    return update._replace(apply=apply)
+
+
+def check_buffer(size: int, lanes: int, steps: int, length: int, warmup: int) -> None:
+    """Raise a ValueError unless a buffer of `size` transitions suits what is put into it.
+
+    `lanes` and `steps` are the shape of a rollout and `length` that of a sequence to be drawn.
+    """
+    require(
+        size % (lanes * steps) == 0,
+        f"buffer_size {size} is not divisible by num_envs {lanes} x rollout_length {steps}.",
+    )
+    require(
+        size // lanes > length,
+        f"buffer_size {size} holds {size // lanes} steps of each of {lanes} environments, too "
+        f"few to draw sequences of {length}.",
+    )
+    require(
+        length * lanes <= warmup <= size,
+        f"warmup {warmup} must be at least num_envs {lanes} x n_step {length}, so that there is "
+        f"something to draw, and at most buffer_size {size}.",
+    )
+
+
+def prioritised(*args):
+    raise NotImplementedError
