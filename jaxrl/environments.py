@@ -79,7 +79,9 @@ def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
         lanes_key, pool_key = jax.random.split(key)
         state, ts = env.init(lanes_key)
         if ts.last.ndim != 1:
-            raise ValueError("auto_reset_from_pool takes a batched environment: vectorize it first.")
+            raise ValueError(
+                "auto_reset_from_pool takes a batched environment: vectorize it first."
+            )
         return (state, initial(pool_key, size), count()), ts
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:

@@ -1,0 +1,53 @@
+"""The command `jaxrl`: train, evaluate, sweep, plot, list, benchmark."""
+
+import os
+import sys
+
+# Before jax is imported: with few threads XLA's CPU client can run out of them and hang.
+os.environ.setdefault("NPROC", "8")
+
+USAGE = """usage: jaxrl COMMAND [OPTIONS]
+
+Reinforcement learning as compositions of pure functions.
+
+commands:
+  train      train an agent in an environment, many seeds at once
+  sweep      train at all points of a grid of hyperparameters at once
+  evaluate   play complete episodes with a trained agent, and record one
+  plot       draw the learning curves of results folders
+  list       name the agents, environments and presets
+  benchmark  measure learning, speed or buffers
+
+`jaxrl COMMAND --help` explains the options of a command."""
+
+COMMANDS = ("train", "sweep", "evaluate", "plot", "list", "benchmark")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns its exit code: 2 for bad input, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    from experiments import commands
+    from experiments.training import Diverged, Interrupted
+    from jaxrl.errors import unknown
+
+    try:
+        if arguments[0] not in COMMANDS:
+            raise unknown("command", arguments[0], COMMANDS)
+        getattr(commands, f"{arguments[0]}_command")(arguments[1:])
+    except ValueError as error:
+        print(f"jaxrl: {error}", file=sys.stderr)
+        return 2
+    except Diverged as error:
+        print(f"jaxrl: {error}", file=sys.stderr)
+        return 1
+    except (Interrupted, KeyboardInterrupt) as error:
+        print(f"jaxrl: {error or 'Stopped.'}", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

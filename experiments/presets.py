@@ -1,0 +1,18 @@
+"""Hyperparameters tuned for an agent in an environment, on top of the agent's defaults.
+
+`steps` is a budget of environment steps in which the preset is known to learn the task. What is
+not listed runs with the defaults of `agents/`.
+"""
+
+from typing import Any
+
+PRESETS: dict[tuple[str, str], dict[str, Any]] = {
+    ("ppo", "CartPole-v1"): {"steps": 5e5},
+    ("dqn", "CartPole-v1"): {"steps": 2e5},
+    ("sac", "Pendulum-v1"): {"steps": 4e4},
+}
+
+
+def preset(agent: str, env: str) -> dict[str, Any]:
+    """The overrides for `agent` in `env`, with their `steps`; empty if nothing was tuned."""
+    return dict(PRESETS.get((agent, env), {}))

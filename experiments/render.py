@@ -1,0 +1,158 @@
+"""Animations of an agent at work, drawn from what it observes."""
+
+from collections.abc import Callable
+from math import atan2, cos, sin
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image, ImageDraw
+
+from experiments import configuration
+from experiments.configuration import Configuration
+from jaxrl.environments import vectorize
+from jaxrl.loop import rollout
+from jaxrl.types import Counter, Run
+
+SIZE = (300, 200)
+INK, ACCENT, PAPER = (40, 44, 52), (214, 93, 14), (250, 249, 245)
+LIMIT = 500  # frames
+
+Draw = Callable[[ImageDraw.ImageDraw, np.ndarray], None]
+
+
+def member(runs: Run, axes: Run, index: int) -> Run:
+    """One member of a population of runs."""
+    pick = lambda x: x if isinstance(x, Counter) else jax.tree.map(lambda y: y[index], x)
+    return jax.tree.map(pick, runs, is_leaf=lambda node: isinstance(node, Counter))
+
+
+def animate(config: Configuration, folder: Path, index: int, seed: int, path: Path) -> None:
+    """Write the animation of one greedy episode of member `index` of a results folder."""
+    from experiments.commands import restored
+
+    runs, axes, _, _, _ = restored(config, folder)
+    run, point = member(runs, axes, index), index // config.seeds
+    hp = configuration.hyperparameters(config, point if config.sweep else None)
+
+    def play(run: Run, key: Any) -> Any:
+        setup = configuration.build(config, hp)
+        k_init, k_play = jax.random.split(key)
+        env = vectorize(setup.env, 1)
+        state, now = env.init(k_init)
+        start = (state, now, setup.agent.exploit.init(1))
+        view = setup.agent.update.read(run.learner)
+        length = min(LIMIT, config.max_episode_steps)
+        _, data, _ = rollout(env, setup.agent.exploit, view, start, k_play, length)
+        return data.obs, data.reward, data.last
+
+    observations, rewards, last = jax.device_get(jax.jit(play)(run, jax.random.key(seed)))
+    rewards, last = rewards[:, 0], last[:, 0]
+    length = int(last.argmax()) + 1 if last.any() else len(last)
+    leaf = np.asarray(jax.tree.leaves(observations)[0][:length, 0], float)
+    frames = [frame(config.env, leaf, rewards, t) for t in range(length)]
+    save(frames, path)
+
+
+def frame(env: str, observations: np.ndarray, rewards: np.ndarray, step: int) -> Image.Image:
+    """The picture of time step `step`."""
+    if observations.ndim == 4:
+        return grid(observations[step])
+    image = Image.new("RGB", SIZE, PAPER)
+    draw = ImageDraw.Draw(image)
+    if env in DRAWINGS:
+        DRAWINGS[env](draw, observations[step])
+    else:
+        traces(draw, observations.reshape(len(observations), -1), step)
+    total = float(rewards[: step + 1].sum())
+    draw.text((6, 4), f"step {step + 1}   return {total:.1f}", fill=INK)
+    return image
+
+
+def grid(channels: np.ndarray) -> Image.Image:
+    """Colour each channel of an image [H, W, C] by itself."""
+    count = channels.shape[-1]
+    hues = np.arange(count) / count
+    colours = [Image.new("HSV", (1, 1), (int(h * 255), 200, 235)).convert("RGB") for h in hues]
+    palette = np.array([colour.getpixel((0, 0)) for colour in colours])
+    shown = np.where(channels.any(-1, keepdims=True), palette[channels.argmax(-1)], 30)
+    return Image.fromarray(shown.astype(np.uint8)).resize((240, 240), Image.Resampling.NEAREST)
+
+
+def cart_pole(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
+    """A cart on its track, and the pole."""
+    angle = x[2] if len(x) == 4 else x[1]
+    centre, ground = SIZE[0] / 2 + x[0] / 2.4 * 130, 150
+    draw.line((0, ground + 10, SIZE[0], ground + 10), fill=INK)
+    draw.rectangle((centre - 22, ground - 10, centre + 22, ground + 10), fill=INK)
+    tip = (centre + 100 * sin(angle), ground - 10 - 100 * cos(angle))
+    draw.line((centre, ground - 10, *tip), fill=ACCENT, width=7)
+
+
+def links(draw: ImageDraw.ImageDraw, angles: list[float], length: float) -> None:
+    """A chain of rods at angles from straight up."""
+    x, y = SIZE[0] / 2, SIZE[1] / 2
+    for angle in angles:
+        tip = (x + length * sin(angle), y - length * cos(angle))
+        draw.line((x, y, *tip), fill=ACCENT, width=8)
+        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=INK)
+        x, y = tip
+
+
+def pendulum(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
+    """One rod, upright at angle zero."""
+    links(draw, [-atan2(x[1], x[0])], 80)
+
+
+def acrobot(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
+    """Two rods that hang at angle zero, and the height to reach."""
+    first = atan2(x[1], x[0])
+    second = first + atan2(x[3], x[2])
+    draw.line((0, SIZE[1] / 2 - 45, SIZE[0], SIZE[1] / 2 - 45), fill=(150, 150, 150))
+    links(draw, [np.pi - first, np.pi - second], 45)
+
+
+def mountain_car(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
+    """A car in its valley, and the flag."""
+    across = lambda p: (p + 1.2) / 1.8 * SIZE[0]
+    height = lambda p: SIZE[1] - 40 - (np.sin(3 * p) * 0.45 + 0.55) * 110
+    places = np.linspace(-1.2, 0.6, 80)
+    draw.line([(across(p), height(p)) for p in places], fill=INK, width=2)
+    draw.line((across(0.5), height(0.5), across(0.5), height(0.5) - 30), fill=ACCENT, width=4)
+    cx, cy = across(x[0]), height(x[0]) - 8
+    draw.ellipse((cx - 8, cy - 8, cx + 8, cy + 8), fill=ACCENT)
+
+
+def traces(draw: ImageDraw.ImageDraw, observations: np.ndarray, step: int) -> None:
+    """Each feature of the observation against time, up to now."""
+    shown = observations[:, : min(8, observations.shape[1])]
+    low, high = shown.min(0), shown.max(0)
+    unit = (shown - low) / np.where(high > low, high - low, 1)
+    band = (SIZE[1] - 30) / shown.shape[1]
+    for i in range(shown.shape[1]):
+        base = 26 + (i + 1) * band
+        points = [
+            (8 + t / max(len(shown) - 1, 1) * (SIZE[0] - 16), base - unit[t, i] * band * 0.85)
+            for t in range(step + 1)
+        ]
+        draw.line(points if len(points) > 1 else points * 2, fill=ACCENT if i % 2 else INK, width=2)
+
+
+DRAWINGS: dict[str, Draw] = {
+    "Acrobot-v1": acrobot,
+    "CartPole-masked": cart_pole,
+    "CartPole-v1": cart_pole,
+    "MountainCar-v0": mountain_car,
+    "MountainCarContinuous-v0": mountain_car,
+    "Pendulum-v1": pendulum,
+}
+
+
+def save(frames: list[Image.Image], path: Path) -> None:
+    """Write frames as a looping animation at 25 frames a second, every other one if many."""
+    frames = frames[:: 1 + len(frames) // 250]
+    quick = [f.quantize(64) for f in frames]
+    quick[0].save(path, save_all=True, append_images=quick[1:], duration=40, loop=0)
+
+
