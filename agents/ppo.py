@@ -24,7 +24,7 @@ static = partial(struct.field, pytree_node=False)
 class Hyperparameters:
     """What PPO can be told; the numbers that are not static can be swept by vmap."""
 
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Step size of Adam."""
     decay_steps: float = 0.0
     """Environment steps over which the learning rate falls to zero; 0 keeps it constant."""

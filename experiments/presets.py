@@ -7,7 +7,24 @@ not listed runs with the defaults of `agents/`.
 from typing import Any
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
-    ("ppo", "CartPole-v1"): {"steps": 5e5},
+    ("ppo", "CartPole-v1"): {"steps": 5e5, "learning_rate": 2e-3, "decay_steps": 5e5},
+    ("ppo", "Acrobot-v1"): {"steps": 1e6, "learning_rate": 2.5e-3, "decay_steps": 1e6},
+    ("ppo", "Pendulum-v1"): {
+        "steps": 2e6,
+        "learning_rate": 1e-3,
+        "decay_steps": 2e6,
+        "discount": 0.9,
+        "entropy_coefficient": 0.0,
+    },
+    ("ppo", "Breakout-MinAtar"): {
+        "steps": 1e7,
+        "learning_rate": 5e-3,
+        "decay_steps": 1e7,
+        "num_envs": 64,
+        "minibatches": 8,
+        "hidden": (64,),
+        "activation": "relu",
+    },
     ("dqn", "CartPole-v1"): {"steps": 2e5},
     ("sac", "Pendulum-v1"): {"steps": 4e4},
 }

@@ -24,17 +24,30 @@ def init(example: Tree, rows: int) -> Buffer:
     """A buffer of `rows` steps of each lane that holds the example [W, B, ...]; W may be 0."""
     empty = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), example)
     buffer = Buffer(empty, count())
-    return add(buffer, example) if jax.tree.leaves(example)[0].shape[0] else buffer
+    return store(buffer, example) if jax.tree.leaves(example)[0].shape[0] else buffer
+
+
+def shape(buffer: Buffer) -> tuple[int, int]:
+    """Its rows and lanes."""
+    return jax.tree.leaves(buffer.data)[0].shape[:2]
 
 
 def add(buffer: Buffer, batch: Tree) -> Buffer:
     """Write a rollout [T, B, ...] over the oldest rows.
 
-    Raises a ValueError if T does not divide the rows.
+    The example and every rollout before must have had a multiple of T steps, so that a slice
+    never wraps. Raises a ValueError if T does not divide the rows.
     """
-    rows = jax.tree.leaves(buffer.data)[0].shape[0]
+    rows, _ = shape(buffer)
     steps = jax.tree.leaves(batch)[0].shape[0]
-    require(rows % steps == 0 or buffer.added.value is None, f"{steps} steps do not divide {rows} rows.")
+    require(rows % steps == 0, f"A buffer of {rows} rows cannot be filled {steps} rows at a time.")
+    return store(buffer, batch)
+
+
+def store(buffer: Buffer, batch: Tree) -> Buffer:
+    """Write steps [T, B, ...] from the position on, as one slice per leaf."""
+    rows, _ = shape(buffer)
+    steps = jax.tree.leaves(batch)[0].shape[0]
     start = buffer.added.value % rows
     write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, start, 0)
     return Buffer(jax.tree.map(write, buffer.data, batch), Counter(buffer.added.value + steps))
@@ -42,7 +55,7 @@ def add(buffer: Buffer, batch: Tree) -> Buffer:
 
 def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> Tree:
     """Uniform sequences [length, batch_size, ...] of consecutive steps of one lane."""
-    rows, lanes = jax.tree.leaves(buffer.data)[0].shape[:2]
+    rows, lanes = shape(buffer)
     size = jnp.minimum(buffer.added.value, rows)
     starts = size - length + 1
     draw = jax.random.randint(key, (batch_size,), 0, starts * lanes)

@@ -12,6 +12,7 @@ n lanes: pools of initial states are made, and refreshed, a few lanes at a time.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxrl.types import Array, Box, Counter, Env, Key, TimeStep, Tree, count, select
 
@@ -106,7 +107,7 @@ def time_limit(env: Env, steps: int | Array) -> Env:
     Works on one lane and on a batch, inside auto-reset. Raises `ValueError` if `steps` is a
     number that is not positive.
     """
-    if not isinstance(steps, jax.core.Tracer) and steps <= 0:
+    if not isinstance(steps, Tracer) and steps <= 0:
         raise ValueError(f"time_limit needs a positive number of steps, not {steps}.")
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
@@ -157,7 +158,7 @@ def scale_actions(env: Env) -> Env:
     finite bounds.
     """
     box = require_box(env, "scale_actions")
-    bounds = [x for x in box if not isinstance(x, jax.core.Tracer)]
+    bounds = [x for x in box if not isinstance(x, Tracer)]
     if not all(np.isfinite(x).all() for x in bounds):
         raise ValueError("scale_actions needs finite bounds: clip_actions or set the action box.")
 

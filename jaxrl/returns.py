@@ -1,34 +1,160 @@
 """Returns and advantages along trajectories, time first: [T, ...].
 
-Every function takes `discount` [T, ...], the agent's discount times that of the environment (0 at
-termination), `last` [T, ...], true at each episode boundary, and `next_value` [T, ...], the value
-of the true successor of each step. A boundary cuts traces, and a truncation bootstraps from its
-successor; the end of the array is treated as a truncation.
+In every function `reward` is [T, ...]; `discount` [T, ...] is the agent's discount times that of
+the environment, so that it is 0 at a termination; `last` [T, ...] is true at each episode
+boundary, terminated or truncated; `value` [T, ...] is V(S_t) and `next_value` [T, ...] is V of the
+true successor of step t, never of a reset observation. A boundary cuts traces, a truncation
+bootstraps from its successor, and the end of the array counts as a truncation. Everything is
+differentiable; no gradient is stopped here.
 """
 
+from typing import NamedTuple
+
 import jax
+import jax.numpy as jnp
 
 from jaxrl.types import Array
-import jax.numpy as jnp
+
+
+def backwards(increment: Array, carry: Array) -> Array:
+    """The solution [T, ...] of x_t = increment_t + carry_t x_{t+1} with x_T = 0."""
+
+    def step(future: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        future = now[0] + now[1] * future
+        return future, future
+
+    start = jnp.zeros_like(increment[0])
+    return jax.lax.scan(step, start, (increment, carry), reverse=True, unroll=8)[1]
 
 
 def gae(
     reward: Array, discount: Array, last: Array, value: Array, next_value: Array, lam: float | Array
 ) -> Array:
-    """Generalised advantage estimates [T, ...].
+    """Generalised advantage estimates A [T, ...].
 
     A_t = delta_t + discount_t lam A_{t+1}, delta_t = R_{t+1} + discount_t V(S_{t+1}) - V(S_t),
-    where the second term is zero at a boundary. Source: Schulman et al. (2016), equation 16.
+    without the second term at a boundary. Source: Schulman et al. (2016), equation 16.
     """
     delta = reward + discount * next_value - value
-    carry = jnp.where(last, 0.0, lam * discount)
+    return backwards(delta, jnp.where(last, 0.0, lam * discount))
 
-    def step(advantage: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        delta, carry = now
-        advantage = delta + carry * advantage
-        return advantage, advantage
 
-    _, advantage = jax.lax.scan(
-        step, jnp.zeros_like(delta[0]), (delta, carry), reverse=True, unroll=8
-    )
-    return advantage
+def lambda_returns(
+    reward: Array, discount: Array, last: Array, next_value: Array, lam: float | Array
+) -> Array:
+    """Truncated lambda-returns G [T, ...].
+
+    G_t = R_{t+1} + discount_t ((1 - lam) V(S_{t+1}) + lam G_{t+1}), with V(S_{t+1}) alone at a
+    boundary and at the end. Source: Sutton and Barto (2018), equation 12.3.
+    """
+    lam = jnp.where(last, 0.0, lam).at[-1].set(0.0)
+    return backwards(reward + discount * (1 - lam) * next_value, lam * discount)
+
+
+def n_step_returns(
+    reward: Array, discount: Array, last: Array, next_value: Array, n: int
+) -> Array:
+    """n-step returns G [T, ...], shorter where a boundary or the end comes first.
+
+    G_t = sum_{k<m} (prod_{j<k} discount_{t+j}) R_{t+k+1} + (prod_{j<m} discount_{t+j}) V(S_{t+m}),
+    with m the least of n and the steps left. Source: Sutton and Barto (2018), equation 7.1.
+    Raises a ValueError if `n` is not positive.
+    """
+    if n < 1:
+        raise ValueError(f"n must be above zero, but it is {n}.")
+    end = last.at[-1].set(True)
+    horizon = reward + discount * next_value  # the return over one step
+
+    def longer(returns: Array, _: None) -> tuple[Array, None]:
+        shifted = jnp.concatenate([returns[1:], returns[-1:]])
+        return jnp.where(end, horizon, reward + discount * shifted), None
+
+    return jax.lax.scan(longer, horizon, None, n - 1)[0]
+
+
+class VTrace(NamedTuple):
+    """Targets for a critic and advantages for a policy gradient."""
+
+    target: Array  # [T, ...]
+    advantage: Array  # [T, ...]
+
+
+def vtrace(
+    reward: Array,
+    discount: Array,
+    last: Array,
+    value: Array,
+    next_value: Array,
+    ratio: Array,
+    lam: float | Array = 1.0,
+    clip_ratio: float = 1.0,
+    clip_trace: float = 1.0,
+) -> VTrace:
+    """V-trace targets, for importance ratios pi / mu [T, ...] of the actions taken.
+
+    v_t - V(S_t) = delta_t + discount_t c_t (v_{t+1} - V(S_{t+1})), delta_t = rho_t (R_{t+1} +
+    discount_t V(S_{t+1}) - V(S_t)), rho_t = min(clip_ratio, ratio_t), c_t = lam min(clip_trace,
+    ratio_t); the advantage is rho_t (R_{t+1} + discount_t v_{t+1} - V(S_t)), where v_{t+1} is
+    V(S_{t+1}) at a boundary and at the end. Source: Espeholt et al. (2018), equation 1 and
+    section 4.2.
+    """
+    rho = jnp.minimum(clip_ratio, ratio)
+    trace = jnp.where(last, 0.0, lam * jnp.minimum(clip_trace, ratio))
+    error = backwards(rho * (reward + discount * next_value - value), discount * trace)
+    target = value + error
+    following = jnp.concatenate([target[1:], next_value[-1:]])
+    following = jnp.where(last, next_value, following)
+    return VTrace(target, rho * (reward + discount * following - value))
+
+
+def retrace(
+    reward: Array,
+    discount: Array,
+    last: Array,
+    action_value: Array,
+    next_value: Array,
+    ratio: Array,
+    lam: float | Array,
+) -> Array:
+    """Retrace(lambda) targets [T, ...] for the values of the actions taken.
+
+    `action_value` [T, ...] is Q(S_t, A_t), `next_value` [T, ...] is E_pi Q(S_{t+1}, .) and `ratio`
+    [T, ...] is pi / mu of A_t. The target is Q(S_t, A_t) + sum_{s>=t} (prod_{t<=i<s} discount_i
+    c_{i+1}) delta_s with c_i = lam min(1, ratio_i) and delta_s = R_{s+1} + discount_s E_pi
+    Q(S_{s+1}, .) - Q(S_s, A_s). Source: Munos et al. (2016), equations 3 and 4.
+    """
+    trace = lam * jnp.minimum(1.0, ratio)
+    following = jnp.concatenate([trace[1:], jnp.zeros_like(trace[:1])])
+    delta = reward + discount * next_value - action_value
+    return action_value + backwards(delta, jnp.where(last, 0.0, discount * following))
+
+
+def peng_q_lambda(
+    reward: Array, discount: Array, last: Array, next_action_values: Array, lam: float | Array
+) -> Array:
+    """Peng's Q(lambda) targets [T, ...], from Q(S_{t+1}, .) [T, ..., A].
+
+    They are lambda-returns with the greedy value of the successor, whatever the behaviour does
+    next. Source: Peng and Williams (1996), section 3.
+    """
+    return lambda_returns(reward, discount, last, next_action_values.max(-1), lam)
+
+
+def watkins_q_lambda(
+    reward: Array,
+    discount: Array,
+    last: Array,
+    next_action_values: Array,
+    greedy: Array,
+    lam: float | Array,
+) -> Array:
+    """Watkins's Q(lambda) targets [T, ...], from Q(S_{t+1}, .) [T, ..., A].
+
+    `greedy` [T, ...] tells whether A_t is greedy in S_t; traces are cut before an action that is
+    not. Source: Watkins (1989); Sutton and Barto (2018), section 12.10.
+    """
+    following = jnp.concatenate([greedy[1:], jnp.ones_like(greedy[:1])])
+    kept = jnp.where(following, lam, 0.0)
+    kept = jnp.where(last, 0.0, kept).at[-1].set(0.0)
+    value = next_action_values.max(-1)
+    return backwards(reward + discount * (1 - kept) * value, kept * discount)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import buffers
+from jaxrl import prioritised as trees
 from jaxrl.errors import require, require_positive
 from jaxrl.types import Array, Key, Transition, Tree, Update, select
 
@@ -43,6 +44,80 @@ def replay(
 
         inner, metrics = jax.lax.scan(one, state.inner, jax.random.split(key, updates))
         return Replay(inner, buffer), metrics
+
+    return Update(init, apply, lambda state: update.read(state.inner))
+
+
+class Prioritised(NamedTuple):
+    """The state of a learner that replays by priority."""
+
+    inner: Tree
+    buffer: buffers.Buffer
+    tree: trees.SumTree  # of the sequences that start at each step and lane
+    highest: Array  # [] the largest priority yet, which new experience gets
+
+
+def prioritised(
+    update: Update,
+    rows: int,
+    batch_size: int,
+    updates: int = 1,
+    length: int = 1,
+    exponent: float | Array = 0.6,
+    correction: float | Array = 0.4,
+) -> Update:
+    """Replay sequences [length, batch_size, ...] in proportion to their surprise^`exponent`.
+
+    `update` reports the absolute error of each sample as the metric `priority` [batch_size], and
+    multiplies its loss by the samples' `weight`, which corrects for the unequal sampling with
+    strength `correction`. Source: Schaul et al. (2016).
+    """
+    require_positive(buffer_size=rows, batch_size=batch_size, updates=updates)
+
+    def admit(tree: trees.SumTree, buffer: buffers.Buffer, new: int, highest: Array):
+        """Bar the starts just overwritten, and let in those whose sequences are now complete."""
+        lane = jnp.arange(buffers.shape(buffer)[1])
+
+        def one(k: Array, tree: trees.SumTree) -> trees.SumTree:
+            written = buffer.added.value - new + k
+            tree = trees.assign(tree, written % rows * lane.size + lane, jnp.zeros(lane.size))
+            complete = written - (length - 1)
+            priority = jnp.full(lane.size, jnp.where(complete >= 0, highest, 0.0))
+            return trees.assign(tree, complete % rows * lane.size + lane, priority)
+
+        return jax.lax.fori_loop(0, new, one, tree)
+
+    def init(key: Key, example: Transition) -> Prioritised:
+        buffer = buffers.init(example, rows)
+        lanes = buffers.shape(buffer)[1]
+        # Complete starts of the example are let in at once.
+        complete = jnp.arange(rows * lanes) // lanes < buffer.added.value - (length - 1)
+        tree = trees.init(rows * lanes)
+        tree = trees.assign(tree, jnp.arange(rows * lanes), complete.astype(float))
+        return Prioritised(update.init(key, example), buffer, tree, jnp.ones(()))
+
+    def apply(state: Prioritised, new: Transition, key: Key) -> tuple[Prioritised, dict]:
+        buffer = buffers.add(state.buffer, new)
+        tree = admit(state.tree, buffer, new.reward.shape[0], state.highest)
+        lanes = buffers.shape(buffer)[1]
+
+        def one(carry: tuple, key: Key) -> tuple[tuple, dict]:
+            inner, tree, highest = carry
+            k_draw, k_learn = jax.random.split(key)
+            index, probability = trees.sample(tree, k_draw, batch_size)
+            row = (index // lanes + jnp.arange(length)[:, None]) % rows
+            batch = buffers.fetch(buffer, row, index % lanes)
+            count = jnp.minimum(buffer.added.value, rows) * lanes
+            weight = trees.importance(probability, count, correction)
+            batch = batch._replace(weight=batch.weight * weight)
+            inner, metrics = update.apply(inner, batch, k_learn)
+            priority = (metrics["priority"] + 1e-6) ** exponent
+            tree = trees.assign(tree, index, priority)
+            return (inner, tree, jnp.maximum(highest, priority.max())), metrics
+
+        start = (state.inner, tree, state.highest)
+        (inner, tree, highest), metrics = jax.lax.scan(one, start, jax.random.split(key, updates))
+        return Prioritised(inner, buffer, tree, highest), metrics
 
     return Update(init, apply, lambda state: update.read(state.inner))
 
@@ -100,5 +175,22 @@ def check_buffer(size: int, lanes: int, steps: int, length: int, warmup: int) ->
     )
 
 
-def prioritised(*args):
-    raise NotImplementedError
+def check_buffer(size: int, lanes: int, steps: int, length: int, warmup: int) -> None:
+    """Raise a ValueError unless a buffer of `size` transitions suits what is put into it.
+
+    `lanes` and `steps` are the shape of a rollout and `length` that of a sequence to be drawn.
+    """
+    require(
+        size % (lanes * steps) == 0,
+        f"buffer_size {size} is not divisible by num_envs {lanes} x rollout_length {steps}.",
+    )
+    require(
+        size // lanes > length,
+        f"buffer_size {size} holds {size // lanes} steps of each of {lanes} environments, too "
+        f"few to draw sequences of {length}.",
+    )
+    require(
+        length * lanes <= warmup <= size,
+        f"warmup {warmup} must be at least num_envs {lanes} x n_step {length}, so that there is "
+        f"something to draw, and at most buffer_size {size}.",
+    )

@@ -1,0 +1,173 @@
+"""Returns against brute force over episodes, with boundaries of both kinds in every position."""
+
+import itertools
+
+import jax
+import jax.test_util
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import rlax
+
+from jaxrl import returns
+
+T, GAMMA, LAM = 5, 0.9, 0.7
+PATTERNS = np.array(list(itertools.product((0, 1, 2), repeat=T))).T  # 0 goes on, 1 dies, 2 truncated
+N = PATTERNS.shape[1]
+rng = np.random.default_rng(0)
+REWARD, VALUE, NEXT = (rng.normal(size=(T, N)).astype(np.float32) for _ in range(3))
+RATIO = rng.uniform(0.2, 2.0, size=(T, N)).astype(np.float32)
+GREEDY = rng.random((T, N)) < 0.5
+DISCOUNT = (GAMMA * (PATTERNS != 1)).astype(np.float32)
+LAST = PATTERNS != 0
+ARGS = tuple(map(jnp.asarray, (REWARD, DISCOUNT, LAST)))
+
+
+def episodes(column):
+    """The (start, end) of each stretch without an inner boundary; the end is inclusive."""
+    start = 0
+    for t in range(T):
+        if PATTERNS[t, column] or t == T - 1:
+            yield start, t
+            start = t + 1
+
+
+def n_step_by_definition(column, t, end, n):
+    """Sum of discounted rewards over at most n steps to the end, and the value reached."""
+    stop = min(t + n - 1, end)
+    total = sum(GAMMA ** (k - t) * REWARD[k, column] for k in range(t, stop + 1))
+    alive = PATTERNS[stop, column] != 1
+    return total + alive * GAMMA ** (stop - t + 1) * NEXT[stop, column]
+
+
+def each_step(fn):
+    """An array [T, N] of fn(column, t, end of the episode of t)."""
+    out = np.zeros((T, N))
+    for column in range(N):
+        for start, end in episodes(column):
+            for t in range(start, end + 1):
+                out[t, column] = fn(column, t, end)
+    return out
+
+
+def lambda_by_definition(column, t, end, lam):
+    """The weighted sum of n-step returns: (1 - lam) lam^(n-1), and the rest on the longest."""
+    longest = end - t + 1
+    parts = [(1 - lam) * lam ** (n - 1) for n in range(1, longest)] + [lam ** (longest - 1)]
+    return sum(w * n_step_by_definition(column, t, end, n + 1) for n, w in enumerate(parts))
+
+
+def delta(column, t):
+    """The one-step error of V."""
+    return n_step_by_definition(column, t, t, 1) - VALUE[t, column]
+
+
+def close(ours, theirs, **kw):
+    np.testing.assert_allclose(np.asarray(ours), theirs, atol=2e-5, rtol=1e-4, **kw)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_n_step(n):
+    expected = each_step(lambda c, t, end: n_step_by_definition(c, t, end, n))
+    close(returns.n_step_returns(*ARGS, NEXT, n), expected)
+    if n in (2, 3):
+        wrong = each_step(lambda c, t, end: n_step_by_definition(c, t, end, n + 1))
+        assert np.abs(wrong - expected).max() > 0.1  # off by one would be seen
+
+
+def test_lambda_returns():
+    expected = each_step(lambda c, t, end: lambda_by_definition(c, t, end, LAM))
+    close(returns.lambda_returns(*ARGS, NEXT, LAM), expected)
+
+
+def test_gae_is_the_sum_of_discounted_errors():
+    def advantage(c, t, end):
+        return sum((GAMMA * LAM) ** (k - t) * delta(c, k) for k in range(t, end + 1))
+
+    expected = each_step(advantage)
+    close(returns.gae(*ARGS, VALUE, NEXT, LAM), expected)
+    # Truncation as death, and traces that cross a boundary, would be seen.
+    death = returns.gae(ARGS[0], jnp.where(LAST, 0, ARGS[1]), ARGS[2], VALUE, NEXT, LAM)
+    leak = returns.gae(ARGS[0], ARGS[1], jnp.zeros_like(ARGS[2]), VALUE, NEXT, LAM)
+    assert np.abs(death - expected).max() > 0.1
+    assert np.abs(leak - expected).max() > 0.1
+
+
+def test_vtrace():
+    rho, c = np.minimum(1.0, RATIO), LAM * np.minimum(1.0, RATIO)
+
+    def target(column, t, end):
+        total = VALUE[t, column]
+        for k in range(t, end + 1):
+            trace = np.prod([GAMMA * c[i, column] for i in range(t, k)])
+            total += trace * rho[k, column] * delta(column, k)
+        return total
+
+    expected = each_step(target)
+    out = returns.vtrace(*ARGS, VALUE, NEXT, RATIO, LAM)
+    close(out.target, expected)
+
+    def advantage(column, t, end):
+        following = NEXT[t, column] if t == end else expected[t + 1, column]
+        alive = PATTERNS[t, column] != 1
+        backup = REWARD[t, column] + GAMMA * alive * following
+        return rho[t, column] * (backup - VALUE[t, column])
+
+    close(out.advantage, each_step(advantage))
+
+
+def test_retrace():
+    c = LAM * np.minimum(1.0, RATIO)
+
+    def target(column, t, end):
+        total = VALUE[t, column]
+        for k in range(t, end + 1):
+            trace = np.prod([GAMMA * c[i, column] for i in range(t + 1, k + 1)])
+            total += trace * delta(column, k)
+        return total
+
+    close(returns.retrace(*ARGS, VALUE, NEXT, RATIO, LAM), each_step(target))
+
+
+def test_q_lambda():
+    values = jnp.stack([NEXT, NEXT - 1.0, NEXT - 0.1], -1)
+    peng = each_step(lambda c, t, end: lambda_by_definition(c, t, end, LAM))
+    close(returns.peng_q_lambda(*ARGS, values, LAM), peng)
+
+    def watkins(column, t, end):
+        # The episode is cut before the first later action that is not greedy.
+        cut = next((k - 1 for k in range(t + 1, end + 1) if not GREEDY[k, column]), end)
+        return lambda_by_definition(column, t, cut, LAM)
+
+    close(returns.watkins_q_lambda(*ARGS, values, GREEDY, LAM), each_step(watkins))
+
+
+def test_against_rlax():
+    r, d = jnp.asarray(REWARD), jnp.asarray(DISCOUNT)  # deaths only: rlax knows no truncation
+    alone = PATTERNS.max(0) < 2
+    r, d, v, nv, rho = (x[:, alone] for x in (r, d, jnp.asarray(VALUE), jnp.asarray(NEXT), RATIO))
+    values = jnp.concatenate([v, nv[-1:]])  # a stream in which V(S_{t+1}) is the next V(S_t)
+    nv, last = values[1:], d == 0
+    each = lambda fn, *axes: jax.vmap(fn, axes, 1)
+    lam = each(lambda r, d, nv: rlax.lambda_returns(r, d, nv, LAM), 1, 1, 1)(r, d, nv)
+    close(returns.lambda_returns(r, d, last, nv, LAM), lam)
+    n = each(lambda r, d, nv: rlax.n_step_bootstrapped_returns(r, d, nv, 3), 1, 1, 1)(r, d, nv)
+    close(returns.n_step_returns(r, d, last, nv, 3), n)
+    estimate = rlax.truncated_generalized_advantage_estimation
+    gae = each(lambda r, d, v: estimate(r, d, LAM, v), 1, 1, 1)(r, d, values)
+    close(returns.gae(r, d, last, v, nv, LAM), gae)
+    trace = rlax.vtrace_td_error_and_advantage
+    out = each(lambda v, nv, r, d, p: trace(v, nv, r, d, p, LAM), 1, 1, 1, 1, 1)(v, nv, r, d, rho)
+    ours = returns.vtrace(r, d, last, v, nv, rho, LAM)
+    close(ours.target - v, out.errors)
+
+
+def test_gradients_agree_with_finite_differences():
+    def total(reward, value, next_value):
+        a = returns.gae(reward, ARGS[1], ARGS[2], value, next_value, LAM)
+        b = returns.lambda_returns(reward, ARGS[1], ARGS[2], next_value, LAM)
+        c = returns.vtrace(reward, ARGS[1], ARGS[2], value, next_value, RATIO, LAM)
+        return (a**2 + b**2 + c.advantage**2).mean()
+
+    args = tuple(jnp.asarray(x) for x in (REWARD, VALUE, NEXT))
+    jax.test_util.check_grads(total, args, order=1, modes=["rev"], atol=2e-2, rtol=2e-2)
