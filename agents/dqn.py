@@ -26,13 +26,13 @@ static = partial(struct.field, pytree_node=False)
 class Hyperparameters:
     """What DQN can be told; the numbers that are not static can be swept by vmap."""
 
-    learning_rate: float = 5e-4
+    learning_rate: float = 2.5e-4
     """Step size of Adam."""
     discount: float = 0.99
     """Of rewards, per step."""
     epsilon: float = 0.05
     """Probability of a random action, once exploration has settled."""
-    epsilon_updates: float = 5_000.0
+    epsilon_updates: float = 10_000.0
     """Gradient steps over which epsilon falls from 1 to its final value."""
     target_rate: float = 1.0
     """How far the target network moves to the parameters when it moves."""
@@ -42,17 +42,17 @@ class Hyperparameters:
     """How much priorities matter, if replay is prioritised."""
     importance_exponent: float = 0.4
     """How much of the bias that priorities bring is corrected."""
-    target_period: int = static(default=200)
+    target_period: int = static(default=250)
     """Gradient steps between two moves of the target network."""
-    num_envs: int = static(default=1)
+    num_envs: int = static(default=4)
     """Environments that run side by side."""
     rollout_length: int = static(default=1)
     """Steps in each environment between two rounds of learning."""
-    updates: int = static(default=1)
+    updates: int = static(default=2)
     """Gradient steps in a round of learning."""
-    batch_size: int = static(default=128)
+    batch_size: int = static(default=64)
     """Transitions in a gradient step."""
-    buffer_size: int = static(default=50_000)
+    buffer_size: int = static(default=20_000)
     """Transitions that are kept."""
     warmup: int = static(default=1_000)
     """Environment steps of random acting before learning."""
@@ -64,7 +64,7 @@ class Hyperparameters:
     """Split the network into a value and advantages."""
     prioritised: bool = static(default=False)
     """Replay what was predicted badly more often."""
-    hidden: tuple[int, ...] = static(default=(128, 128))
+    hidden: tuple[int, ...] = static(default=(64, 64))
     """Units of each hidden layer."""
     activation: str = static(default="relu")
     """Of hidden layers: elu, gelu, relu, swish or tanh."""

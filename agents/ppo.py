@@ -11,6 +11,7 @@ from flax import struct
 from jaxrl import values
 from jaxrl.errors import require_fraction, require_positive
 from jaxrl.networks import network
+from jaxrl.normalise import normalise_observations, normalise_rewards
 from jaxrl.policies import policy_family
 from jaxrl.returns import gae
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree
@@ -58,6 +59,10 @@ class Hyperparameters:
     """mlp, cnn, or auto: a cnn for images and an mlp for anything else."""
     memory: str = static(default="none")
     """none, gru or lstm."""
+    normalise_observations: bool = static(default=False)
+    """Standardise observations with running statistics."""
+    normalise_rewards: bool = static(default=False)
+    """Divide rewards by the running deviation of the discounted return."""
     warmup: int = static(default=0)
     """Environment steps of random acting before learning."""
 
@@ -128,7 +133,10 @@ def ppo(spec: Spec, hp: Hyperparameters, representation=values.scalar()) -> Agen
     exploit = partial(act, lambda policy, key: (policy.mode(), jnp.zeros(())))
     update = descend(init, loss, optimiser(hp))
     update = epochs(update, hp.epochs, hp.minibatches, hp.sequence_length)
-    return Agent(Actor(net.memory, explore), Actor(net.memory, exploit), prepared(update, advantages))
+    update = prepared(update, advantages)
+    agent = Agent(Actor(net.memory, explore), Actor(net.memory, exploit), update)
+    agent = normalise_observations(agent, spec) if hp.normalise_observations else agent
+    return normalise_rewards(agent, hp.discount) if hp.normalise_rewards else agent
 
 
 def optimiser(hp: Hyperparameters) -> optax.GradientTransformation:

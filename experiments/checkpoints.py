@@ -2,10 +2,13 @@
 
 import contextlib
 import logging
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxrl.errors import require
@@ -15,45 +18,84 @@ logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
-def manager(folder: Path):
+def manager(folder: Path) -> Iterator[ocp.CheckpointManager]:
     """Orbax's manager of the checkpoints in a results folder, of which it keeps two."""
     options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
     with ocp.CheckpointManager((folder / "checkpoint").absolute(), options=options) as manager:
         yield manager
 
 
-def save(manager: ocp.CheckpointManager, intervals: int, runs: Tree, clock: dict) -> None:
-    """Save the state after `intervals` intervals; until it is complete the last one stays."""
-    args = ocp.args.Composite(runs=ocp.args.StandardSave(runs), clock=ocp.args.JsonSave(clock))
+def save(manager: ocp.CheckpointManager, intervals: int, runs: Tree, progress: dict) -> None:
+    """Save the state after `intervals` intervals; until it is complete the last one stays.
+
+    `progress` is whatever else the driver has to remember, as JSON.
+    """
+    progress = progress | {"checksum": checksum(runs)}
+    args = ocp.args.Composite(
+        runs=ocp.args.StandardSave(runs), progress=ocp.args.JsonSave(progress)
+    )
     manager.save(intervals, args=args, force=True)
     manager.wait_until_finished()
 
 
+def exists(folder: Path) -> bool:
+    """Whether a results folder has a complete checkpoint."""
+    if not (folder / "checkpoint").is_dir():
+        return False
+    with manager(folder) as checkpoints:
+        return checkpoints.latest_step() is not None
+
+
 def restore(folder: Path, like: Tree) -> tuple[int, Tree, dict[str, Any]]:
-    """The latest state in a folder: intervals done, runs shaped `like`, and the clock.
+    """The latest state in a folder: intervals done, runs shaped and placed `like`, progress.
 
     Raises a ValueError of one sentence if there is none, it cannot be read, or shapes differ.
     """
-    require(
-        (folder / "checkpoint").is_dir(), f"{folder} has no checkpoint yet: train into it first."
-    )
+    require(exists(folder), f"{folder} has no complete checkpoint: train into it first.")
     with manager(folder) as checkpoints:
         latest = checkpoints.latest_step()
-        require(latest is not None, f"{folder} has no complete checkpoint: train anew.")
+        path = folder / "checkpoint" / str(latest)
         args = ocp.args.Composite(
-            runs=ocp.args.StandardRestore(like), clock=ocp.args.JsonRestore()
+            runs=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore()
         )
         try:
-            found = checkpoints.restore(latest, args=args)
+            stored = shapes(checkpoints.item_metadata(latest)["runs"].tree)
+            same = stored == shapes(jax.eval_shape(plain, like))
+            found = checkpoints.restore(latest, args=args) if same else None
         except Exception as error:  # orbax and tensorstore raise many kinds
-            reason = str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__
-            raise ValueError(
-                f"The checkpoint {folder / 'checkpoint' / str(latest)} is corrupted or of another "
-                f"configuration ({reason}): delete it to fall back on the one before, or train anew."
-            ) from None
-    same = jax.tree.map(lambda a, b: a.shape == b.shape and a.dtype == b.dtype, found.runs, like)
-    require(
-        all(jax.tree.leaves(same)),
-        f"{folder} holds a checkpoint of another configuration: its arrays have other shapes.",
+            raise corrupted(path, type(error).__name__) from None
+    if found is None:
+        raise ValueError(
+            f"{path} is a checkpoint of another configuration: its arrays have other shapes; "
+            "go on with it as config.json says, or choose another folder."
+        )
+    if found.progress["checksum"] != checksum(found.runs):
+        raise corrupted(path, "wrong checksum")
+    return latest, found.runs, found.progress
+
+
+def corrupted(path: Path, reason: str) -> ValueError:
+    """What to say of a checkpoint that cannot be read."""
+    return ValueError(
+        f"The checkpoint {path} is corrupted ({reason}): delete that folder to fall back on the "
+        "checkpoint before it, if there is one, or train anew with another --out."
     )
-    return latest, found.runs, found.clock
+
+
+def plain(tree: Tree) -> Tree:
+    """A tree with typed keys replaced by the numbers in them."""
+    is_key = lambda x: jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
+
+
+def shapes(tree: Tree) -> list[tuple[tuple[int, ...], str]]:
+    """Shapes and types of the leaves, in an order that does not depend on their names."""
+    return sorted((tuple(x.shape), str(np.dtype(x.dtype))) for x in jax.tree.leaves(tree))
+
+
+def checksum(tree: Tree) -> int:
+    """CRC-32 of all the numbers in a tree: compressed arrays do not notice a flipped bit."""
+    value = 0
+    for leaf in jax.tree.leaves(plain(tree)):
+        value = zlib.crc32(np.asarray(leaf).reshape(-1).view(np.uint8), value)
+    return value

@@ -1,40 +1,32 @@
 """What each command does, from its arguments to its results folder."""
 
 import dataclasses
+import importlib.util
 import itertools
-import json
+import sys
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-import tyro
 
 import envs
 from agents import AGENTS
-from experiments import checkpoints, configuration, options, plots, presets, results
+from experiments import configuration, options, presets, results
 from experiments.configuration import Configuration
-from experiments.training import member_keys, train
 from jaxrl.errors import require, require_positive, unknown
-from jaxrl.loop import evaluate
+
+# Training, checkpoints and pictures are imported where they are needed, so that --help is quick.
+
+RENDER_SEED = 1_000_000
 
 
 def train_command(arguments: list[str]) -> None:
     """`jaxrl train AGENT`: train seeds at once into a results folder, or go on with one."""
     resume = options.value_of("--resume", arguments)
     if resume:
-        stored = configuration.load(Path(resume))
-        named = arguments[0] if arguments and not arguments[0].startswith("-") else stored.agent
-        require(
-            named == stored.agent,
-            f"{resume} holds a checkpoint of another configuration: its agent is {stored.agent}, "
-            f"not {named}.",
-        )
-        arguments = arguments[arguments[0] == named :]
-        defaults = dataclasses.asdict(stored) | stored.hyperparameters
-        defaults["env_params"] = tuple(f"{k}={v!r}" for k, v in stored.env_params.items())
-        defaults = {k: tuple(v) if isinstance(v, list) else v for k, v in defaults.items()}
-        agent = stored.agent
+        stored = stored_for("train", resume, arguments)
+        arguments = arguments[bool(arguments and arguments[0] == stored.agent) :]
+        agent, defaults = stored.agent, options.defaults_of(stored)
     else:
         agent, arguments = options.agent_of("train", arguments), arguments[1:]
         defaults = options.defaults_for(agent, arguments)
@@ -42,54 +34,122 @@ def train_command(arguments: list[str]) -> None:
     chosen = options.parse(f"train {agent}", kind, arguments)
     config = options.configuration(agent, chosen, {})
     configuration.validate(config)
+    if chosen.tensorboard:
+        results.require_tensorboard()
     if resume:
         folder = Path(resume)
-        require(
-            not chosen.out or Path(chosen.out) == folder, "--resume and --out exclude each other."
-        )
+        same = not chosen.out or Path(chosen.out) == folder
+        require(same, "--resume goes on in its own folder: leave --out out.")
         configuration.require_same(config, stored, folder)
-        config = extended(stored, config.steps)
+        config = configuration.extended(stored, config.steps)
     else:
         folder = options.folder_of(chosen, agent)
-        results.new_folder(folder)
-    configuration.save(config, folder)
-    run(config, folder, bool(resume), chosen.tensorboard)
+        results.require_new(folder)
+    run(config, folder, bool(resume), chosen.tensorboard, chosen.animation)
 
 
-def extended(stored: Configuration, steps: int) -> Configuration:
-    """A stored configuration that goes on to `steps`, evaluated as often as before."""
-    size = stored.interval * stored.steps_per_update
-    return dataclasses.replace(stored, steps=steps, evaluations=max(1, round(steps / size)))
+def stored_for(command: str, resume: str, arguments: list[str]) -> Configuration:
+    """The configuration of a results folder to resume, which must be of the agent named."""
+    stored = configuration.load(Path(resume))
+    other = "sweep" if stored.sweep else "train"
+    require(command == other, f"{resume} is of a {other}: use jaxrl {other} --resume {resume}.")
+    named = arguments[0] if not arguments[0].startswith("-") else stored.agent
+    require(
+        named == stored.agent,
+        f"{resume} holds a checkpoint of another configuration: its agent is {stored.agent}, "
+        f"not {named}.",
+    )
+    return stored
 
 
-def run(config: Configuration, folder: Path, resume: bool = False, tensorboard: bool = False):
-    """Train into a folder, and draw the learning curve whatever happens; the last rows."""
+def run(
+    config: Configuration, folder: Path, resume: bool = False, tensorboard: bool = False,
+    animation: bool = True,
+) -> None:  # fmt: skip
+    """Train a valid configuration into a folder, and draw what there is, whatever happens.
+
+    Raises what `experiments.training.train` raises.
+    """
+    from experiments import plots
+
     try:
-        rows = train(config, folder, resume, tensorboard)
+        train_parts(config, folder, resume, tensorboard)
     finally:
-        found = results.read_metrics(folder)
-        if found:
+        rows = results.read_metrics(folder) if (folder / "metrics.csv").exists() else []
+        if rows:
             title = f"{config.agent} on {config.env}"
-            plots.learning_curves({config.agent: found}, title, folder / "learning_curve.png")
-    last = [row["return_mean"] for row in rows] if rows else []
-    if last:
-        print(f"Final evaluation return: mean {np.mean(last):.1f}, min {min(last):.1f}, "
-              f"max {max(last):.1f} over {len(last)} seeds.")  # fmt: skip
-    print(f"Results are in {folder}: config.json, metrics.csv, learning_curve.png, checkpoint/.")
-    return rows
+            plots.learning_curves({config.agent: rows}, title, folder / "learning_curve.png")
+            shown = [row for row in rows if row["env_steps"] == rows[-1]["env_steps"]]
+            last = np.array([row["return_mean"] for row in shown])
+            if np.isfinite(last).any():
+                print(
+                    f"Return of the last evaluation: mean {np.nanmean(last):.1f}, lowest "
+                    f"{np.nanmin(last):.1f}, highest {np.nanmax(last):.1f} over {len(last)} seeds."
+                )
+            print(f"Results are in {folder}: config.json, metrics.csv, learning_curve.png, "
+                  "checkpoint/.")  # fmt: skip
+    if animation:
+        animate_best(config, folder)
+
+
+def animate_best(config: Configuration, folder: Path) -> None:
+    """Write an animation of the member with the highest last evaluation."""
+    from experiments.render import animate
+
+    rows = results.read_metrics(folder)
+    last = [row for row in rows if row["env_steps"] == rows[-1]["env_steps"]]
+    best = max(last, key=lambda row: row["return_mean"])
+    animate(config, folder, int(best["seed"]) - config.seed, RENDER_SEED, folder / "best_agent.gif")
+    print(f"The best agent, of seed {best['seed']:.0f}, plays in {folder / 'best_agent.gif'}.")
+
+
+def train_parts(config: Configuration, folder: Path, resume: bool, tensorboard: bool) -> None:
+    """Train all vmapped runs of a configuration, one after another; the last to diverge raises."""
+    from experiments.population import gather
+    from experiments.training import Diverged, beginning, train, where_it_stopped
+
+    diverged = None
+    for inner, members in configuration.parts(config, folder):
+        population = gather(config, members)
+        state = where_it_stopped(population, inner) if resume else beginning()
+        make_folder(inner)
+        configuration.save(config, folder)  # only now: what is there fits together
+        try:
+            train(population, state, inner, tensorboard)
+        except Diverged as error:
+            diverged = error
+    if diverged is not None:
+        raise diverged
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder; a ValueError if that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"The folder {folder} cannot be made: {error.strerror}.") from None
 
 
 def sweep_command(arguments: list[str]) -> None:
     """`jaxrl sweep AGENT`: train at every point of a grid, seeds and points in one vmapped run."""
+    resume = options.value_of("--resume", arguments)
+    if resume:
+        config = stored_for("sweep", resume, arguments)
+        rest = [word for word in arguments if word not in (config.agent, "--resume", resume)]
+        require(
+            not rest or rest == [f"--resume={resume}"],
+            f"jaxrl sweep --resume {resume} goes on as it began: leave {' '.join(rest)} out.",
+        )
+        run_sweep(config, Path(resume), True, False)
+        return
     agent, arguments = options.agent_of("sweep", arguments), arguments[1:]
-    kind = options.schema(
-        options.Sweepable, agent, options.defaults_for(agent, arguments), lists=True
-    )
+    defaults = options.defaults_for(agent, arguments)
+    kind = options.schema(options.Sweepable, agent, defaults, lists=True)
     chosen = options.parse(f"sweep {agent}", kind, arguments)
-    names = options.swept(AGENTS[agent].hyperparameters)
-    columns = {name: getattr(chosen, name) for name in names if len(getattr(chosen, name)) != 1}
-    empty = [name for name, column in columns.items() if not column]
-    require(not empty, f"--{''.join(empty[:1]).replace('_', '-')} needs at least one value.")
+    values = {name: getattr(chosen, name) for name in options.swept(AGENTS[agent].hyperparameters)}
+    empty = [name.replace("_", "-") for name, column in values.items() if not column]
+    require(not empty, f"--{''.join(empty[:1])} needs at least one value.")
+    columns = {name: column for name, column in values.items() if len(column) > 1}
     require(
         bool(columns),
         "A sweep needs several values of at least one numeric option, such as "
@@ -100,157 +160,109 @@ def sweep_command(arguments: list[str]) -> None:
     config = options.configuration(agent, chosen, sweep)
     configuration.validate(config)
     require(chosen.members_at_once >= 0, "--members-at-once must not be negative.")
-    at_once = chosen.members_at_once or members_that_fit(config)
+    if chosen.tensorboard:
+        results.require_tensorboard()
     folder = options.folder_of(chosen, f"sweep-{agent}")
-    results.new_folder(folder)
-    configuration.save(config, folder)
-    rows = []
-    for part, start in enumerate(range(0, config.members, at_once)):
-        members = slice(start, min(start + at_once, config.members))
-        inner = folder if at_once >= config.members else folder / f"part-{part}"
-        inner.mkdir(exist_ok=True)
-        train(config, inner, False, chosen.tensorboard, members)
-        rows += results.read_metrics(inner)
-    if at_once < config.members:
-        merged = results.MetricsFile(folder)
-        merged.append(sorted(rows, key=lambda row: row["env_steps"]))
-        merged.close()
-    print_sweep(rows, list(columns), folder)
+    results.require_new(folder)
+    from experiments.population import members_that_fit
+
+    at_once = chosen.members_at_once or members_that_fit(config)
+    config = dataclasses.replace(config, members_at_once=min(at_once, config.members))
+    run_sweep(config, folder, False, chosen.tensorboard)
 
 
-def print_sweep(rows: list[dict[str, float]], names: list[str], folder: Path) -> None:
-    """Print and save the table and the picture of a sweep, best point first."""
-    groups = plots.by_point(rows, names)
-    table = []
-    for label, group in groups.items():
-        final = results.curves(group)[1][:, -1:]
-        low, high = results.interval(final)
-        table.append((float(final.mean()), float(low[0]), float(high[0]), label))
-    table.sort(reverse=True)
+def run_sweep(config: Configuration, folder: Path, resume: bool, tensorboard: bool) -> None:
+    """Train all points of a valid sweep; leave and print a table and a picture, best point first.
+
+    Raises what `experiments.training.train` raises.
+    """
+    from experiments import plots
+
+    names = list(config.sweep)
+    try:
+        train_parts(config, folder, resume, tensorboard)
+    finally:
+        inner = [part for part, _ in configuration.parts(config, folder)]
+        found = [part for part in inner if (part / "metrics.csv").exists()]
+        if found:
+            if inner != [folder]:
+                merge(found, folder)
+            rows = results.read_metrics(folder)
+            table = summary(rows, names)
+            (folder / "sweep.txt").write_text(table + "\n")
+            title = f"{config.agent} on {config.env}, {config.seeds} seeds a point"
+            plots.sweep(rows, names, title, folder / "sweep.png")
+            print(table)
+            print(f"Results are in {folder}: config.json, metrics.csv, sweep.txt, sweep.png, "
+                  "checkpoint/.")  # fmt: skip
+
+
+def merge(parts: list[Path], folder: Path) -> None:
+    """Put the metrics of the vmapped runs of a sweep into one file."""
+    texts = [(part / "metrics.csv").read_text().splitlines() for part in parts]
+    lines = [texts[0][0], *(line for text in texts for line in text[1:])]
+    results.write_whole(folder / "metrics.csv", "\n".join(lines) + "\n")
+
+
+def summary(rows: list[dict[str, float]], names: list[str]) -> str:
+    """The table of a sweep: final return of each point with its interval, best first."""
+    from experiments.plots import by_point
+
+    end, table = max(row["env_steps"] for row in rows), []
+    for label, group in by_point(rows, names).items():
+        last = [row["return_mean"] for row in group if row["env_steps"] == end]
+        last = [value for value in last if np.isfinite(value)]
+        figures = results.mean_and_interval(np.array([last or [np.nan]]).T)[:, 0]
+        table.append((*figures, f"{len(last)} of {len({row['seed'] for row in group})}", label))
+    table.sort(key=lambda line: -line[0] if np.isfinite(line[0]) else np.inf)
     width = max(len(label) for *_, label in table)
-    lines = [f"{'point':{width}}  final return   95 % interval"]
-    lines += [f"{label:{width}}  {m:12.1f}   [{low:.1f}, {high:.1f}]" for m, low, high, label in table]
-    (folder / "sweep.txt").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
-    plots.learning_curves(groups, "", folder / "sweep.png")
-    print(f"Results are in {folder}: config.json, metrics.csv, sweep.txt, sweep.png, checkpoint/.")
-
-
-def members_that_fit(config: Configuration) -> int:
-    """How many members train at once in half of the memory, by the size of a run."""
-    hp = configuration.hyperparameters(config, 0)
-    shape = jax.eval_shape(lambda key: configuration.build(config, hp).experiment.init(key), jax.random.key(0))
-    size = sum(x.size * max(x.dtype.itemsize, 4) for x in jax.tree.leaves(shape))
-    memory = memory_bytes()
-    return max(1, min(config.members, int(memory / 2 // (3 * size))))
-
-
-def memory_bytes() -> int:
-    """Memory of the device on which jax runs, or of the machine."""
-    import os
-
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] * len(jax.local_devices())
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateOptions:
-    """Play complete episodes with every seed of a trained agent."""
-
-    folder: tyro.conf.Positional[Path]
-    """The results folder of a training run."""
-    episodes: int = 16
-    """Complete episodes of each seed."""
-    seed: int = 1_000_000
-    """Of the episodes."""
-    sampled: bool = False
-    """Act as in training instead of greedily."""
-    render: Path | None = None
-    """Record the best seed playing one episode into this animation, a .gif file."""
+    lines = [f"{'point':{width}}  final return  {'95 % interval':>20}  seeds that finished"]
+    for mean, low, high, seeds, label in table:
+        lines.append(f"{label:{width}}  {mean:12.1f}  {f'[{low:.1f}, {high:.1f}]':>20}  {seeds}")
+    return "\n".join(lines)
 
 
 def evaluate_command(arguments: list[str]) -> None:
     """`jaxrl evaluate FOLDER`: complete episodes with a trained agent."""
-    from experiments.render import animate
-
-    chosen = options.parse("evaluate", EvaluateOptions, arguments)
+    chosen = options.parse("evaluate", options.EvaluateOptions, arguments)
     require_positive(episodes=chosen.episodes)
+    require(chosen.seed >= 0, f"seed must not be negative, but it is {chosen.seed}.")
     config = configuration.load(chosen.folder)
     if chosen.render is not None:
         require(chosen.render.suffix == ".gif", "--render takes the name of a .gif file.")
-    score = scores(config, chosen.folder, chosen.episodes, chosen.seed, chosen.sampled)
-    for row in score:
-        print("  ".join(f"{k} {v:.5g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
-    (chosen.folder / "evaluation.json").write_text(json.dumps(score, indent=2) + "\n")
+        make_folder(chosen.render.parent)
+    from experiments import evaluation
+
+    rows = evaluation.scores(config, chosen.folder, chosen.episodes, chosen.seed, chosen.sampled)
+    evaluation.save(rows, chosen.folder)
+    for row in rows:
+        print("  ".join(f"{name} {value:.5g}" for name, value in row.items()))
+    means = np.array([[row["return_mean"] for row in rows]]).T
+    mean, low, high = results.mean_and_interval(means)[:, 0]
+    print(f"Mean return {mean:.1f}, 95 % interval [{low:.1f}, {high:.1f}] over "
+          f"{len(rows)} members, {chosen.episodes} episodes each.")  # fmt: skip
     if chosen.render is not None:
-        best = max(range(len(score)), key=lambda i: score[i]["return_mean"])
+        from experiments.render import animate
+
+        best = max(range(len(rows)), key=lambda i: rows[i]["return_mean"])
         animate(config, chosen.folder, best, chosen.seed, chosen.render)
-        print(f"Seed {score[best]['seed']} plays an episode in {chosen.render}.")
-
-
-def restored(config: Configuration, folder: Path) -> Any:
-    """The runs [members] in a results folder."""
-    hp, hp_axes, seeds = configuration.member_values(config)
-    init = lambda key, hp: configuration.build(config, hp).experiment.init(key[0])
-    from jaxrl.types import population_axes
-
-    keys = jax.eval_shape(member_keys, seeds)
-    one = configuration.hyperparameters(config, 0 if config.sweep else None)
-    axes = population_axes(jax.eval_shape(lambda k: init(k, one), keys.update(shape=(2,))))
-    like = jax.eval_shape(jax.vmap(init, (0, hp_axes), axes), keys, hp)
-    return checkpoints.restore(folder, like)[1], axes, hp, hp_axes, seeds
-
-
-def scores(config: Configuration, folder: Path, episodes: int, seed: int, sampled: bool) -> list:
-    """One row for each member: return and length of its episodes."""
-    runs, axes, hp, hp_axes, seeds = restored(config, folder)
-
-    def play(run, hp, key):
-        setup = configuration.build(config, hp)
-        actor = setup.agent.explore if sampled else setup.agent.exploit
-        view = setup.agent.update.read(run.learner)
-        return evaluate(setup.env, actor, view, key, episodes, config.max_episode_steps)
-
-    score = jax.jit(jax.vmap(play, (axes, hp_axes, None)))(runs, hp, jax.random.key(seed))
-    points = np.repeat(np.arange(config.points), config.seeds)
-    return [
-        {"seed": int(seeds[i])}
-        | {name: column[points[i]] for name, column in config.sweep.items()}
-        | {
-            "return_mean": float(score.returns[i].mean()),
-            "return_std": float(score.returns[i].std()),
-            "return_min": float(score.returns[i].min()),
-            "return_max": float(score.returns[i].max()),
-            "length_mean": float(score.lengths[i].mean()),
-            "completed": int(score.completed[i].sum()),
-        }
-        for i in range(len(seeds))
-    ]
-
-
-@dataclasses.dataclass(frozen=True)
-class PlotOptions:
-    """Draw the learning curves of results folders in one picture."""
-
-    folders: tyro.conf.Positional[tuple[Path, ...]]
-    """Results folders."""
-    out: Path = Path("learning_curves.png")
-    """The picture."""
+        print(f"The best, of seed {rows[best]['seed']}, plays an episode in {chosen.render}.")
 
 
 def plot_command(arguments: list[str]) -> None:
     """`jaxrl plot FOLDER ...`: one picture of several results."""
-    chosen = options.parse("plot", PlotOptions, arguments)
+    chosen = options.parse("plot", options.PlotOptions, arguments)
     require(bool(chosen.folders), "jaxrl plot needs at least one results folder.")
+    from experiments import plots
+
+    make_folder(chosen.out.parent)
     plots.of_folders(list(chosen.folders), chosen.out)
     print(f"The learning curves are in {chosen.out}.")
 
 
 def list_command(arguments: list[str]) -> None:
     """`jaxrl list`: agents, environments and presets."""
-    if arguments and {"-h", "--help"} & set(arguments):
+    if {"-h", "--help"} & set(arguments):
         print("usage: jaxrl list\n\nName the agents, environments and presets.")
         return
     require(not arguments, "jaxrl list takes no options.")
@@ -261,18 +273,20 @@ def list_command(arguments: list[str]) -> None:
         print(f"  {agent} {env}: " + ", ".join(f"{k} {v}" for k, v in values.items()))
 
 
-def benchmark_command(arguments: list[str]) -> None:
-    """`jaxrl benchmark learning|speed|buffers`."""
-    import importlib
+BENCHMARKS = ("learning", "speed", "buffers")
 
-    kinds = ("learning", "speed", "buffers")
+
+def benchmark_command(arguments: list[str]) -> Any:
+    """`jaxrl benchmark NAME`: what `experiments/benchmarks/NAME.py` measures."""
+    # Looked for, not imported: a benchmark may need what is not installed.
+    there = [n for n in BENCHMARKS if importlib.util.find_spec(f"experiments.benchmarks.{n}")]
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: jaxrl benchmark {{{','.join(kinds)}}} [OPTIONS]")
-        require(bool(arguments), f"jaxrl benchmark needs one of {', '.join(kinds)}.")
+        require(bool(arguments), f"jaxrl benchmark needs one of {', '.join(there)}.")
+        print(f"usage: jaxrl benchmark {{{','.join(there)}}} [OPTIONS]")
         return
-    if arguments[0] not in kinds:
-        raise unknown("benchmark", arguments[0], kinds)
+    if arguments[0] not in there:
+        raise unknown("benchmark", arguments[0], there)
     module = importlib.import_module(f"experiments.benchmarks.{arguments[0]}")
-    module.main(arguments[1:])
-
-
+    status = module.main(arguments[1:])
+    if status:
+        sys.exit(status)

@@ -12,9 +12,13 @@ import numpy as np
 
 import envs
 from agents import AGENTS
+from experiments import results
 from jaxrl.errors import require, require_positive, unknown
 from jaxrl.loop import Setup, assemble
 from jaxrl.types import Env
+
+
+VERSIONED = ("jaxrl", "jax", "jaxlib", "flax", "optax", "gymnax", "brax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Configuration:
     evaluations: int
     episodes: int  # in an evaluation
     max_episode_steps: int  # in an evaluation
+    members_at_once: int = 0  # in one vmapped run, all of them if 0
 
     @property
     def points(self) -> int:
@@ -54,6 +59,21 @@ class Configuration:
         """Steps of the experiment between two evaluations."""
         return -(-self.steps // (self.steps_per_update * self.evaluations))
 
+    @property
+    def interval_steps(self) -> int:
+        """Environment steps of a member between two evaluations."""
+        return self.interval * self.steps_per_update
+
+
+def parts(config: Configuration, folder: Path) -> list[tuple[Path, slice]]:
+    """The vmapped runs of a configuration: where each keeps its state, and which members it has."""
+    size = config.members_at_once or config.members
+    if size >= config.members:
+        return [(folder, slice(0, config.members))]
+    starts = range(0, config.members, size)
+    ends = [min(start + size, config.members) for start in starts]
+    return [(folder / f"part-{i}", slice(*ends_)) for i, ends_ in enumerate(zip(starts, ends))]
+
 
 def hyperparameters(config: Configuration, point: int | None = None) -> Any:
     """The agent's hyperparameters, of a point of the sweep if one is named."""
@@ -75,14 +95,28 @@ def build(config: Configuration, hp: Any) -> Setup:
 
 
 def validate(config: Configuration) -> None:
-    """Raise a ValueError of one sentence if anything is wrong; compiles nothing."""
+    """Raise a ValueError of one sentence if anything is wrong; traces, but compiles nothing."""
     if config.agent not in AGENTS:
         raise unknown("agent", config.agent, AGENTS)
     require_positive(seeds=config.seeds, steps=config.steps, evaluations=config.evaluations)
     require_positive(episodes=config.episodes, max_episode_steps=config.max_episode_steps)
     require(config.seed >= 0, f"seed must not be negative, but it is {config.seed}.")
+    for name, value in config.hyperparameters.items():
+        finite = not isinstance(value, float) or np.isfinite(value)
+        require(finite, f"{name} must be a finite number, but it is {value}.")
     for point in range(config.points):
         build(config, hyperparameters(config, point))
+    hp = hyperparameters(config, 0 if config.sweep else None)
+    try:
+        jax.eval_shape(lambda key: build(config, hp).experiment.init(key), jax.random.key(0))
+    except (TypeError, AttributeError) as error:
+        if not config.env_params:
+            raise
+        given = ", ".join(f"{name}={value!r}" for name, value in config.env_params.items())
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"{config.env} does not work with --env-params {given}: {reason}"
+        ) from None
 
 
 def member_values(config: Configuration) -> tuple[Any, Any, np.ndarray]:
@@ -101,13 +135,10 @@ def member_values(config: Configuration) -> tuple[Any, Any, np.ndarray]:
 
 def save(config: Configuration, folder: Path) -> None:
     """Write `config.json`, with the versions of what it ran on."""
-    versions = {
-        name: importlib.metadata.version(name)
-        for name in ("jaxrl", "jax", "jaxlib", "flax", "optax", "gymnax", "brax")
-    }
+    versions = {name: importlib.metadata.version(name) for name in VERSIONED}
     versions["python"] = platform.python_version()
     text = json.dumps(dataclasses.asdict(config) | {"versions": versions}, indent=2)
-    (folder / "config.json").write_text(text + "\n")
+    results.write_whole(folder / "config.json", text + "\n")
 
 
 def load(folder: Path) -> Configuration:
@@ -127,10 +158,9 @@ def require_same(asked: Configuration, stored: Configuration, folder: Path) -> N
     ours, theirs = dataclasses.asdict(asked), dataclasses.asdict(stored)
     ours |= ours.pop("hyperparameters")
     theirs |= theirs.pop("hyperparameters")
-    for name in sorted(ours.keys() | theirs.keys()):
-        if name in ("steps", "evaluations"):
-            continue
-        a, b = (_plain(x.get(name)) for x in (ours, theirs))
+    plain = lambda value: list(value) if isinstance(value, tuple) else value
+    for name in sorted((ours.keys() | theirs.keys()) - {"steps"}):
+        a, b = plain(ours.get(name)), plain(theirs.get(name))
         require(
             a == b,
             f"{folder} holds a checkpoint of another configuration: its {name} is {b}, not {a}; "
@@ -138,5 +168,11 @@ def require_same(asked: Configuration, stored: Configuration, folder: Path) -> N
         )
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def extended(stored: Configuration, steps: int) -> Configuration:
+    """A stored configuration that goes on to `steps`, evaluated at the same intervals."""
+    if steps == stored.steps:
+        return stored
+    require_positive(steps=steps)
+    evaluations = -(-steps // stored.interval_steps)
+    steps = evaluations * stored.interval_steps  # so that the interval stays exactly what it was
+    return dataclasses.replace(stored, steps=steps, evaluations=evaluations)

@@ -20,6 +20,26 @@ from experiments.presets import preset
 from jaxrl.errors import require, unknown
 
 
+def whole(words: list[str]) -> int:
+    """The integer that a word such as `64` or `2e6` means."""
+    value = float(words[0])
+    if not value.is_integer():  # also infinity and nan
+        raise ValueError(f"{words[0]} is not a whole number")
+    return int(value)
+
+
+Int = Annotated[
+    int,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=whole,
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+
+
 @dataclasses.dataclass(frozen=True)
 class Common:
     """The options that training has whatever the agent."""
@@ -28,17 +48,17 @@ class Common:
     """Name of the environment, see `jaxrl list`."""
     env_params: tuple[str, ...] = ()
     """Parameters of the environment, as name=value."""
-    seeds: int = 8
+    seeds: Int = 8
     """How many seeds to train at once."""
-    seed: int = 0
+    seed: Int = 0
     """The first seed."""
-    steps: float = 1e6
+    steps: Int = 1_000_000
     """Environment steps of each seed."""
-    evaluations: int = 20
+    evaluations: Int = 20
     """Evaluations, evenly spread."""
-    episodes: int = 16
+    episodes: Int = 16
     """Complete episodes in an evaluation of one seed."""
-    max_episode_steps: int = 10_000
+    max_episode_steps: Int = 10_000
     """Steps after which an evaluation gives an episode up."""
     out: str = ""
     """Results folder; runs/AGENT-ENV if left out."""
@@ -50,16 +70,46 @@ class Common:
 class Resumable(Common):
     """The options of `jaxrl train`."""
 
+    animation: bool = True
+    """Record the best agent into best_agent.gif at the end."""
     resume: str = ""
-    """Go on with the run in this results folder."""
+    """Go on with the run in this results folder, to --steps if that is given."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweepable(Common):
     """The options of `jaxrl sweep`."""
 
-    members_at_once: int = 0
+    members_at_once: Int = 0
     """Points x seeds in one vmapped run; 0 takes as many as fit into memory."""
+    resume: str = ""
+    """Go on with the sweep in this results folder, as it began."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Play complete episodes with every seed of a trained agent."""
+
+    folder: tyro.conf.Positional[Path]
+    """The results folder of a training run."""
+    episodes: Int = 16
+    """Complete episodes of each seed."""
+    seed: Int = 1_000_000
+    """Of the episodes."""
+    sampled: bool = False
+    """Act as in training instead of greedily."""
+    render: Path | None = None
+    """Record the best seed playing one episode into this animation, a .gif file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PlotOptions:
+    """Draw the learning curves of results folders in one picture."""
+
+    folders: tyro.conf.Positional[tuple[Path, ...]]
+    """Results folders."""
+    out: Path = Path("learning_curves.png")
+    """The picture."""
 
 
 def documentation(cls: type) -> dict[str, str]:
@@ -84,11 +134,12 @@ def schema(base: type, agent: str, defaults: dict[str, Any], lists: bool) -> typ
     hyperparameters = AGENTS[agent].hyperparameters
     fields = []
     for cls in (base, hyperparameters):
-        docs, hints = documentation(cls), typing.get_type_hints(cls)
+        docs, hints = documentation(cls), typing.get_type_hints(cls, include_extras=True)
         for f in dataclasses.fields(cls):
             kind, value = hints[f.name], defaults.get(f.name, f.default)
             if lists and cls is hyperparameters and f.name in swept(cls):
                 kind, value = tuple[float, ...], (value,)
+            kind = {int: Int, tuple[int, ...]: tuple[Int, ...]}.get(kind, kind)
             note = tyro.conf.arg(help=docs[f.name].replace("%", "%%"))
             fields.append((f.name, Annotated[kind, note], dataclasses.field(default=value)))
     return dataclasses.make_dataclass(f"{agent}_options", fields, frozen=True)
@@ -145,7 +196,15 @@ def value_of(flag: str, arguments: list[str]) -> str:
 
 def defaults_for(agent: str, arguments: list[str]) -> dict[str, Any]:
     """The preset of the environment that the command line names."""
-    return preset(agent, value_of("--env", arguments))
+    found = preset(agent, value_of("--env", arguments))
+    return found | ({"steps": int(found["steps"])} if "steps" in found else {})
+
+
+def defaults_of(stored: Configuration) -> dict[str, Any]:
+    """The options that a stored configuration was made from."""
+    values = dataclasses.asdict(stored) | stored.hyperparameters
+    values["env_params"] = tuple(f"{k}={v!r}" for k, v in stored.env_params.items())
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 def environment_parameters(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -178,7 +237,7 @@ def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Co
         sweep=sweep,
         seeds=options.seeds,
         seed=options.seed,
-        steps=int(options.steps),
+        steps=options.steps,
         evaluations=options.evaluations,
         episodes=options.episodes,
         max_episode_steps=options.max_episode_steps,

@@ -8,38 +8,78 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from experiments.results import curves, interval, read_metrics
+from experiments import configuration
+from experiments.results import curves, mean_and_interval, read_metrics
+
+Rows = list[dict[str, float]]
 
 
 def shade(axes: plt.Axes, steps: np.ndarray, values: np.ndarray, label: str) -> None:
-    """Draw the mean over members of values [members, E] and its 95 % bootstrap interval."""
-    low, high = interval(values)
-    (line,) = axes.plot(steps, values.mean(0), label=f"{label} ({values.shape[0]} seeds)")
+    """Draw the mean over seeds of values [seeds, E] and its 95 % bootstrap interval."""
+    mean, low, high = mean_and_interval(values)
+    (line,) = axes.plot(steps, mean, label=f"{label} ({values.shape[0]} seeds)")
     axes.fill_between(steps, low, high, alpha=0.25, color=line.get_color(), linewidth=0)
 
 
-def learning_curves(groups: dict[str, list[dict[str, float]]], title: str, path: Path) -> None:
-    """Write a picture of evaluation return against environment steps, a line for each group."""
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+def draw_curves(axes: plt.Axes, groups: dict[str, Rows]) -> None:
+    """Draw evaluation return against environment steps, a line for each group."""
     for label, rows in groups.items():
         shade(axes, *curves(rows), label)
-    axes.set(xlabel="environment steps", ylabel="evaluation return", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.set(xlabel="environment steps", ylabel="evaluation return")
     axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 4))
+    axes.grid(alpha=0.3)
+
+
+def learning_curves(groups: dict[str, Rows], title: str, path: Path) -> None:
+    """Write a picture of the mean over seeds and its 95 % bootstrap interval, for each group."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    draw_curves(axes, groups)
+    axes.set_title(title)
+    axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
 def of_folders(folders: list[Path], path: Path) -> None:
-    """Write a picture of the learning curves in results folders."""
-    learning_curves({str(folder): read_metrics(folder) for folder in folders}, "", path)
+    """Write a picture of the learning curves in results folders, each point of a sweep apart."""
+    groups = {}
+    for folder in folders:
+        names = list(configuration.load(folder).sweep)
+        for label, rows in by_point(read_metrics(folder), names).items():
+            groups[f"{folder}: {label}" if names else str(folder)] = rows
+    learning_curves(groups, "mean and 95 % bootstrap interval over seeds", path)
 
 
-def by_point(rows: list[dict[str, float]], names: list[str]) -> dict[str, list[dict[str, float]]]:
+def by_point(rows: Rows, names: list[str]) -> dict[str, Rows]:
     """Split rows by the values of the swept hyperparameters `names`."""
-    groups: dict[str, list[dict[str, float]]] = {}
+    groups: dict[str, Rows] = {}
     for row in rows:
         label = ", ".join(f"{name} {row[name]:g}" for name in names)
         groups.setdefault(label, []).append(row)
     return groups
+
+
+def sweep(rows: Rows, names: list[str], title: str, path: Path) -> None:
+    """Write the picture of a sweep: learning curves, and final return by the first of `names`."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    draw_curves(left, by_point(rows, names))
+    end = max(row["env_steps"] for row in rows)
+    final = [row for row in rows if row["env_steps"] == end]
+    for label, line in by_point(final, names[1:]).items():
+        at = sorted({row[names[0]] for row in line})
+        columns = [[row["return_mean"] for row in line if row[names[0]] == x] for x in at]
+        mean, low, high = np.array([mean_and_interval(np.array([c]).T)[:, 0] for c in columns]).T
+        error = np.array([mean - low, high - mean])
+        right.errorbar(at, mean, error, marker="o", capsize=3, label=label)
+    values = np.array([row[names[0]] for row in final])
+    if (values > 0).all() and values.max() >= 5 * values.min():
+        right.set_xscale("log")
+    right.set(xlabel=names[0], ylabel="final evaluation return")
+    right.grid(alpha=0.3)
+    if len(names) > 1:
+        right.legend(frameon=False, fontsize="small")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3,
+                  frameon=False, fontsize="small")  # fmt: skip
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -11,9 +11,10 @@ from PIL import Image, ImageDraw
 
 from experiments import configuration
 from experiments.configuration import Configuration
+from experiments.evaluation import restore_member
 from jaxrl.environments import vectorize
 from jaxrl.loop import rollout
-from jaxrl.types import Counter, Run
+from jaxrl.types import Run
 
 SIZE = (300, 200)
 INK, ACCENT, PAPER = (40, 44, 52), (214, 93, 14), (250, 249, 245)
@@ -22,19 +23,9 @@ LIMIT = 500  # frames
 Draw = Callable[[ImageDraw.ImageDraw, np.ndarray], None]
 
 
-def member(runs: Run, axes: Run, index: int) -> Run:
-    """One member of a population of runs."""
-    pick = lambda x: x if isinstance(x, Counter) else jax.tree.map(lambda y: y[index], x)
-    return jax.tree.map(pick, runs, is_leaf=lambda node: isinstance(node, Counter))
-
-
 def animate(config: Configuration, folder: Path, index: int, seed: int, path: Path) -> None:
     """Write the animation of one greedy episode of member `index` of a results folder."""
-    from experiments.commands import restored
-
-    runs, axes, _, _, _ = restored(config, folder)
-    run, point = member(runs, axes, index), index // config.seeds
-    hp = configuration.hyperparameters(config, point if config.sweep else None)
+    hp, run = restore_member(config, folder, index)
 
     def play(run: Run, key: Any) -> Any:
         setup = configuration.build(config, hp)
@@ -150,9 +141,7 @@ DRAWINGS: dict[str, Draw] = {
 
 
 def save(frames: list[Image.Image], path: Path) -> None:
-    """Write frames as a looping animation at 25 frames a second, every other one if many."""
+    """Write frames as a looping animation at 25 frames a second, leaving some out if many."""
     frames = frames[:: 1 + len(frames) // 250]
     quick = [f.quantize(64) for f in frames]
     quick[0].save(path, save_all=True, append_images=quick[1:], duration=40, loop=0)
-
-

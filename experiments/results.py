@@ -1,8 +1,10 @@
 """A results folder: configuration, metrics as CSV, pictures, checkpoints."""
 
 import csv
+import io
 import math
-from collections.abc import Iterable
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,78 +13,98 @@ import numpy as np
 from jaxrl.errors import require
 
 
-def new_folder(folder: Path) -> None:
-    """Make an empty results folder; a ValueError if something is there already."""
-    require(
-        not folder.exists() or (folder.is_dir() and not any(folder.iterdir())),
-        f"The results folder {folder} exists: choose another with --out, or go on with --resume.",
-    )
-    folder.mkdir(parents=True, exist_ok=True)
+def require_new(folder: Path) -> None:
+    """Raise a ValueError if there is something already where a results folder shall be."""
+    free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    remedy = "choose another with --out, or go on with it with --resume."
+    require(free, f"The results folder {folder} exists: {remedy}")
 
 
-class MetricsFile:
-    """`metrics.csv`, one row per evaluation and member, flushed after each evaluation."""
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader finds all of it, or what was there before."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    os.replace(new, path)
 
-    def __init__(self, folder: Path, keep_until: int | None = None):
-        """Open the file to append, without rows past `keep_until` environment steps."""
-        self.path = folder / "metrics.csv"
-        rows = read_metrics(folder) if keep_until is not None and self.path.exists() else []
-        rows = [row for row in rows if row["env_steps"] <= (keep_until or 0)]
-        self.file = self.path.open("w", newline="")
-        self.writer: csv.DictWriter | None = None
-        if rows:
-            self.append(rows)
 
-    def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write rows; the first one names the columns."""
-        rows = list(rows)
-        if self.writer is None:
-            self.writer = csv.DictWriter(self.file, list(rows[0]))
-            self.writer.writeheader()
-        self.writer.writerows(rows)
-        self.file.flush()
+def append_metrics(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows to `metrics.csv`, whose columns the very first row names."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    path = folder / "metrics.csv"
+    if not path.exists():
+        writer.writeheader()
+    writer.writerows(rows)
+    with path.open("a", newline="") as file:
+        file.write(text.getvalue())
 
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
+
+def truncate_metrics(folder: Path, steps: int) -> None:
+    """Drop the rows of `metrics.csv` past `steps` environment steps, the others untouched."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return
+    header, *lines = path.read_text().splitlines()
+    column = header.split(",").index("env_steps")
+    whole = (line for line in lines if line.count(",") == header.count(","))
+    kept = [line for line in whole if int(line.split(",")[column]) <= steps]
+    write_whole(path, "\n".join([header, *kept]) + "\n")
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
     """The rows of `metrics.csv` as numbers; a ValueError if there are none to read."""
     path = folder / "metrics.csv"
     require(path.is_file(), f"{folder} is not a results folder: it has no metrics.csv.")
-    with path.open(newline="") as file:
-        return [{k: float(v) if v else math.nan for k, v in row.items()} for row in csv.DictReader(file)]
+    number = lambda text: float(text) if text else math.nan
+    try:
+        with path.open(newline="") as file:
+            rows = [{k: number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} cannot be read as metrics: {error}.") from None
+    require(bool(rows), f"{path} has no rows yet: train longer.")
+    return rows
 
 
-def curves(rows: list[dict[str, float]], column: str = "return_mean") -> tuple[np.ndarray, np.ndarray]:
-    """Environment steps [E] and a column by seed [seeds, E], for the evaluations all seeds have."""
+def curves(
+    rows: list[dict[str, float]], column: str = "return_mean"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Environment steps [E] and a column by seed [seeds, E], nan where a seed has stopped."""
     by_seed: dict[float, dict[float, float]] = {}
     for row in rows:
         by_seed.setdefault(row["seed"], {})[row["env_steps"]] = row[column]
-    steps = sorted(set.intersection(*(set(curve) for curve in by_seed.values())))
-    return np.array(steps), np.array([[curve[s] for s in steps] for curve in by_seed.values()])
+    steps = sorted({row["env_steps"] for row in rows})
+    values = [[curve.get(step, math.nan) for step in steps] for curve in by_seed.values()]
+    return np.array(steps), np.array(values)
 
 
-def interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """The bootstrap interval [E], [E] of the mean over members of values [members, E]."""
-    from scipy.stats import bootstrap
+def mean_and_interval(values: np.ndarray, confidence: float = 0.95) -> np.ndarray:
+    """The mean over members of values [members, E] and its bootstrap interval, [3, E].
 
-    if values.shape[0] < 2:
-        return values[0], values[0]
-    found = bootstrap(
-        (values,), np.mean, axis=0, n_resamples=2000, method="percentile",
-        confidence_level=confidence, rng=np.random.default_rng(0),
-    )  # fmt: skip
-    return found.confidence_interval.low, found.confidence_interval.high
+    Percentile bootstrap (Efron 1979) over the members that have a value; nan where none has.
+    """
+    found = np.full((3, values.shape[1]), np.nan)
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    for i, column in enumerate(values.T):
+        column = column[np.isfinite(column)]
+        if column.size:
+            draws = np.random.default_rng(0).integers(column.size, size=(2000, column.size))
+            found[:, i] = column.mean(), *np.quantile(column[draws].mean(1), tails)
+    return found
 
 
 def tensorboard_writer(folder: Path) -> Any:
     """A TensorBoard writer; a ValueError if the optional package is not installed."""
+    require_tensorboard()
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def require_tensorboard() -> None:
+    """Raise a ValueError if the optional package is not installed."""
     try:
-        from tensorboardX import SummaryWriter
+        import tensorboardX  # noqa: F401
     except ImportError:
         raise ValueError(
             "--tensorboard needs the package tensorboardX: pip install 'jaxrl[tensorboard]'."
         ) from None
-    return SummaryWriter(str(folder / "tensorboard"))

@@ -1,7 +1,6 @@
 """The driver: a compiled population alternates with writing metrics and checkpoints."""
 
 import contextlib
-import math
 import signal
 import sys
 import time
@@ -10,15 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from experiments import checkpoints, configuration, results
+from experiments import checkpoints, results
 from experiments.configuration import Configuration
-from jaxrl.loop import advance, evaluate
-from jaxrl.population import populate, usable_devices
-from jaxrl.types import Array, Key, Run, population_axes
+from experiments.population import Population, compiled, start
+from jaxrl.errors import require
+from jaxrl.types import Run
+
+SAVE_EVERY = 60.0  # seconds
+RENAMED = {"episode_return": "train_return", "episode_length": "train_length"}
 
 
 class Diverged(Exception):
@@ -29,63 +30,103 @@ class Interrupted(Exception):
     """The person pressed Ctrl-C; everything up to the last evaluation is saved."""
 
 
-class Population(NamedTuple):
-    """Members at the start of training, and the compiled function that trains them."""
+class State(NamedTuple):
+    """How far a population has come."""
 
-    runs: Run
-    interval: Any  # (runs, hp, keys) -> (runs, metrics, Evaluation)
-    seconds: float  # spent compiling
-
-
-def populated(config: Configuration, hp: Any, hp_axes: Any, keys: Array) -> Population:
-    """Compile the training of members with hyperparameters `hp` and typed keys [members, 2]."""
-
-    def init(keys: Key, hp: Any) -> Run:
-        return configuration.build(config, hp).experiment.init(keys[0])
-
-    def interval(run: Run, hp: Any, keys: Key) -> tuple:
-        setup = configuration.build(config, hp)
-        run, metrics = advance(setup.experiment, run, config.interval)
-        view = setup.agent.update.read(run.learner)
-        key = jax.random.fold_in(keys[1], run.step.value)
-        score = evaluate(
-            setup.env, setup.agent.exploit, view, key, config.episodes, config.max_episode_steps
-        )
-        return run, metrics, score
-
-    start = time.perf_counter()
-    one = configuration.hyperparameters(config, 0 if config.sweep else None)
-    axes = population_axes(jax.eval_shape(lambda key: init(key, one), keys[0]))
-    devices = usable_devices(keys.shape[0])
-    runs = jax.jit(populate(init, (0, hp_axes), axes, devices))(keys, hp)
-    step = jax.jit(populate(interval, (axes, hp_axes, 0), (axes, 0, 0), devices), donate_argnums=0)
-    compiled = step.lower(runs, hp, keys).compile()
-    return Population(runs, compiled, time.perf_counter() - start)
+    done: int  # intervals
+    runs: Run | None  # None at the start
+    seconds: float  # spent training
+    diverged: dict[str, list]  # member: name of the loss, its value, environment step
 
 
-def member_keys(seeds: np.ndarray) -> Array:
-    """Keys [members, 2], for training and for evaluation, that depend on a seed alone."""
-    return jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(jnp.asarray(seeds))
+def beginning() -> State:
+    """The state of a population that has yet to begin."""
+    return State(0, None, 0.0, {})
+
+
+def where_it_stopped(population: Population, folder: Path) -> State:
+    """The state in the last checkpoint of a folder, or the beginning if it has none.
+
+    Raises ValueError for a checkpoint that cannot be resumed; compiles nothing.
+    """
+    if not checkpoints.exists(folder):
+        return beginning()
+    done, runs, progress = checkpoints.restore(folder, population.like)
+    config = population.config
+    require(
+        done <= config.evaluations,
+        f"{folder} is at {done * config.interval_steps} environment steps already: "
+        f"--steps {config.steps} would go back.",
+    )
+    return State(done, runs, progress["seconds"], progress["diverged"])
+
+
+def train(population: Population, state: State, folder: Path, tensorboard: bool = False) -> None:
+    """Train a population from `state` on into a results folder.
+
+    The configuration must have been validated. A resumed run is bit for bit what it would have
+    been without the interruption. A member whose loss is not a number stops there; the others go
+    on. Raises `Interrupted`, or at the end `Diverged`, with everything saved.
+    """
+    config, (done, runs, seconds, diverged) = population.config, state
+    results.truncate_metrics(folder, done * config.interval_steps)
+    if done >= config.evaluations:
+        print(f"{folder} has its {config.steps} environment steps already.", file=sys.stderr)
+        return conclude(population, diverged, folder)
+    count = len(population.seeds)
+    what = f"{config.agent} on {config.env}, {count} member{'s' * (count > 1)}"
+    print(f"Compiling {what} ...", file=sys.stderr)
+    begin = time.perf_counter()
+    runs = start(population) if runs is None else runs
+    step, _ = compiled(population)
+    print(f"Compiled in {time.perf_counter() - begin:.1f} s.", file=sys.stderr)
+    size = config.interval_steps * count
+    saved = time.perf_counter()
+    with (
+        catch_interrupt() as interrupted,
+        checkpoints.manager(folder) as manager,
+        tensorboard_logger(config, folder, tensorboard) as log,
+        progress_bar(config.evaluations * size, done * size) as bar,
+    ):
+        while done < config.evaluations and len(diverged) < count:
+            begin = time.perf_counter()
+            runs, metrics, score = jax.block_until_ready(step(runs, population.hp, population.keys))
+            took = time.perf_counter() - begin
+            seconds, done = seconds + took, done + 1
+            rows = rows_of(population, done, seconds, size / took, metrics, score, diverged)
+            results.append_metrics(folder, rows)
+            log(rows)
+            report(rows, bar, size)
+            stopped = len(diverged) == count or bool(interrupted)
+            if stopped or done == config.evaluations or time.perf_counter() - saved > SAVE_EVERY:
+                kept = {"seconds": seconds, "diverged": diverged}
+                checkpoints.save(manager, done, runs, kept)
+                saved = time.perf_counter()
+            if interrupted and done < config.evaluations:
+                steps = done * config.interval_steps
+                raise Interrupted(f"Stopped after {steps} environment steps: go on with --resume.")
+    conclude(population, diverged, folder)
 
 
 def rows_of(
-    config: Configuration, members: slice, done: int, seconds: float, speed: float, metrics: dict,
-    score: Any,
+    population: Population, done: int, seconds: float, speed: float, metrics: dict, score: Any,
+    diverged: dict[str, list],
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """One row of `metrics.csv` for each of the members, after `done` intervals."""
-    _, _, seeds = configuration.member_values(config)
-    points = np.repeat(np.arange(config.points), config.seeds)[members]
+    """One row of `metrics.csv` for each member that is going, after `done` intervals.
+
+    Members whose loss is not a finite number are added to `diverged`; their last row has no
+    evaluation.
+    """
+    config = population.config
+    values = {RENAMED.get(k, k): np.asarray(v, float) for k, v in metrics.items()}
+    finite, _ = values.pop("finite"), values.pop("episodes")
     returns, lengths = np.asarray(score.returns), np.asarray(score.lengths)
-    metrics = {name: np.asarray(value) for name, value in metrics.items()}
-    rename = {"episode_return": "train_return", "episode_length": "train_length"}
     rows = []
-    for i, (seed, point) in enumerate(zip(seeds[members], points)):
-        row = {
-            "env_steps": done * config.interval * config.steps_per_update,
-            "wall_time": round(seconds, 3),
-            "steps_per_second": round(speed),
-            "seed": int(seed),
-            **{name: column[point] for name, column in config.sweep.items()},
+    for i, (seed, point) in enumerate(zip(population.seeds, population.points)):
+        if str(i) in diverged:
+            continue
+        losses = {name: float(value[i]) for name, value in values.items()}
+        played = {
             "return_mean": float(returns[i].mean()),
             "return_std": float(returns[i].std()),
             "return_min": float(returns[i].min()),
@@ -93,20 +134,45 @@ def rows_of(
             "length_mean": float(lengths[i].mean()),
             "completed": float(np.asarray(score.completed)[i].mean()),
         }
-        losses = {rename.get(k, k): float(v[i]) for k, v in metrics.items() if k != "episodes"}
-        rows.append(row | losses)
+        good = round(finite[i] * config.interval)
+        if good < config.interval:
+            # One bad update makes all that follow bad, so the good ones were the first.
+            update = (done - 1) * config.interval + good + 1
+            bad = {k: v for k, v in losses.items() if not np.isfinite(v) and k[:6] != "train_"}
+            name, value = next(iter(bad.items()))
+            diverged[str(i)] = [name, value, update * config.steps_per_update]
+            played = dict.fromkeys(played, np.nan)
+            message = f"{sentence(population, {str(i): diverged[str(i)]})}."
+            tqdm.write(message, file=sys.stderr)
+        row = {
+            "env_steps": done * config.interval_steps,
+            "wall_time": round(seconds, 3),
+            "steps_per_second": round(speed),
+            "seed": int(seed),
+            **{name: column[point] for name, column in config.sweep.items()},
+        }
+        rows.append(row | played | losses)
     return rows
 
 
-def require_finite(rows: list[dict[str, Any]], names: list[str]) -> None:
-    """Raise `Diverged` if a loss in `rows` is not a finite number."""
-    bad = [row for row in rows if not all(math.isfinite(row[name]) for name in names)]
-    if bad:
-        wrong = next(name for name in names if not math.isfinite(bad[0][name]))
-        seeds = ", ".join(str(row["seed"]) for row in bad)
+def sentence(population: Population, diverged: dict[str, list]) -> str:
+    """What became of members that diverged, without the full stop."""
+    config, found = population.config, []
+    for member, (name, value, steps) in diverged.items():
+        i = int(member)
+        point = ", ".join(f"{k} {v[population.points[i]]:g}" for k, v in config.sweep.items())
+        where = f"seed {population.seeds[i]}" + (f" of {point}" if point else "")
+        found.append(f"{name} is {value} at environment step {steps} in {where}")
+    return "; ".join(found)
+
+
+def conclude(population: Population, diverged: dict[str, list], folder: Path) -> None:
+    """Raise `Diverged` if members did."""
+    if diverged:
         raise Diverged(
-            f"{wrong} is {bad[0][wrong]} at environment step {bad[0]['env_steps']} in seed(s) {seeds}: "
-            "the results so far are kept; try a smaller learning rate."
+            f"{sentence(population, diverged)}: stopped there, and the results of the other "
+            f"{len(population.seeds) - len(diverged)} members are in {folder}; "
+            "try a smaller learning rate."
         )
 
 
@@ -119,7 +185,8 @@ def catch_interrupt() -> Iterator[list[bool]]:
         if pressed:
             raise KeyboardInterrupt
         pressed.append(True)
-        print("\nFinishing this interval, then saving; Ctrl-C again to stop at once.", file=sys.stderr)
+        words = "Finishing this interval, then saving; Ctrl-C again to stop at once."
+        print(f"\n{words}", file=sys.stderr)
 
     try:
         before = signal.signal(signal.SIGINT, note)
@@ -132,74 +199,41 @@ def catch_interrupt() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def train(
-    config: Configuration,
-    folder: Path,
-    resume: bool = False,
-    tensorboard: bool = False,
-    members: slice = slice(None),
-    save_every: float = 60.0,
-) -> list[dict[str, Any]]:
-    """Train the members of a configuration into a results folder and return their last rows.
-
-    `config` must have been validated. A resumed run is bit for bit what it would have been
-    without the interruption. Raises `Diverged` or `Interrupted` with everything saved.
-    """
-    hp, hp_axes, seeds = configuration.member_values(config)
-    hp = jax.tree.map(lambda x: x[members] if np.ndim(x) else x, hp)
-    keys = member_keys(seeds[members])
-    writer = results.tensorboard_writer(folder) if tensorboard else None
-    total = config.evaluations
-    size = config.interval * config.steps_per_update * keys.shape[0]
-    print(f"Compiling {config.agent} on {config.env}, {keys.shape[0]} members ...", file=sys.stderr)
-    population = populated(config, hp, hp_axes, keys)
-    runs, done, clock = population.runs, 0, {"seconds": 0.0}
-    if resume:
-        like = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), runs
-        )
-        done, runs, clock = checkpoints.restore(folder, like)
-    steps = done * config.interval * config.steps_per_update
-    metrics_file = results.MetricsFile(folder, keep_until=steps if resume else None)
-    rows: list[dict[str, Any]] = []
-    saved = time.perf_counter()
-    bar = tqdm(
-        total=total * size, initial=done * size, unit="step", unit_scale=True, smoothing=0.1,
+def progress_bar(total: int, done: int) -> Any:
+    """A bar over environment steps of all members, silent where nobody watches."""
+    return tqdm(
+        total=total, initial=done, unit=" steps", unit_scale=True, smoothing=0.1,
         disable=not sys.stderr.isatty(), dynamic_ncols=True,
     )  # fmt: skip
-    print(f"Compiled in {population.seconds:.1f} s.", file=sys.stderr)
-    with catch_interrupt() as interrupted, checkpoints.manager(folder) as manager, bar:
-        while done < total:
-            start = time.perf_counter()
-            runs, metrics, score = jax.block_until_ready(population.interval(runs, hp, keys))
-            seconds = time.perf_counter() - start
-            clock, done = {"seconds": clock["seconds"] + seconds}, done + 1
-            rows = rows_of(config, members, done, clock["seconds"], size / seconds, metrics, score)
-            metrics_file.append(rows)
-            losses = [n for n in metrics if not n.startswith("episode")]
-            report(rows, bar, size, writer)
-            require_finite(rows, losses)
-            if done == total or interrupted or time.perf_counter() - saved > save_every:
-                checkpoints.save(manager, done, runs, clock)
-                saved = time.perf_counter()
-            if interrupted and done < total:
-                raise Interrupted(f"Stopped after {rows[0]['env_steps']} environment steps.")
-    metrics_file.close()
-    if writer is not None:
-        writer.close()
-    return rows
 
 
-def report(rows: list[dict[str, Any]], bar: Any, size: int, writer: Any) -> None:
+def report(rows: list[dict[str, Any]], bar: Any, size: int) -> None:
     """Show the mean over members of an evaluation."""
-    mean = float(np.mean([row["return_mean"] for row in rows]))
+    played = [row["return_mean"] for row in rows if np.isfinite(row["return_mean"])]
+    mean = float(np.mean(played)) if played else np.nan
     steps, speed = rows[0]["env_steps"], rows[0]["steps_per_second"]
-    bar.set_postfix_str(f"return {mean:.1f}")
+    bar.set_postfix_str(f"return {mean:.1f}", refresh=False)
     bar.update(size)
     if bar.disable:
         print(f"step {steps:>10}  return {mean:9.2f}  {speed:9.0f} steps/s", file=sys.stderr)
-    if writer is not None:
+
+
+@contextlib.contextmanager
+def tensorboard_logger(config: Configuration, folder: Path, wanted: bool) -> Iterator[Any]:
+    """A function of rows that writes them for TensorBoard, or one that does nothing."""
+    if not wanted:
+        yield lambda rows: None
+        return
+    writer = results.tensorboard_writer(folder)
+    axes = (*config.sweep, "seed")
+
+    def log(rows: list[dict[str, Any]]) -> None:
         for row in rows:
-            for name, value in row.items():
-                if name not in ("seed", "env_steps"):
-                    writer.add_scalar(f"seed_{row['seed']}/{name}", value, steps)
+            member = ",".join(f"{axis}={row[axis]:g}" for axis in axes)
+            for name in row.keys() - {*axes, "env_steps"}:
+                writer.add_scalar(f"{name}/{member}", row[name], row["env_steps"])
+
+    try:
+        yield log
+    finally:
+        writer.close()

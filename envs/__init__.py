@@ -1,0 +1,54 @@
+"""Environments: `make(name, **params)`, adapters, exact processes, and transforms `Env -> Env`.
+
+A chain for training reads from the inside out:
+
+    env = envs.make("CartPole-v1", length=0.7)
+    env = envs.auto_reset(envs.vectorize(envs.episode_statistics(env), 64))
+"""
+
+from envs.brax_adapter import from_brax
+from envs.catalogue import make, names, tabular_mdp
+from envs.check import check
+from envs.gymnax_adapter import from_gymnax
+from envs.tabular import TabularMDP, from_mdp
+from envs.transforms import (
+    action_repeat,
+    clip_actions,
+    flatten_observation,
+    frame_stack,
+    mask_observation,
+    reward_transform,
+    sticky_actions,
+)
+from jaxrl.environments import (
+    auto_reset,
+    auto_reset_from_pool,
+    episode_statistics,
+    scale_actions,
+    time_limit,
+    vectorize,
+)
+
+__all__ = [
+    "TabularMDP",
+    "action_repeat",
+    "auto_reset",
+    "auto_reset_from_pool",
+    "check",
+    "clip_actions",
+    "episode_statistics",
+    "flatten_observation",
+    "frame_stack",
+    "from_brax",
+    "from_gymnax",
+    "from_mdp",
+    "make",
+    "mask_observation",
+    "names",
+    "reward_transform",
+    "scale_actions",
+    "sticky_actions",
+    "tabular_mdp",
+    "time_limit",
+    "vectorize",
+]

@@ -1,0 +1,137 @@
+"""Environments of brax, without its wrappers: limits and resets are ours."""
+
+import contextlib
+import inspect
+import io
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from envs.errors import unknown_parameters
+from jaxrl.environments import time_limit
+from jaxrl.errors import unknown
+from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep, Tree
+
+BACKENDS = ("generalized", "spring", "positional", "mjx")
+MAX_STEPS = 1000  # brax's own episode_length
+
+# Written out so that to list the names need not import brax.
+_NAMES = (
+    "ant",
+    "fast",
+    "halfcheetah",
+    "hopper",
+    "humanoid",
+    "humanoidstandup",
+    "inverted_double_pendulum",
+    "inverted_pendulum",
+    "pusher",
+    "reacher",
+    "swimmer",
+    "walker2d",
+)
+
+
+def names() -> list[str]:
+    """The names of all brax environments, each after `brax/`."""
+    return [f"brax/{name}" for name in _NAMES]
+
+
+def make(
+    name: str,
+    backend: str = "generalized",
+    max_steps_in_episode: int | Array = MAX_STEPS,
+    **params: Any,
+) -> Env:
+    """The brax environment `name`, `brax/` included, truncated after `max_steps_in_episode`.
+
+    Other parameters are the arguments of its constructor, such as `ctrl_cost_weight`. Raises
+    `ValueError` for a parameter or a backend that does not exist.
+    """
+    if backend not in BACKENDS:
+        raise unknown("brax backend", backend, BACKENDS)
+    factory = _library().envs._envs[name.removeprefix("brax/")]
+    arguments = [
+        argument
+        for argument, kind in inspect.signature(factory).parameters.items()
+        if kind.kind is not kind.VAR_KEYWORD
+    ]
+    valid = ["backend", "max_steps_in_episode", *arguments, "n_frames"]
+    unknown_parameters(name, params, valid)
+    try:
+        with _quiet():
+            env = factory(backend=backend, **params)
+    except ValueError as error:
+        raise ValueError(f"brax cannot make {name} with backend {backend!r}: {error}") from error
+    return time_limit(from_brax(env), max_steps_in_episode)
+
+
+def from_brax(env: Any) -> Env:
+    """Adapt any `brax.envs.Env` without wrappers: `done` is a termination, nothing is a limit.
+
+    Actions are in [-1, 1], as brax scales them itself. Wrap the result in
+    `jaxrl.environments.time_limit`: many of these environments never end.
+    """
+
+    def emit(state: Any, reward: Array, done: Array) -> TimeStep:
+        obs = jax.tree.map(lambda x: x.astype(jnp.float32), state.obs)
+        reward, done = reward.astype(jnp.float32), done.astype(jnp.float32)
+        return TimeStep(obs, reward, 1.0 - done, done > 0, obs, {})
+
+    def init(key: Key) -> tuple[Tree, TimeStep]:
+        state = env.reset(key)
+        zero = jnp.zeros((), jnp.float32)
+        return state, emit(state, zero, zero)
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        del key  # the physics are deterministic
+        # brax writes into these dictionaries: give it copies, and the caller's state stays.
+        own = state.replace(metrics=dict(state.metrics), info=dict(state.info))
+        new = env.step(own, action)
+        # Keep the types that the state began with.
+        new = jax.tree.map(lambda x, y: jnp.asarray(x, jnp.asarray(y).dtype), new, state)
+        return new, emit(new, new.reward, new.done)
+
+    observation = jax.eval_shape(lambda: init(jax.random.key(0))[1].obs)
+    ones = jnp.ones((env.action_size,), jnp.float32)
+    return Env(init, step, Spec(observation, Box(-ones, ones)))
+
+
+def _library() -> Any:
+    """Import brax, without what mujoco prints about accelerators that are not there."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        import brax.envs
+        import brax.fluid
+    # brax 0.14.2 calls clip by an argument name that JAX has dropped; only swimmer comes there.
+    # The replacement stands in that one module of brax, and only for its `jax.numpy`.
+    if not isinstance(brax.fluid.jp, _OldNumpy):
+        brax.fluid.jp = _OldNumpy()
+    return brax
+
+
+class _OldNumpy:
+    """`jax.numpy`, with `clip` as it was."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(jnp, name)
+
+    @staticmethod
+    def clip(x: Array, a_min: Any = None, a_max: Any = None) -> Array:
+        return jnp.clip(x, a_min, a_max)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence brax about its upkeep, and mujoco about its models, which goes into a file too."""
+    import mujoco
+
+    mujoco.set_mju_user_warning(lambda message: None)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        mujoco.set_mju_user_warning(None)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,67 @@
+"""Environments by name: gymnax's by their own, brax's after `brax/`, and our finite ones."""
+
+import inspect
+from typing import Any
+
+from envs import brax_adapter, gymnax_adapter, mdps
+from envs.errors import unknown_parameters
+from envs.tabular import TabularMDP, from_mdp
+from jaxrl.environments import time_limit
+from jaxrl.errors import unknown
+from jaxrl.types import Env
+
+# Each with the number of steps after which its environment truncates.
+TABULAR = {
+    "Cliff": (mdps.cliff, 200),
+    "FrozenLake": (mdps.frozen_lake, 200),
+    "RiverSwim": (mdps.river_swim, 100),
+    "chain": (mdps.chain, 100),
+    "garnet": (mdps.garnet, 100),
+    "gridworld": (mdps.gridworld, 200),
+}
+
+
+def names() -> list[str]:
+    """The names that `make` knows."""
+    return sorted([*gymnax_adapter.names(), *brax_adapter.names(), *TABULAR])
+
+
+def make(name: str, **params: Any) -> Env:
+    """The environment `name`, of one lane and without auto-reset, with its parameters changed.
+
+    Numbers may be traced: `jax.vmap` over `make("CartPole-v1", length=x)` randomises a domain.
+    Every environment has `max_steps_in_episode`, save that brax's and the tabular ones count in
+    a time limit of ours; brax's have `backend` too, and for the tabular ones the other parameters
+    are those of `tabular_mdp`, concrete. Raises `ValueError`, with the nearest valid ones, for a
+    name or a parameter that does not exist.
+    """
+    if name in TABULAR:
+        default = TABULAR[name][1]
+        steps = params.pop("max_steps_in_episode", default)
+        return time_limit(from_mdp(tabular_mdp(name, **params)), steps)
+    if name in brax_adapter.names():
+        return brax_adapter.make(name, **params)
+    if name in gymnax_adapter.names():
+        return gymnax_adapter.make(name, **params)
+    raise _unknown(name, names())
+
+
+def tabular_mdp(name: str, **params: Any) -> TabularMDP:
+    """The exact process behind `make(name, **params)`, without its time limit.
+
+    Raises `ValueError` if `name` is not of a tabular environment, or for a wrong parameter.
+    """
+    if name not in TABULAR:
+        raise _unknown(name, list(TABULAR))
+    construct = TABULAR[name][0]
+    valid = [*inspect.signature(construct).parameters]
+    unknown_parameters(name, params, [*valid, "max_steps_in_episode"])
+    params.pop("max_steps_in_episode", None)  # of the environment alone
+    return construct(**params)
+
+
+def _unknown(name: str, valid: list[str]) -> ValueError:
+    for other in valid:
+        if other.lower() == name.lower():
+            return ValueError(f"There is no environment called {name!r}: did you mean {other}?")
+    return unknown("environment", name, valid)

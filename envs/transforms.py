@@ -1,0 +1,167 @@
+"""Transforms `Env -> Env` of one lane: apply them below `vectorize`."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from jaxrl.environments import require_box
+from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree, select
+
+
+def flatten_observation(env: Env) -> Env:
+    """Make of each observation, of any structure, one float32 vector [n]."""
+    sizes = [math.prod(leaf.shape) for leaf in jax.tree.leaves(env.spec.observation)]
+
+    def flat(obs: Tree) -> Array:
+        return jnp.concatenate([jnp.ravel(x).astype(jnp.float32) for x in jax.tree.leaves(obs)])
+
+    return _observe(env, flat, jax.ShapeDtypeStruct((sum(sizes),), jnp.float32))
+
+
+def mask_observation(env: Env, indices: Sequence[int]) -> Env:
+    """Drop the features at `indices` of the last axis: what is left is partially observed.
+
+    CartPole without its velocities is `mask_observation(make("CartPole-v1"), (1, 3))`. Raises
+    `ValueError` if the observation is not one array or has no such feature.
+    """
+    obs = _array_observation(env, "mask_observation")
+    size = obs.shape[-1]
+    wrong = [i for i in indices if not -size <= i < size]
+    if wrong:
+        raise ValueError(f"mask_observation has no features {wrong} among {size}.")
+    keep = np.delete(np.arange(size), list(indices))
+    if not keep.size:
+        raise ValueError(f"mask_observation leaves none of the {size} features.")
+    shape = jax.ShapeDtypeStruct((*obs.shape[:-1], len(keep)), obs.dtype)
+    return _observe(env, lambda x: x[..., keep], shape)
+
+
+def frame_stack(env: Env, num: int) -> Env:
+    """Show the last `num` observations, the latest last: a vector [n] becomes [num * n].
+
+    Images [h, w, c] become [h, w, num * c]. An episode begins with `num` copies of its first
+    observation. Source: Mnih et al. (2015). Raises `ValueError` if the observation is not one
+    array, or if `num` is not positive.
+    """
+    obs = _array_observation(env, "frame_stack")
+    _require_positive("frame_stack", num)
+    size = obs.shape[-1]
+
+    def init(key: Key) -> tuple[Tree, TimeStep]:
+        state, ts = env.init(key)
+        frames = jnp.concatenate([ts.obs] * num, axis=-1)
+        return (state, frames), ts._replace(obs=frames, final=frames)
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        state, frames = state
+        state, ts = env.step(state, action, key)
+        frames = jnp.concatenate([frames[..., size:], ts.obs], axis=-1)
+        return (state, frames), ts._replace(obs=frames, final=frames)
+
+    shape = jax.ShapeDtypeStruct((*obs.shape[:-1], num * size), obs.dtype)
+    return Env(init, step, Spec(shape, env.spec.action))
+
+
+def sticky_actions(env: Env, probability: float | Array) -> Env:
+    """Repeat the action executed before, with `probability`, instead of the one chosen.
+
+    The first action of an episode is never replaced. Source: Machado et al. (2018), section 5.2.
+    Raises `ValueError` if `probability` is not in [0, 1].
+    """
+    if not isinstance(probability, Tracer) and not 0 <= probability <= 1:
+        raise ValueError(f"sticky_actions needs a probability in [0, 1], not {probability}.")
+
+    def blank() -> Array:
+        if isinstance(env.spec.action, Discrete):
+            return jnp.zeros((), jnp.int32)
+        return jnp.zeros(env.spec.action.shape, jnp.float32)
+
+    def init(key: Key) -> tuple[Tree, TimeStep]:
+        state, ts = env.init(key)
+        return (state, blank(), jnp.zeros((), bool)), ts
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        state, previous, begun = state
+        step_key, stick_key = jax.random.split(key)
+        sticks = begun & (jax.random.uniform(stick_key) < probability)
+        action = jnp.where(sticks, previous, jnp.asarray(action, previous.dtype))
+        state, ts = env.step(state, action, step_key)
+        return (state, action, jnp.ones((), bool)), ts
+
+    return env._replace(init=init, step=step)
+
+
+def action_repeat(env: Env, num: int) -> Env:
+    """Take each action `num` times, or until the episode ends; rewards are added up.
+
+    Raises `ValueError` if `num` is not positive.
+    """
+    _require_positive("action_repeat", num)
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        first_key, *_ = keys = jax.random.split(key, num)
+        first = env.step(state, action, first_key)
+
+        def again(carry: tuple[Tree, TimeStep], key: Key) -> tuple[tuple[Tree, TimeStep], None]:
+            state, ts = carry
+            new_state, new = env.step(state, action, key)
+            new = new._replace(reward=ts.reward + new.reward)
+            # An episode that has ended stays as it is: what follows its end is undefined.
+            return select(ts.last, carry, (new_state, new)), None
+
+        return jax.lax.scan(again, first, keys[1:])[0]
+
+    return env._replace(step=step)
+
+
+def clip_actions(env: Env) -> Env:
+    """Clip actions to the action box, which then is unbounded: any real action is allowed.
+
+    Raises `ValueError` if the actions are not a `Box`.
+    """
+    box = require_box(env, "clip_actions")
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        return env.step(state, jnp.clip(action, box.low, box.high), key)
+
+    infinite = jnp.full(box.shape, jnp.inf, jnp.float32)
+    return env._replace(step=step, spec=env.spec._replace(action=Box(-infinite, infinite)))
+
+
+def reward_transform(env: Env, fn: Callable[[Array], Array]) -> Env:
+    """Replace each reward [] by `fn(reward)` [], such as its sign, or a multiple of it."""
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        state, ts = env.step(state, action, key)
+        return state, ts._replace(reward=jnp.asarray(fn(ts.reward), jnp.float32))
+
+    return env._replace(step=step)
+
+
+def _observe(env: Env, fn: Callable[[Tree], Tree], shape: Tree) -> Env:
+    """Show `fn(obs)`, of the given shape, instead of `obs`."""
+
+    def show(state: Tree, ts: TimeStep) -> tuple[Tree, TimeStep]:
+        return state, ts._replace(obs=fn(ts.obs), final=fn(ts.final))
+
+    return Env(
+        init=lambda key: show(*env.init(key)),
+        step=lambda state, action, key: show(*env.step(state, action, key)),
+        spec=Spec(shape, env.spec.action),
+    )
+
+
+def _array_observation(env: Env, who: str) -> jax.ShapeDtypeStruct:
+    obs = env.spec.observation
+    if not isinstance(obs, jax.ShapeDtypeStruct) or not obs.shape:
+        raise ValueError(f"{who} needs an observation of one array: flatten_observation first.")
+    return obs
+
+
+def _require_positive(who: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError(f"{who} needs a positive number, not {value!r}.")

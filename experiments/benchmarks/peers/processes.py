@@ -1,0 +1,157 @@
+"""Virtual environments of the peers, and workers in them as the benchmark sees them."""
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+
+
+class Failed(Exception):
+    """A peer could not be installed, or a worker did not answer; why, in a few words."""
+
+
+class Peer(NamedTuple):
+    """A library to compare with: its worker, and what that worker needs."""
+
+    script: str
+    requirements: tuple[str, ...] = ()
+    python: tuple[int, int] = (3, 11)  # the oldest that will do
+    executable: str = sys.executable
+
+
+PEERS: dict[str, Peer] = {
+    "rejax": Peer(
+        "rejax_worker.py",
+        (
+            "rejax==0.1.3",
+            "gymnax==0.0.9",
+            "jax==0.11.2",
+            "jaxlib==0.11.2",
+            "flax==0.12.12",
+            "optax==0.2.8",
+            "distrax==0.1.9",
+            "chex==0.1.92",
+        ),
+        python=(3, 12),
+    ),
+    "sb3": Peer(
+        "sb3_worker.py",
+        ("torch==2.13.0", "stable-baselines3==2.9.2", "gymnasium==1.4.0", "minatar==1.0.15"),
+    ),
+    # brax's PPO calls jax.device_put_replicated, which later versions of jax do not have.
+    "brax": Peer("brax_worker.py", ("brax==0.14.2", "jax==0.9.2", "jaxlib==0.9.2")),
+}
+
+
+def python_of(oldest: tuple[int, int]) -> str:
+    """A Python that is at least as new as `oldest`; raises Failed if none is found."""
+    names = [sys.executable] + [f"python3.{minor}" for minor in (12, 13, 11)]
+    test = f"import sys, venv; sys.exit(not {oldest} <= sys.version_info[:2] < (3, 14))"
+    for name in names:
+        path = shutil.which(name)
+        # A name that is found may still be a shim for a version that is not there.
+        if path and subprocess.run([path, "-c", test], capture_output=True).returncode == 0:
+            return path
+    raise Failed(f"it needs Python {oldest[0]}.{oldest[1]} to 3.13, and there is none on the path.")
+
+
+def prepare(name: str, folder: Path) -> Peer:
+    """The peer with its virtual environment made, or found in `folder` with the same pins.
+
+    Our own library runs in the environment that we are in. Raises Failed if that is impossible.
+    """
+    if name not in PEERS:
+        return Peer("jaxrl_worker.py")
+    peer = PEERS[name]
+    home, pins = folder / name, "\n".join(peer.requirements)
+    stamp, executable = home / "requirements.txt", home / "bin" / "python"
+    if not (stamp.exists() and stamp.read_text() == pins and executable.exists()):
+        python = python_of(peer.python)
+        print(f"Installing {', '.join(peer.requirements)} into {home} ...", file=sys.stderr)
+        command([python, "-m", "venv", "--clear", str(home)])
+        command([str(executable), "-m", "pip", "install", "--quiet", *peer.requirements])
+        # Last, so that an installation that was interrupted is made again.
+        stamp.write_text(pins)
+    return peer._replace(executable=str(executable))
+
+
+def command(words: list[str]) -> None:
+    """Run a command; raises Failed with the end of what it said if it fails."""
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(last_line(done.stderr) or f"{words[0]} failed.")
+
+
+def last_line(text: str) -> str:
+    """The last line that is not blank."""
+    return ([line.strip() for line in text.splitlines() if line.strip()] or [""])[-1]
+
+
+class Worker:
+    """A process that trains one chunk at a time, when asked; see `protocol.py`."""
+
+    def __init__(self, peer: Peer, task: dict[str, Any]):
+        """Start it; its first answer says that it is ready."""
+        # The same thread pool for all, and no accelerator for those who find one.
+        env = {"NPROC": "8", "JAX_PLATFORMS": "cpu"}
+        if not peer.requirements:
+            env["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, it lives as long as the process
+        self.process = subprocess.Popen(
+            [peer.executable, str(HERE / peer.script), json.dumps(task)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env=os.environ | env,
+        )
+        self.lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.put(line)
+        self.lines.put("")
+
+    def answer(self, timeout: float) -> dict[str, Any]:
+        """Its next answer; raises Failed if there is none within `timeout` seconds."""
+        try:
+            line = self.lines.get(timeout=timeout)
+        except queue.Empty:
+            raise Failed(f"did not finish in {timeout:g} s") from None
+        if not line:
+            self.process.wait()
+            self.errors.seek(0)
+            raise Failed(last_line(self.errors.read()) or f"exit {self.process.returncode}")
+        return json.loads(line)
+
+    def run(self, timeout: float) -> dict[str, Any]:
+        """Let it train for one chunk."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write("run\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it ended: `answer` finds out why
+        return self.answer(timeout)
+
+    def end(self, timeout: float) -> dict[str, Any]:
+        """Let it end, with its last report."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return self.answer(timeout)
+
+    def kill(self) -> None:
+        """End it whatever it does."""
+        self.process.kill()
+        self.process.wait()

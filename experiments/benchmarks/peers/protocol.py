@@ -1,0 +1,80 @@
+"""How a worker of the speed benchmark talks to it; standard library only, for any Python.
+
+A worker is started with its setting as one JSON argument. It answers every line it reads with one
+JSON line, and the first one unasked: `{"compile_s": ...}` when it is ready. A line "run" lets it
+train for one chunk of steps, `{"run_s": ..., "steps": ...}`. At the end of its input it reports
+`{"peak_rss_mb": ...}` and ends. Between its answers it is idle, so workers can take turns.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+
+# What libraries print must not mix with the answers.
+answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+def setting():
+    """The setting that this worker was started with, a dict."""
+    return json.loads(sys.argv[1])
+
+
+def answer(**values):
+    """Send one answer."""
+    print(json.dumps(values), file=answers, flush=True)
+
+
+def asked():
+    """Wait for a line: whether it asks for another chunk."""
+    return sys.stdin.readline().strip() == "run"
+
+
+def farewell():
+    """Report the largest memory that this process has had, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    answer(peak_rss_mb=round(peak / 1e6, 1))
+
+
+def serve(chunk, steps, **ready):
+    """Announce readiness; when asked, time `chunk()`, which takes `steps` environment steps."""
+    answer(**ready)
+    while asked():
+        start = time.perf_counter()
+        chunk()
+        answer(run_s=time.perf_counter() - start, steps=steps)
+    farewell()
+
+
+def serve_compiled(init, advance, keys, steps, settle=1):
+    """Serve JAX functions `init(keys) -> state` and `advance(state) -> state`, both jitted.
+
+    `advance` may donate its argument. Compile time is that of both, traced and compiled ahead;
+    then `settle` chunks run untimed, which also pass through any warm-up.
+    """
+    import jax
+
+    start = time.perf_counter()
+    shapes = jax.eval_shape(init, keys)
+    init = init.lower(keys).compile()
+    advance = advance.lower(shapes).compile()
+    compile_s = time.perf_counter() - start
+    state = jax.block_until_ready(init(keys))
+    for _ in range(settle):
+        state = jax.block_until_ready(advance(state))
+
+    def chunk():
+        nonlocal state
+        state = jax.block_until_ready(advance(state))
+
+    memory = advance.memory_analysis()
+    serve(
+        chunk,
+        steps,
+        compile_s=compile_s,
+        state_mb=round(memory.argument_size_in_bytes / 1e6, 2),
+        temporary_mb=round(memory.temp_size_in_bytes / 1e6, 2),
+    )

@@ -1,0 +1,31 @@
+"""Small versions of every agent and option, for the properties that all must have."""
+
+import envs
+from agents import AGENTS
+
+SMALL_PPO = dict(num_envs=4, rollout_length=16, epochs=2, minibatches=2, hidden=(16, 16))
+SMALL_REPLAY = dict(num_envs=2, rollout_length=2, buffer_size=64, warmup=16, batch_size=8)
+
+CASES = {
+    "ppo": ("ppo", "CartPole-v1", SMALL_PPO),
+    "ppo_continuous": (
+        "ppo",
+        "Pendulum-v1",
+        SMALL_PPO | dict(normalise_observations=True, normalise_rewards=True),
+    ),
+    "ppo_gru": ("ppo", "CartPole-v1", SMALL_PPO | dict(memory="gru", sequence_length=8)),
+    "dqn": ("dqn", "CartPole-v1", SMALL_REPLAY | dict(hidden=(16, 16), n_step=2)),
+    "dqn_options": (
+        "dqn",
+        "CartPole-v1",
+        SMALL_REPLAY | dict(hidden=(16, 16), n_step=3, prioritised=True, dueling=True),
+    ),
+    "sac": ("sac", "Pendulum-v1", SMALL_REPLAY | dict(hidden=(16, 16), updates=2)),
+}
+
+
+def case(name: str):
+    """The constructor, environment and hyperparameters of a case."""
+    agent, env, options = CASES[name]
+    entry = AGENTS[agent]
+    return entry.make, envs.make(env), entry.hyperparameters(**options)

@@ -1,0 +1,117 @@
+"""What a run computes does not depend on how it is run: bit for bit, for every agent."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from jaxrl.loop import advance, assemble, evaluate
+from jaxrl.population import populate
+from jaxrl.types import Counter, population_axes
+from tests.agents.cases import CASES, case
+
+KEY = 7
+
+
+def raw(x):
+    x = jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+    return np.asarray(jax.device_get(x))
+
+
+def assert_same(a, b):
+    pairs = zip(jax.tree.leaves_with_path(a), jax.tree.leaves(b), strict=True)
+    for (path, x), y in pairs:
+        np.testing.assert_array_equal(raw(x), raw(y), err_msg=jax.tree_util.keystr(path))
+
+
+@pytest.fixture(params=CASES, scope="module")
+def whole(request):
+    """A case, and its run of six steps at one go."""
+    make, env, hp = case(request.param)
+    experiment = assemble(make, env, hp).experiment
+    start = jax.jit(experiment.init)(jax.random.key(KEY))
+    end = jax.jit(lambda run: advance(experiment, run, 6))(start)
+    return make, env, hp, start, end
+
+
+def test_saved_restored_and_continued(whole, tmp_path):
+    make, env, hp, start, (end, _) = whole
+    experiment = assemble(make, env, hp).experiment
+    half = jax.jit(lambda run: advance(experiment, run, 3)[0])
+    middle = half(start)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "run", middle)
+    with ocp.StandardCheckpointer() as checkpointer:
+        restored = checkpointer.restore(tmp_path / "run", jax.eval_shape(lambda: middle))
+    assert_same(restored, middle)
+    assert_same(half(restored), end)
+
+
+def test_evaluation_does_not_disturb(whole):
+    make, env, hp, start, (end, _) = whole
+    setup = assemble(make, env, hp)
+
+    @jax.jit
+    def with_evaluation(run):
+        for _ in range(2):
+            run, _ = advance(setup.experiment, run, 3)
+            view = setup.agent.update.read(run.learner)
+            score = evaluate(setup.env, setup.agent.exploit, view, jax.random.key(1), 2, 20)
+        return run, score
+
+    assert_same(with_evaluation(start)[0], end)
+
+
+def trained(make, env, hp, key):
+    experiment = assemble(make, env, hp).experiment
+    return advance(experiment, experiment.init(key), 6)[0]
+
+
+def member(population, index):
+    """One member of a population."""
+    pick = lambda x: x if isinstance(x, Counter) else jax.tree.map(lambda y: y[index], x)
+    return jax.tree.map(pick, population, is_leaf=lambda node: isinstance(node, Counter))
+
+
+def test_a_sweep_is_its_points_one_at_a_time(whole):
+    """Neighbours change no bit of a member; a compilation of its own may round otherwise.
+
+    XLA is free to contract a * b + c and to order sums differently when shapes differ, so that a
+    run by itself agrees with a member of a sweep to rounding, and a member with itself exactly.
+    """
+    make, env, hp, _, (end, _) = whole
+
+    def run(rate, gamma, key):
+        return trained(make, env, hp.replace(learning_rate=rate, discount=gamma), key)
+
+    rates, gammas = jnp.array([hp.learning_rate, 1e-4, 3e-3]), jnp.array([hp.discount, 0.9, 0.95])
+    keys = jnp.stack([jax.random.key(KEY), jax.random.key(1), jax.random.key(2)])
+    sweep = jax.jit(jax.vmap(run, out_axes=population_axes(end)))
+    many = sweep(rates, gammas, keys)
+    for i in range(3):
+        alone = sweep(*(jnp.stack([x[i]] * 3) for x in (rates, gammas, keys)))
+        assert_same(member(alone, i), member(many, i))
+    for (path, x), y in zip(
+        jax.tree.leaves_with_path(member(many, 0).learner), jax.tree.leaves(end.learner)
+    ):
+        np.testing.assert_allclose(
+            raw(x), raw(y), rtol=1e-3, atol=1e-4, err_msg=jax.tree_util.keystr(path)
+        )
+
+
+@pytest.mark.parametrize("name", ["ppo_gru", "dqn_options", "sac"])
+def test_a_population_does_not_depend_on_the_devices(name):
+    make, env, hp = case(name)
+    assert jax.device_count() == 4
+    keys = jax.random.split(jax.random.key(KEY), 8)
+    fn = lambda key: trained(make, env, hp, key)
+    axes = population_axes(jax.eval_shape(fn, keys[0]))
+    share = jax.jit(populate(fn, (0,), axes))  # what one device does
+    spread = jax.jit(populate(fn, (0,), axes, jax.devices())).lower(keys).compile()
+    many = spread(keys)
+    for first in range(0, 8, 2):
+        two = share(keys[first : first + 2])
+        for i in range(2):
+            assert_same(member(many, first + i), member(two, i))
+    assert "all-reduce" not in spread.as_text() and "all-gather" not in spread.as_text()

@@ -1,0 +1,144 @@
+"""The ring against a deque in plain Python, and the frequencies of what is drawn."""
+
+from collections import Counter as Tally
+from collections import deque
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from jaxrl import buffers
+from jaxrl.types import population_axes
+
+
+def steps(first, number, lanes):
+    """Rows `first`, `first` + 1, ... [number, lanes]: each value names its row and lane."""
+    return {"x": jnp.asarray(np.arange(first, first + number)[:, None] * 10 + np.arange(lanes))}
+
+
+@pytest.mark.parametrize(("rows", "time", "lanes", "warmup"), [(6, 1, 2, 0), (8, 2, 1, 4)])
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_every_sequence_of_the_latest_rows_is_drawn_and_no_other(rows, time, lanes, warmup, length):
+    buffer, latest = buffers.init(steps(0, warmup, lanes), rows), deque(range(warmup), rows)
+    add = jax.jit(buffers.add)
+    draw = jax.jit(lambda b, k: buffers.sample_sequences(b, k, 400, length))
+    for first in range(warmup, warmup + 2 * rows + time, time):  # every fill level, two seams
+        buffer = add(buffer, steps(first, time, lanes))
+        latest.extend(range(first, first + time))
+        if len(latest) < length:
+            continue
+        drawn = {tuple(run) for run in np.asarray(draw(buffer, jax.random.key(first))["x"]).T}
+        runs = [list(latest)[i : i + length] for i in range(len(latest) - length + 1)]
+        assert drawn == {tuple(10 * t + b for t in run) for run in runs for b in range(lanes)}
+
+
+@pytest.mark.parametrize("filled", [5, 7, 12])
+def test_draws_are_uniform_and_independent_of_the_seam(filled):
+    buffer = buffers.init(steps(0, 0, 3), 7)
+    for first in range(filled):
+        buffer = buffers.add(buffer, steps(first, 1, 3))
+    for length, draws in ((1, buffers.sample), (3, None)):
+        if draws:
+            x = draws(buffer, jax.random.key(1), 60_000)["x"]
+        else:
+            x = buffers.sample_sequences(buffer, jax.random.key(2), 60_000, length)["x"][0]
+        tally = Tally(np.asarray(x).tolist())
+        assert len(tally) == (min(filled, 7) - length + 1) * 3
+        assert chisquare(list(tally.values())).pvalue > 1e-3
+
+
+def test_successive_draws_are_independent():
+    buffer = buffers.init(steps(0, 4, 1), 4)
+    x = np.asarray(buffers.sample(buffer, jax.random.key(3), 40_000)["x"]) // 10
+    assert chisquare(np.bincount(x[::2] * 4 + x[1::2], minlength=16)).pvalue > 1e-3
+
+
+def test_values_and_types_return_as_they_were_stored():
+    rng = np.random.default_rng(0)
+
+    def some(dtype, *shape):
+        if dtype == bool:
+            return rng.random(shape) < 0.5
+        if np.issubdtype(dtype, np.integer):
+            return rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype)
+        return rng.normal(size=shape).astype(dtype)
+
+    data = {
+        "scalar": some(np.float32, 6, 2),
+        "flag": some(bool, 6, 2),
+        "flags": some(bool, 6, 2, 3, 5),
+        "bytes": some(np.uint8, 6, 2, 7),
+        "signed": some(np.int8, 6, 2, 4),
+        "half": some(np.float16, 6, 2, 3),
+        "int": (some(np.int32, 6, 2, 2), some(np.uint32, 6, 2)),
+        "odd": np.float32([[np.nan, -0.0], [np.inf, -np.inf], [1e-40, 3e38]] * 2),
+        "none": (),
+    }
+    rows = np.asarray([4, 0, 3])
+    lanes = np.asarray([1, 0, 1])
+    buffer = buffers.init(jax.tree.map(lambda x: jnp.asarray(x[:2]), data), 6)
+    for i in (2, 4):
+        buffer = jax.jit(buffers.add)(
+            buffer, jax.tree.map(lambda x: jnp.asarray(x[i : i + 2]), data)
+        )  # noqa: B023
+    got = buffers.fetch(buffer, jnp.asarray(rows), jnp.asarray(lanes))
+    for x, y in zip(jax.tree.leaves(got), jax.tree.leaves(data), strict=True):
+        assert x.dtype == y.dtype and x.shape == y[rows, lanes].shape
+        assert np.asarray(x).tobytes() == y[rows, lanes].tobytes()
+
+
+def test_rollouts_that_would_wrap_are_refused():
+    buffer = buffers.init(steps(0, 0, 1), 8)
+    with pytest.raises(ValueError, match="8 rows"):
+        buffers.add(buffer, steps(0, 3, 1))
+
+
+def population(members, rows, warmup):
+    def one(key):
+        return buffers.init({"x": jax.random.normal(key, (warmup, 1, 4))}, rows)
+
+    axes = population_axes(jax.eval_shape(one, jax.random.key(0)))
+    state = jax.vmap(one, out_axes=axes)(jax.random.split(jax.random.key(0), members))
+    return state, axes, jax.vmap(buffers.add, in_axes=(axes, 0), out_axes=axes)
+
+
+def test_a_population_writes_in_place_and_as_one_member_would():
+    state, axes, add = population(3, 1024, 2)
+    new = {"x": jax.random.normal(jax.random.key(1), (3, 2, 1, 4))}
+    alone = [
+        buffers.add(buffers.init({"x": x}, 1024), {"x": y})
+        for x, y in zip(
+            jax.vmap(lambda k: jax.random.normal(k, (2, 1, 4)))(
+                jax.random.split(jax.random.key(0), 3)
+            ),
+            new["x"],
+            strict=True,
+        )
+    ]
+    compiled = jax.jit(add, donate_argnums=0).lower(state, new).compile()
+    memory = compiled.memory_analysis()
+    assert memory.temp_size_in_bytes < 3 * 1024 * 4  # a quarter of the buffer
+    assert memory.alias_size_in_bytes >= 3 * 1024 * 4 * 4
+    state = compiled(state, new)
+    drawn = jax.vmap(lambda b, r: buffers.fetch(b, r, 0 * r), in_axes=(axes, None))
+    rows = jnp.arange(4)
+    for i, x in enumerate(drawn(state, rows)["x"]):
+        np.testing.assert_array_equal(x, buffers.fetch(alone[i], rows, 0 * rows)["x"])
+
+
+def test_a_scan_of_writes_and_draws_does_not_copy_the_buffer():
+    state, axes, add = population(3, 4096, 2)
+    draw = jax.vmap(lambda b, k: buffers.sample(b, k, 8)["x"], in_axes=(axes, 0))
+
+    def run(state, keys):
+        def body(state, key):
+            state = add(state, {"x": jnp.ones((3, 2, 1, 4))})
+            return state, draw(state, jax.random.split(key, 3)).sum()
+
+        return jax.lax.scan(body, state, keys)
+
+    keys = jax.random.split(jax.random.key(0), 5)
+    memory = jax.jit(run, donate_argnums=0).lower(state, keys).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 3 * 4096 * 4 * 4 / 4

@@ -1,0 +1,113 @@
+"""Running statistics against two-pass statistics, over merges, devices and evaluation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, PartitionSpec
+
+from jaxrl import normalise
+from jaxrl.types import Agent, Discrete, Spec, Transition, Update, memoryless
+
+SPEC = {"a": jax.ShapeDtypeStruct((3,), jnp.float32), "b": jax.ShapeDtypeStruct((), jnp.float32)}
+
+
+def data(*lead, seed=0):
+    rng = np.random.default_rng(seed)
+    a = rng.normal(1000.0, 0.5, (*lead, 3)) + [0, 1, 2]  # a large mean and a small variance
+    return {"a": a.astype(np.float32), "b": rng.exponential(2.0, lead).astype(np.float32)}
+
+
+def test_merged_moments_are_those_of_all_data_in_any_order():
+    batches = [data(7, 4, seed=1), data(100, 1, seed=2), data(1, 3, seed=3)]
+    for order in (batches, batches[::-1]):
+        moments = normalise.init(SPEC)
+        for batch in order:
+            moments = normalise.update(moments, batch)
+        for name, rank in (("a", 1), ("b", 0)):
+            rows = [x[name].reshape(-1, *x[name].shape[2:]).astype(np.float64) for x in batches]
+            whole = np.concatenate(rows)
+            assert whole.ndim == rank + 1
+            np.testing.assert_allclose(moments.mean[name], whole.mean(0), rtol=1e-6)
+            np.testing.assert_allclose(moments.variance[name], whole.var(0), rtol=2e-3)
+    assert float(moments.count) == 131
+
+
+def test_no_data_changes_nothing_and_much_data_keeps_moving():
+    moments, obs = normalise.init(SPEC), data(5)
+    same = normalise.standardise(moments, obs)
+    np.testing.assert_array_equal(same["a"], obs["a"])
+    moments = moments._replace(count=jnp.float32(1e9))
+    after = normalise.update(moments, {"a": jnp.ones((10**4, 3)), "b": jnp.ones(10**4)})
+    assert float(after.mean["b"]) > 1e-4  # a float32 count of 1e9 would have swallowed these
+
+
+def test_standardised_data_has_mean_zero_and_variance_one():
+    obs = data(1000)
+    moments = normalise.update(normalise.init(SPEC), obs)
+    out = normalise.standardise(moments, obs)
+    for x in jax.tree.leaves(out):
+        np.testing.assert_allclose(np.asarray(x).mean(0), 0, atol=1e-2)
+        np.testing.assert_allclose(np.asarray(x).std(0), 1, rtol=1e-2)
+
+
+def test_devices_share_statistics():
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    obs = data(8, 4)
+    one = normalise.update(normalise.init(SPEC), obs)
+    spread = jax.shard_map(
+        lambda x: normalise.update(normalise.init(SPEC), x, "data"),
+        mesh=mesh,
+        in_specs=PartitionSpec(None, "data"),
+        out_specs=PartitionSpec(),
+        check_vma=False,
+    )(obs)
+    assert float(spread.count) == float(one.count) == 32
+    np.testing.assert_allclose(spread.mean["a"], one.mean["a"], rtol=1e-6)
+    # The variance within devices and that between them, of the same law of total variance.
+    within = np.stack([obs["b"][:, i] for i in range(4)]).astype(np.float64)
+    np.testing.assert_allclose(spread.mean["b"], within.mean(), rtol=1e-5)
+    np.testing.assert_allclose(spread.variance["b"], within.var(), rtol=1e-4)
+
+
+def batch(reward, last, obs):
+    one = jnp.ones_like(reward)
+    return Transition(obs, one.astype(int), reward, one, last, obs, (), one)
+
+
+def probe():
+    """An agent whose update keeps the batch that it was given."""
+    keep = Update(lambda key, example: example, lambda state, batch, key: (batch, {}), lambda s: s)
+    act = memoryless(lambda view, obs, key: (obs, ()))
+    return Agent(act, act, keep)
+
+
+def test_learning_uses_the_statistics_of_acting_and_evaluation_changes_none():
+    spec = Spec(jax.ShapeDtypeStruct((), jnp.float32), Discrete(2))
+    agent = normalise.normalise_observations(probe(), spec)
+    obs = [jnp.asarray(data(6, 2, seed=s)["b"]) for s in (0, 1)]
+    last = jnp.zeros((6, 2), bool)
+    state = agent.update.init(jax.random.key(0), batch(obs[0], last, obs[0]))
+    before = agent.update.read(state).moments
+    np.testing.assert_allclose(before.mean, obs[0].mean(), rtol=1e-6)
+    acted = agent.exploit.step(agent.update.read(state), (), obs[1], jax.random.key(0))[0]
+    state, _ = agent.update.apply(state, batch(obs[1], last, obs[1]), jax.random.key(0))
+    np.testing.assert_allclose(state.inner.obs, acted, rtol=1e-6)
+    np.testing.assert_allclose(state.inner.final, acted, rtol=1e-6)
+    both = np.concatenate(obs)
+    np.testing.assert_allclose(state.moments.mean, both.mean(), rtol=1e-6)
+
+
+def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
+    rng = np.random.default_rng(0)
+    reward, last = rng.normal(3, 2, (40, 3)).astype(np.float32), rng.random((40, 3)) < 0.2
+    agent = normalise.normalise_rewards(probe(), 0.9)
+    state = agent.update.init(jax.random.key(0), batch(*map(jnp.asarray, (reward, last, reward))))
+    totals, running = [], np.zeros(3)
+    for r, end in zip(reward, last):
+        running = 0.9 * running + r
+        totals.append(running)
+        running = np.where(end, 0, running)
+    for half in (slice(0, 20), slice(20, 40)):  # the return runs on across rollouts
+        part = batch(*map(jnp.asarray, (reward[half], last[half], reward[half])))
+        state, _ = agent.update.apply(state, part, jax.random.key(0))
+    np.testing.assert_allclose(state.inner.reward, reward[20:] / np.std(totals), rtol=1e-3)

@@ -1,0 +1,139 @@
+"""The sum tree against NumPy, and the frequencies of what is drawn against exact probabilities."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from jaxrl import prioritised
+from jaxrl.types import Transition, Update
+from jaxrl.updates import prioritised as replay
+
+assign = jax.jit(prioritised.assign)
+
+
+def tree_of(values):
+    values = jnp.asarray(values, jnp.float32)
+    return assign(prioritised.init(len(values)), jnp.arange(len(values)), values)
+
+
+def draws(tree, number, batch=1024, seed=0):
+    keys = jax.random.split(jax.random.key(seed), number)
+    return jax.jit(jax.vmap(lambda key: prioritised.sample(tree, key, batch)))(keys)
+
+
+@pytest.mark.parametrize("leaves", [1, 2, 15, 17, 257, 1000])
+def test_leaves_are_what_was_assigned_and_sums_do_not_drift(leaves):
+    rng = np.random.default_rng(leaves)
+    tree, truth = prioritised.init(leaves), np.zeros(leaves, np.float32)
+    for scale in 10.0 ** rng.uniform(-6, 6, 60):
+        index = rng.integers(0, leaves, 16)
+        value = (rng.exponential(size=leaves) * scale).astype(np.float32)[index]
+        tree = assign(tree, jnp.asarray(index), jnp.asarray(value))
+        truth[index] = value  # equal indices have equal values
+        np.testing.assert_array_equal(prioritised.priorities(tree)[:leaves], truth)
+        assert not np.asarray(prioritised.priorities(tree)[leaves:]).any()
+    # The history leaves no trace: the same leaves, assigned at once, make the same tree.
+    for x, y in zip(jax.tree.leaves(tree), jax.tree.leaves(tree_of(truth)), strict=True):
+        np.testing.assert_array_equal(x, y)
+    np.testing.assert_allclose(prioritised.total(tree), truth.astype(np.float64).sum(), rtol=1e-6)
+
+
+def test_integer_priorities_have_exact_sums():
+    values = np.random.default_rng(0).integers(0, 100, 3000)
+    assert prioritised.total(tree_of(values)) == values.sum()
+
+
+def test_a_repeated_index_gets_one_of_its_values_and_sums_agree():
+    tree = assign(tree_of(np.ones(40)), jnp.asarray([3, 3, 3]), jnp.asarray([5.0, 2.0, 4.0]))
+    leaf = float(prioritised.priorities(tree)[3])
+    assert leaf in (5.0, 2.0, 4.0)
+    assert prioritised.total(tree) == 39 + leaf
+
+
+@pytest.mark.parametrize("batch", [1, 7, 512])
+def test_frequencies_are_proportional_to_priorities(batch):
+    values = np.random.default_rng(1).exponential(size=300) ** 2
+    values[::7] = 0
+    index, probability = draws(tree_of(values), 140_000 // batch, batch)
+    tally = np.bincount(np.ravel(index), minlength=300)[:300]
+    some = values > 0
+    assert not tally[~some].any()
+    expected = values[some] / values.sum() * tally.sum()
+    # Stratified draws vary less than independent ones, so the test only errs to the safe side.
+    assert chisquare(tally[some], expected * (tally.sum() / expected.sum())).pvalue > 1e-3
+    np.testing.assert_allclose(probability, (values / values.sum())[index], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.where(np.arange(5000) % 3 == 1, 1e-3, 0),
+        np.where(np.arange(5000) < 4321, 0.1, 0),  # nothing at the end
+        np.where(np.arange(5000) == 4999, 1, 0),
+        np.where(np.arange(5000) == 0, 1, 0),
+        np.where(np.arange(5000) % 2 == 0, 10.0 ** (np.arange(5000) % 40 - 28), 0),
+        np.where(np.arange(5000) % 5 == 2, 1 / 3, 0) * (1 + 1e-7 * np.arange(5000)),
+    ],
+)
+def test_a_slot_without_priority_is_never_drawn(values):
+    index, probability = draws(tree_of(values), 100, 4096)
+    assert (values[np.asarray(index)] > 0).all()
+    assert np.isfinite(probability).all() and (np.asarray(probability) > 0).all()
+
+
+@pytest.mark.parametrize("edge", [0.0, 1 - 2.0**-24, 1.0])
+def test_the_edges_of_the_uniform_draw_are_safe(edge, monkeypatch):
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.full(shape, edge))
+    values = np.zeros(1000)
+    values[[17, 400, 401, 930]] = [1e-6, 3.0, 1 / 3, 0.1]
+    index, probability = prioritised.sample(tree_of(values), jax.random.key(0), 256)
+    assert set(np.asarray(index).tolist()) <= {17, 400, 401, 930}
+    assert np.isfinite(probability).all()
+
+
+def test_members_of_a_population_are_drawn_as_if_alone():
+    values = jnp.asarray(np.random.default_rng(2).exponential(size=(3, 200)), jnp.float32)
+    trees = jax.vmap(tree_of)(values)
+    keys = jax.random.split(jax.random.key(0), 3)
+    together = jax.vmap(lambda tree, key: prioritised.sample(tree, key, 64)[0])(trees, keys)
+    for i in range(3):
+        alone = prioritised.sample(tree_of(values[i]), keys[i], 64)[0]
+        np.testing.assert_array_equal(together[i], alone)
+
+
+def test_importance_weights_are_those_of_the_paper():
+    p = np.float32([0.5, 0.25, 0.01, 0.01])
+    weight = prioritised.importance(jnp.asarray(p), jnp.asarray(100), 0.4)
+    raw = (100.0 * p) ** -0.4
+    np.testing.assert_allclose(weight, raw / raw.max(), rtol=1e-6)
+    np.testing.assert_array_equal(prioritised.importance(jnp.asarray(p), 100, 0.0), np.ones(4))
+
+
+@pytest.mark.parametrize(("time", "length"), [(1, 1), (1, 3), (2, 3), (4, 2)])
+def test_no_start_is_replayed_whose_sequence_is_incomplete_or_overwritten(time, length):
+    rows, lanes, batch = 12, 2, 256
+
+    def inner_apply(state, batch, key):
+        return state, {"priority": batch.reward[0] * 0 + 1, "drawn": batch.reward}
+
+    inner = Update(lambda key, example: (), inner_apply, lambda state: state)
+    update = replay(inner, rows, batch, length=length)
+
+    def experience(first, number):
+        value = 10.0 * jnp.arange(first, first + number)[:, None] + jnp.arange(lanes)
+        one = jnp.ones_like(value)
+        return Transition(value, value, value, one, one < 0, value, (), one)
+
+    state = update.init(jax.random.key(0), experience(0, 4))
+    apply, total = jax.jit(update.apply), 4
+    while total < 3 * rows + 4:
+        state, metrics = apply(state, experience(total, time), jax.random.key(total))
+        total += time
+        runs = np.asarray(metrics["drawn"]).reshape(length, batch).T
+        starts = range(max(total - rows, 0), total - length + 1)
+        allowed = {
+            tuple(10.0 * (s + i) + b for i in range(length)) for s in starts for b in range(lanes)
+        }
+        assert {tuple(run) for run in runs.tolist()} == allowed
