@@ -61,7 +61,7 @@ class Hyperparameters:
     """none, gru or lstm."""
     normalise_observations: bool = static(default=False)
     """Standardise observations with running statistics."""
-    normalise_rewards: bool = static(default=False)
+    normalise_rewards: bool = static(default=True)
     """Divide rewards by the running deviation of the discounted return."""
     warmup: int = static(default=0)
     """Environment steps of random acting before learning."""

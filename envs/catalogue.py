@@ -6,6 +6,7 @@ from typing import Any
 from envs import brax_adapter, gymnax_adapter, mdps
 from envs.errors import unknown_parameters
 from envs.tabular import TabularMDP, from_mdp
+from envs.transforms import mask_observation
 from jaxrl.environments import time_limit
 from jaxrl.errors import unknown
 from jaxrl.types import Env
@@ -20,10 +21,19 @@ TABULAR = {
     "gridworld": (mdps.gridworld, 200),
 }
 
+# Environments that are another one, transformed.
+def masked_cart_pole(**params: Any) -> Env:
+    """CartPole without its velocities: what cannot be solved without a memory."""
+    return mask_observation(make("CartPole-v1", **params), (1, 3))
+
+
+# Environments that are another one, transformed.
+VARIANTS = {"CartPole-masked": masked_cart_pole}
+
 
 def names() -> list[str]:
     """The names that `make` knows."""
-    return sorted([*gymnax_adapter.names(), *brax_adapter.names(), *TABULAR])
+    return sorted([*gymnax_adapter.names(), *brax_adapter.names(), *TABULAR, *VARIANTS])
 
 
 def make(name: str, **params: Any) -> Env:
@@ -35,6 +45,8 @@ def make(name: str, **params: Any) -> Env:
     are those of `tabular_mdp`, concrete. Raises `ValueError`, with the nearest valid ones, for a
     name or a parameter that does not exist.
     """
+    if name in VARIANTS:
+        return VARIANTS[name](**params)
     if name in TABULAR:
         default = TABULAR[name][1]
         steps = params.pop("max_steps_in_episode", default)

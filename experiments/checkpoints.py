@@ -30,7 +30,7 @@ def save(manager: ocp.CheckpointManager, intervals: int, runs: Tree, progress: d
 
     `progress` is whatever else the driver has to remember, as JSON.
     """
-    progress = progress | {"checksum": checksum(runs)}
+    progress = progress | {"checksum": checksum(runs), "shapes": shapes(runs)}
     args = ocp.args.Composite(
         runs=ocp.args.StandardSave(runs), progress=ocp.args.JsonSave(progress)
     )
@@ -55,23 +55,24 @@ def restore(folder: Path, like: Tree) -> tuple[int, Tree, dict[str, Any]]:
     with manager(folder) as checkpoints:
         latest = checkpoints.latest_step()
         path = folder / "checkpoint" / str(latest)
-        args = ocp.args.Composite(
-            runs=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore()
-        )
+        json, arrays = ocp.args.JsonRestore(), ocp.args.StandardRestore(like)
         try:
-            stored = shapes(checkpoints.item_metadata(latest)["runs"].tree)
-            same = stored == shapes(jax.eval_shape(plain, like))
-            found = checkpoints.restore(latest, args=args) if same else None
+            args = ocp.args.Composite(progress=json)
+            progress = checkpoints.restore(latest, args=args).progress
+            same = progress["shapes"] == shapes(like)
+            args = ocp.args.Composite(runs=arrays)
+            runs = checkpoints.restore(latest, args=args).runs if same else None
+            damaged = same and progress["checksum"] != checksum(runs)
         except Exception as error:  # orbax and tensorstore raise many kinds
             raise corrupted(path, type(error).__name__) from None
-    if found is None:
-        raise ValueError(
-            f"{path} is a checkpoint of another configuration: its arrays have other shapes; "
-            "go on with it as config.json says, or choose another folder."
-        )
-    if found.progress["checksum"] != checksum(found.runs):
+    require(
+        same,
+        f"{path} is a checkpoint of another configuration: its arrays have other shapes; "
+        "go on with it as config.json says, or choose another folder.",
+    )
+    if damaged:
         raise corrupted(path, "wrong checksum")
-    return latest, found.runs, found.progress
+    return latest, runs, progress
 
 
 def corrupted(path: Path, reason: str) -> ValueError:
@@ -88,9 +89,10 @@ def plain(tree: Tree) -> Tree:
     return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
 
 
-def shapes(tree: Tree) -> list[tuple[tuple[int, ...], str]]:
-    """Shapes and types of the leaves, in an order that does not depend on their names."""
-    return sorted((tuple(x.shape), str(np.dtype(x.dtype))) for x in jax.tree.leaves(tree))
+def shapes(tree: Tree) -> dict[str, str]:
+    """The shape and type of each leaf, by its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
 
 
 def checksum(tree: Tree) -> int:

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns its exit code: 2 for bad input, 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
+        print(USAGE, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments else 2
     from experiments import commands
     from experiments.training import Diverged, Interrupted

@@ -17,7 +17,6 @@ from jaxrl.errors import require, require_positive, unknown
 from jaxrl.loop import Setup, assemble
 from jaxrl.types import Env
 
-
 VERSIONED = ("jaxrl", "jax", "jaxlib", "flax", "optax", "gymnax", "brax")
 
 
@@ -104,19 +103,19 @@ def validate(config: Configuration) -> None:
     for name, value in config.hyperparameters.items():
         finite = not isinstance(value, float) or np.isfinite(value)
         require(finite, f"{name} must be a finite number, but it is {value}.")
-    for point in range(config.points):
-        build(config, hyperparameters(config, point))
-    hp = hyperparameters(config, 0 if config.sweep else None)
+        sizes = value if isinstance(value, tuple | list) else [1]
+        text = " ".join(map(str, sizes))
+        require(min(sizes, default=1) > 0, f"{name} must be above zero, but it is {text}.")
     try:
-        jax.eval_shape(lambda key: build(config, hp).experiment.init(key), jax.random.key(0))
+        for point in range(config.points):
+            setup = build(config, hyperparameters(config, point))
+        jax.eval_shape(setup.experiment.init, jax.random.key(0))
     except (TypeError, AttributeError) as error:
         if not config.env_params:
             raise
         given = ", ".join(f"{name}={value!r}" for name, value in config.env_params.items())
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"{config.env} does not work with --env-params {given}: {reason}"
-        ) from None
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ValueError(f"{config.env} does not work with {given}: {reason}.") from None
 
 
 def member_values(config: Configuration) -> tuple[Any, Any, np.ndarray]:
@@ -148,8 +147,10 @@ def load(folder: Path) -> Configuration:
     try:
         values = json.loads(path.read_text())
         values.pop("versions", None)
-        return Configuration(**values)
-    except (json.JSONDecodeError, TypeError) as error:
+        config = Configuration(**values)
+        hyperparameters(config)
+        return config
+    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read as a configuration: {error}.") from None
 
 

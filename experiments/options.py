@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import itertools
 import re
 import sys
 import typing
@@ -15,7 +16,7 @@ import tyro
 
 import envs
 from agents import AGENTS
-from experiments.configuration import Configuration
+from experiments.configuration import Configuration, load
 from experiments.presets import preset
 from jaxrl.errors import require, unknown
 
@@ -117,7 +118,7 @@ def documentation(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for ancestor in reversed(cls.__mro__[:-1]):
         body = ast.parse(inspect.cleandoc(inspect.getsource(ancestor))).body[0].body  # type: ignore
-        for field, text in zip(body, body[1:]):
+        for field, text in itertools.pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
                 found[field.target.id] = ast.literal_eval(text.value)  # type: ignore
     return found
@@ -164,6 +165,10 @@ def parse(command: str, kind: type, arguments: list[str]) -> Any:
         text = " ".join(line for line in lines if line and "full helptext" not in line)
         text = re.sub(r"\s+", " ", re.sub(r"-{3,}|Parsing error|Required options", " ", text))
         raise ValueError(f"{text.strip().rstrip('.')}: see jaxrl {command} --help.") from None
+    if rest and not rest[0].startswith("--"):
+        raise ValueError(
+            f"{rest[0]!r} is one value too many: only jaxrl sweep takes several."
+        )
     if rest:
         flags = [f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(kind)]
         name = rest[0].split("=")[0]
@@ -198,6 +203,20 @@ def defaults_for(agent: str, arguments: list[str]) -> dict[str, Any]:
     """The preset of the environment that the command line names."""
     found = preset(agent, value_of("--env", arguments))
     return found | ({"steps": int(found["steps"])} if "steps" in found else {})
+
+
+def stored_for(command: str, resume: str, arguments: list[str]) -> Configuration:
+    """The configuration of a results folder to resume, which must be of the agent named."""
+    stored = load(Path(resume))
+    other = "sweep" if stored.sweep else "train"
+    require(command == other, f"{resume} is of a {other}: use jaxrl {other} --resume {resume}.")
+    named = arguments[0] if not arguments[0].startswith("-") else stored.agent
+    require(
+        named == stored.agent,
+        f"{resume} holds a checkpoint of another configuration: its agent is {stored.agent}, "
+        f"not {named}.",
+    )
+    return stored
 
 
 def defaults_of(stored: Configuration) -> dict[str, Any]:

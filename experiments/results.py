@@ -20,6 +20,14 @@ def require_new(folder: Path) -> None:
     require(free, f"The results folder {folder} exists: {remedy}")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder; a ValueError if that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that a reader finds all of it, or what was there before."""
     new = path.with_name(path.name + ".new")

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from experiments import checkpoints, results
+from experiments import checkpoints, configuration, results
 from experiments.configuration import Configuration
-from experiments.population import Population, compiled, start
+from experiments.population import Population, compiled, gather, start
 from jaxrl.errors import require
 from jaxrl.types import Run
 
@@ -106,6 +106,35 @@ def train(population: Population, state: State, folder: Path, tensorboard: bool 
                 steps = done * config.interval_steps
                 raise Interrupted(f"Stopped after {steps} environment steps: go on with --resume.")
     conclude(population, diverged, folder)
+
+
+def train_parts(config: Configuration, folder: Path, resume: bool, tensorboard: bool) -> None:
+    """Train all vmapped runs of a configuration, one after another; the last to diverge raises."""
+    diverged = None
+    for inner, members in configuration.parts(config, folder):
+        population = gather(config, members)
+        state = where_it_stopped(population, inner) if resume else beginning()
+        results.make_folder(inner)
+        configuration.save(config, folder)  # only now: what is there fits together
+        try:
+            train(population, state, inner, tensorboard)
+        except Diverged as error:
+            diverged = error
+    if diverged is not None:
+        raise diverged
+
+
+@contextlib.contextmanager
+def drawn_after(draw: Callable[[], None]) -> Iterator[None]:
+    """Draw what there is after training, however it ended; but nothing if it was bad input."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except BaseException:
+        draw()
+        raise
+    draw()
 
 
 def rows_of(

@@ -21,10 +21,15 @@ class Buffer(NamedTuple):
 
 
 def init(example: Tree, rows: int) -> Buffer:
-    """A buffer of `rows` steps of each lane that holds the example [W, B, ...]; W may be 0."""
+    """A buffer of `rows` steps of each lane that holds the example [W, B, ...]; W may be 0.
+
+    Raises a ValueError if the example has more steps than there are rows.
+    """
+    steps = jax.tree.leaves(example)[0].shape[0]
+    require(steps <= rows, f"A buffer of {rows} rows cannot hold an example of {steps} steps.")
     empty = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), example)
     buffer = Buffer(empty, count())
-    return store(buffer, example) if jax.tree.leaves(example)[0].shape[0] else buffer
+    return store(buffer, example) if steps else buffer
 
 
 def shape(buffer: Buffer) -> tuple[int, int]:
@@ -36,11 +41,18 @@ def add(buffer: Buffer, batch: Tree) -> Buffer:
     """Write a rollout [T, B, ...] over the oldest rows.
 
     The example and every rollout before must have had a multiple of T steps, so that a slice
-    never wraps. Raises a ValueError if T does not divide the rows.
+    never wraps. Raises a ValueError if T does not divide the rows, or, where that can be seen
+    (outside a trace), the steps before.
     """
     rows, _ = shape(buffer)
     steps = jax.tree.leaves(batch)[0].shape[0]
     require(rows % steps == 0, f"A buffer of {rows} rows cannot be filled {steps} rows at a time.")
+    before = buffer.added.value
+    if not isinstance(before, jax.core.Tracer):
+        require(
+            int(before) % steps == 0,
+            f"A buffer that holds {before} rows cannot be filled {steps} rows at a time.",
+        )
     return store(buffer, batch)
 
 
@@ -54,7 +66,11 @@ def store(buffer: Buffer, batch: Tree) -> Buffer:
 
 
 def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> Tree:
-    """Uniform sequences [length, batch_size, ...] of consecutive steps of one lane."""
+    """Uniform sequences [length, batch_size, ...] of consecutive steps of one lane.
+
+    They never straddle the newest and the oldest row, but may cross episodes: cut by `last`.
+    At least `length` rows must have been written.
+    """
     rows, lanes = shape(buffer)
     size = jnp.minimum(buffer.added.value, rows)
     starts = size - length + 1
@@ -65,8 +81,9 @@ def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> 
 
 
 def fetch(buffer: Buffer, row: Array, lane: Array) -> Tree:
-    """The steps at `row` [...] and `lane` [...]."""
-    return jax.tree.map(lambda x: x[row, lane], buffer.data)
+    """The steps at `row` [...] and `lane` [...], which must lie within the buffer."""
+    # Clipped indices cost nothing; the default masks every element of what is gathered.
+    return jax.tree.map(lambda x: x.at[row, lane].get(mode="clip"), buffer.data)
 
 
 def sample(buffer: Buffer, key: Key, batch_size: int) -> Tree:

@@ -2,8 +2,8 @@
 
 A heap in one array: node 1 is the root, nodes 2 i and 2 i + 1 are the children of i, and the
 leaves are the last half. A sum is computed afresh from its children whenever one of them changes,
-so that sums never drift. Wider trees and flat cumulative sums measured slower (see
-`experiments/benchmarks/buffers.py`).
+so that sums never drift. On a CPU, fan-out 4 and 8 measured alike, fan-out 16 to 128 and loops
+unrolled over levels slower; so do flat sums (`experiments/benchmarks/buffers.py`).
 """
 
 import math
@@ -55,13 +55,73 @@ def assign(tree: SumTree, index: Array, priority: Array) -> SumTree:
     return SumTree(jax.lax.fori_loop(0, depth(tree), up, (node, nodes))[1])
 
 
+def insert(tree: SumTree, position: Array, priority: Array) -> SumTree:
+    """Give the N leaves from `position` [] on the priorities [N], by slices and not by indices.
+
+    They must not reach past the last leaf. Where `position` is that of a `Counter`, it stays one
+    slice under vmap over seeds.
+    """
+    capacity = tree.nodes.shape[0] // 2
+    width = min(priority.shape[0] // 2 + 1, capacity - 1)
+
+    def up(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        node, nodes = carry
+        node = node // 2
+        # Near the root the slice is wider than the level; to sum its other nodes anew is harmless,
+        # but node 0, which would be among its own children, must stay out.
+        first = jnp.clip(node, 1, capacity - width)
+        children = jax.lax.dynamic_slice(nodes, (2 * first,), (2 * width,)).reshape(width, 2)
+        # Fused with the write, the read would make XLA copy the whole tree at each level.
+        sums = jax.lax.optimization_barrier(children[:, 0] + children[:, 1])
+        return node, jax.lax.dynamic_update_slice(nodes, sums, (first,))
+
+    node = position + capacity
+    nodes = jax.lax.dynamic_update_slice(tree.nodes, priority, (node,))
+    return SumTree(jax.lax.fori_loop(0, depth(tree), up, (node, nodes))[1])
+
+
+def advance(
+    tree: SumTree,
+    added: Array,
+    steps: int,
+    rows: int,
+    lanes: int,
+    length: int,
+    priority: float | Array,
+) -> SumTree:
+    """Follow a ring [rows, lanes] into which `steps` rows are written after `added` earlier ones.
+
+    Leaf `row * lanes + lane` belongs to the sequence of `length` steps that starts there. Starts
+    whose sequence becomes complete get the `priority`; those overwritten, and those whose
+    sequence is not complete yet, get zero; the others keep theirs.
+    """
+    width = min(steps + length - 1, rows)
+    end = added + steps
+
+    def window(tree: SumTree, first: Array) -> SumTree:
+        row = first + jnp.arange(width)
+        start = end - 1 - (end - 1 - row) % rows  # the step that is in this row at the end
+        fresh = jnp.where((start >= 0) & (start + length <= end), priority, 0.0)
+        leaf = first * lanes
+        place = (leaf + tree.nodes.shape[0] // 2,)
+        old = jax.lax.dynamic_slice(tree.nodes, place, (width * lanes,))
+        new = jnp.where((start + length > added)[:, None], fresh[:, None], old.reshape(-1, lanes))
+        return insert(tree, leaf, jax.lax.optimization_barrier(new.reshape(-1)))
+
+    if not width:
+        return tree
+    tree = window(tree, jnp.minimum((added - (length - 1)) % rows, rows - width))
+    # The rows that changed may go on at the ring's beginning.
+    return window(tree, jnp.zeros((), jnp.int32)) if length > 1 and width < rows else tree
+
+
 def sample(tree: SumTree, key: Key, batch_size: int) -> tuple[Array, Array]:
     """Draw leaves [batch_size] in proportion to their priorities, and their probabilities.
 
     The draw is stratified: one from each of `batch_size` equal parts of the total (Schaul et al.
     2016, appendix B.2.1). A leaf of priority zero is never drawn while another is above zero.
     """
-    part = jnp.arange(batch_size) + jax.random.uniform(key, (batch_size,))
+    draw = jax.random.uniform(key, (2, batch_size))
 
     def down(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         node, goal = carry
@@ -70,8 +130,12 @@ def sample(tree: SumTree, key: Key, batch_size: int) -> tuple[Array, Array]:
         go_right = ((goal >= left) & (right > 0)) | (left <= 0)
         return 2 * node + go_right, jnp.where(go_right, goal - left, goal)
 
-    start = (jnp.ones(batch_size, jnp.int32), part / batch_size * total(tree))
-    node, _ = jax.lax.fori_loop(0, depth(tree), down, start)
+    half = depth(tree) // 2
+    goal = (jnp.arange(batch_size) + draw[0]) / batch_size * total(tree)
+    node, _ = jax.lax.fori_loop(0, half, down, (jnp.ones(batch_size, jnp.int32), goal))
+    # A second draw within the subtree: one has too few bits for small leaves of a large tree.
+    goal = draw[1] * tree.nodes[node]
+    node, _ = jax.lax.fori_loop(half, depth(tree), down, (node, goal))
     return node - tree.nodes.shape[0] // 2, tree.nodes[node] / total(tree)
 
 

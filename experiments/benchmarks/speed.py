@@ -74,7 +74,7 @@ SETTINGS: dict[str, Setting] = {
         PPO_IMAGE, {OURS: 12, "rejax": 12, "sb3": 1}, {"rejax": 1.3, "sb3": 30.0}
     ),
     "ppo-cartpole-32-seeds": Setting(PPO_SMALL, {OURS: 20, "rejax": 20}, {"rejax": 1.0}, 32),
-    "ppo-brax": Setting(PPO_BRAX, {OURS: 10, "brax": 10}, {"brax": 1.0}),
+    "ppo-brax": Setting(PPO_BRAX, {OURS: 200, "brax": 200}, {"brax": 1.0}),
     "dqn-cartpole": Setting(
         DQN, {OURS: 8192, "rejax": 1024, "sb3": 1024}, {"rejax": 7.0, "sb3": 30.0}
     ),

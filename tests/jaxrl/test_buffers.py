@@ -59,7 +59,7 @@ def test_values_and_types_return_as_they_were_stored():
     rng = np.random.default_rng(0)
 
     def some(dtype, *shape):
-        if dtype == bool:
+        if dtype is bool:
             return rng.random(shape) < 0.5
         if np.issubdtype(dtype, np.integer):
             return rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype)
@@ -80,9 +80,9 @@ def test_values_and_types_return_as_they_were_stored():
     lanes = np.asarray([1, 0, 1])
     buffer = buffers.init(jax.tree.map(lambda x: jnp.asarray(x[:2]), data), 6)
     for i in (2, 4):
-        buffer = jax.jit(buffers.add)(
-            buffer, jax.tree.map(lambda x: jnp.asarray(x[i : i + 2]), data)
-        )  # noqa: B023
+        part = [jnp.asarray(x[i : i + 2]) for x in jax.tree.leaves(data)]
+        new = jax.tree.unflatten(jax.tree.structure(data), part)
+        buffer = jax.jit(buffers.add)(buffer, new)
     got = buffers.fetch(buffer, jnp.asarray(rows), jnp.asarray(lanes))
     for x, y in zip(jax.tree.leaves(got), jax.tree.leaves(data), strict=True):
         assert x.dtype == y.dtype and x.shape == y[rows, lanes].shape
@@ -142,3 +142,17 @@ def test_a_scan_of_writes_and_draws_does_not_copy_the_buffer():
     keys = jax.random.split(jax.random.key(0), 5)
     memory = jax.jit(run, donate_argnums=0).lower(state, keys).compile().memory_analysis()
     assert memory.temp_size_in_bytes < 3 * 4096 * 4 * 4 / 4
+
+
+def test_a_population_writes_slices_and_not_by_indices():
+    state, _, add = population(3, 64, 2)
+    new = {"x": jnp.ones((3, 2, 1, 4))}
+    text = jax.jit(add).lower(state, new).as_text("hlo")
+    assert " scatter(" not in text and "dynamic-update-slice(" in text
+
+
+def test_misaligned_or_oversized_examples_are_refused():
+    with pytest.raises(ValueError, match="cannot be filled 2"):
+        buffers.add(buffers.init(steps(0, 3, 1), 8), steps(3, 2, 1))
+    with pytest.raises(ValueError, match="example of 9"):
+        buffers.init(steps(0, 9, 1), 8)

@@ -137,3 +137,46 @@ def test_no_start_is_replayed_whose_sequence_is_incomplete_or_overwritten(time, 
             tuple(10.0 * (s + i) + b for i in range(length)) for s in starts for b in range(lanes)
         }
         assert {tuple(run) for run in runs.tolist()} == allowed
+
+
+@pytest.mark.parametrize(
+    ("rows", "lanes", "time", "length", "warmup"),
+    [(12, 2, 1, 1, 4), (12, 2, 1, 3, 0), (12, 3, 4, 6, 8), (6, 1, 6, 3, 6)],
+)
+def test_advance_lets_in_complete_starts_and_bars_all_others(rows, lanes, time, length, warmup):
+    advance = jax.jit(prioritised.advance, static_argnums=(2, 3, 4, 5))
+    tree, truth, added = prioritised.init(rows * lanes), np.zeros((rows, lanes), np.float32), 0
+    for step, number in enumerate([warmup] + [time] * (2 * rows // time + 2)):
+        tree = advance(tree, jnp.int32(added), number, rows, lanes, length, 2.0 + step)
+        old, truth, end = truth, np.zeros_like(truth), added + number
+        for start in range(max(end - rows, 0), end - length + 1):
+            truth[start % rows] = old[start % rows] if start + length <= added else 2.0 + step
+        added = end
+        same = tree_of(truth.ravel())  # sums and all
+        np.testing.assert_array_equal(tree.nodes, same.nodes)
+
+
+def test_a_population_advances_by_slices_in_place():
+    trees = jax.vmap(lambda _: prioritised.init(4096))(jnp.arange(3))
+
+    def advance(tree, added):
+        return prioritised.advance(tree, added, 2, 2048, 2, 3, 1.0)
+
+    many = jax.jit(jax.vmap(advance, in_axes=(0, None)), donate_argnums=0)
+    compiled = many.lower(trees, jnp.int32(0)).compile()
+    assert " scatter(" not in many.lower(trees, jnp.int32(0)).as_text("hlo")
+    assert compiled.memory_analysis().temp_size_in_bytes < trees.nodes.nbytes / 4
+
+
+def test_small_leaves_of_a_large_tree_are_drawn_without_bias():
+    leaves = 2**17  # with one draw of 23 bits, steps of the goal are wider than the small leaves
+    values = np.where(np.arange(leaves) % 2, 1.3, 0.004)
+    values *= np.random.default_rng(0).uniform(0.5, 1.5, leaves)
+    tree, tally = tree_of(values), np.zeros(leaves)
+    for seed in range(4):
+        index = draws(tree, 4000, 256, seed)[0]
+        tally += np.bincount(np.ravel(index), minlength=leaves)
+    groups, each = values[::2].reshape(-1, 512), tally[::2].reshape(-1, 512)
+    expected = groups / values.sum() * tally.sum()
+    statistic = ((each - expected) ** 2 / expected).sum() / expected.size  # 1, and 1.9 if biased
+    assert abs(statistic - 1) < 0.1

@@ -1,0 +1,122 @@
+"""What the agents learn: each claim is a training run by the command line, and a threshold.
+
+`jaxrl benchmark learning` runs them all and prints the table of the README; `--only ppo-cartpole`
+runs those whose names contain a word. The presets are those of `experiments/presets.py`.
+"""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+
+from experiments import options, results
+from jaxrl.errors import unknown
+
+
+class Claim(NamedTuple):
+    """A command that trains, and the mean final evaluation return that it must reach."""
+
+    command: str  # after `jaxrl train`
+    least: float
+    below: bool = False  # the claim is that the return stays below
+
+
+CLAIMS: dict[str, Claim] = {
+    "ppo-cartpole": Claim("ppo --env CartPole-v1 --seeds 16", 490),
+    "ppo-acrobot": Claim("ppo --env Acrobot-v1 --seeds 16", -85),
+    "ppo-pendulum": Claim("ppo --env Pendulum-v1 --seeds 8", -200),
+    "ppo-breakout": Claim("ppo --env Breakout-MinAtar --seeds 2 --max-episode-steps 1000", 20),
+    "ppo-memory-chain-gru": Claim("ppo --env MemoryChain-bsuite --memory gru", 0.9),
+    "ppo-memory-chain-feedforward": Claim(
+        "ppo --env MemoryChain-bsuite --memory none --sequence-length 1", 0.6, below=True
+    ),
+    "ppo-masked-cartpole-gru": Claim("ppo --env CartPole-masked --memory gru", 450),
+    "ppo-masked-cartpole-feedforward": Claim(
+        "ppo --env CartPole-masked --memory none --sequence-length 1", 200, below=True
+    ),
+    "dqn-cartpole": Claim("dqn --env CartPole-v1 --seeds 16", 475),
+    "dqn-cartpole-single": Claim("dqn --env CartPole-v1 --seeds 16 --no-double", 475),
+    "dqn-cartpole-dueling": Claim("dqn --env CartPole-v1 --seeds 16 --dueling", 475),
+    "dqn-cartpole-n-step": Claim("dqn --env CartPole-v1 --seeds 16 --n-step 3", 475),
+    "dqn-cartpole-prioritised": Claim("dqn --env CartPole-v1 --seeds 16 --prioritised", 475),
+    "dqn-acrobot": Claim("dqn --env Acrobot-v1 --seeds 16", -90),
+    "sac-pendulum": Claim("sac --env Pendulum-v1 --seeds 16", -170),
+    "sac-inverted-pendulum": Claim("sac --env brax/inverted_pendulum --seeds 4", 950),
+    "ppo-halfcheetah": Claim(
+        "ppo --env brax/halfcheetah --env-params backend='spring' --seeds 1 --episodes 4", 500
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Train everything that the README claims to learn, and print the table."""
+
+    only: tuple[str, ...] = ()
+    """Run the claims whose names contain one of these words."""
+    out: Path = Path(".benchmarks/learning")
+    """Results folder; what is finished there already is not run again."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the benchmark; raises a ValueError for a word that names no claim."""
+    chosen = options.parse("benchmark learning", Options, arguments)
+    words = chosen.only or ("",)
+    names = [name for name in CLAIMS if any(word in name for word in words)]
+    if not names:
+        raise unknown("claim", words[0], CLAIMS)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    rows = [outcome(name, CLAIMS[name], chosen.out / name) for name in names]
+    text = table(rows)
+    (chosen.out / "learning.md").write_text(text + "\n")
+    (chosen.out / "learning.json").write_text(json.dumps(rows, indent=2) + "\n")
+    print(text)
+
+
+def outcome(name: str, claim: Claim, folder: Path) -> dict:
+    """Train, unless the folder holds the finished run, and summarise its last evaluation."""
+    from experiments.cli import main as jaxrl
+
+    start = time.perf_counter()
+    if not (folder / "finished").exists():
+        code = jaxrl(["train", *claim.command.split(), "--out", str(folder)])
+        if code:
+            raise ValueError(f"The run of {name} ended with exit code {code}.")
+        (folder / "finished").write_text(f"{time.perf_counter() - start:.0f}")
+    steps, values = results.curves(results.read_metrics(folder))
+    final = values[:, -1:]
+    low, high = results.interval(final)
+    mean = float(final.mean())
+    return {
+        "claim": name,
+        "steps": int(steps[-1]),
+        "seeds": len(final),
+        "mean": mean,
+        "low": float(low[0]),
+        "high": float(high[0]),
+        "worst": float(final.min()),
+        "least": claim.least,
+        "below": claim.below,
+        "holds": (mean < claim.least) if claim.below else (mean >= claim.least),
+        "seconds": float((folder / "finished").read_text()),
+    }
+
+
+def table(rows: list[dict]) -> str:
+    """The outcomes as a Markdown table."""
+    lines = [
+        "| run | steps | seeds | final return (95 % interval) | worst seed | claim | holds | s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        sign = "<" if row["below"] else "≥"
+        lines.append(
+            f"| {row['claim']} | {row['steps']:.1e} | {row['seeds']} | {row['mean']:.1f} "
+            f"[{row['low']:.1f}, {row['high']:.1f}] | {row['worst']:.1f} | {sign} {row['least']:g} "
+            f"| {'yes' if row['holds'] else 'no'} | {row['seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+

@@ -1,0 +1,108 @@
+"""Training at all points of a grid of hyperparameters, and what comes out of it."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from agents import AGENTS
+from experiments import configuration, options, results
+from experiments.configuration import Configuration
+from jaxrl.errors import require
+
+
+def sweep_command(arguments: list[str]) -> None:
+    """`jaxrl sweep AGENT`: train at every point of a grid, seeds and points in one vmapped run."""
+    resume = options.value_of("--resume", arguments)
+    if resume:
+        config = options.stored_for("sweep", resume, arguments)
+        rest = [word for word in arguments if word not in (config.agent, "--resume", resume)]
+        require(
+            not rest or rest == [f"--resume={resume}"],
+            f"jaxrl sweep --resume {resume} goes on as it began: leave {' '.join(rest)} out.",
+        )
+        run_sweep(config, Path(resume), True, False)
+        return
+    agent, arguments = options.agent_of("sweep", arguments), arguments[1:]
+    defaults = options.defaults_for(agent, arguments)
+    kind = options.schema(options.Sweepable, agent, defaults, lists=True)
+    chosen = options.parse(f"sweep {agent}", kind, arguments)
+    values = {name: getattr(chosen, name) for name in options.swept(AGENTS[agent].hyperparameters)}
+    empty = [name.replace("_", "-") for name, column in values.items() if not column]
+    require(not empty, f"--{''.join(empty[:1])} needs at least one value.")
+    columns = {name: column for name, column in values.items() if len(column) > 1}
+    require(
+        bool(columns),
+        "A sweep needs several values of at least one numeric option, such as "
+        "--learning-rate 1e-4 3e-4 1e-3.",
+    )
+    grid = list(itertools.product(*columns.values()))
+    sweep = {name: [point[i] for point in grid] for i, name in enumerate(columns)}
+    config = options.configuration(agent, chosen, sweep)
+    configuration.validate(config)
+    require(chosen.members_at_once >= 0, "--members-at-once must not be negative.")
+    if chosen.tensorboard:
+        results.require_tensorboard()
+    folder = options.folder_of(chosen, f"sweep-{agent}")
+    results.require_new(folder)
+    from experiments.population import members_that_fit
+
+    at_once = chosen.members_at_once or members_that_fit(config)
+    config = dataclasses.replace(config, members_at_once=min(at_once, config.members))
+    run_sweep(config, folder, False, chosen.tensorboard)
+
+
+def run_sweep(config: Configuration, folder: Path, resume: bool, tensorboard: bool) -> None:
+    """Train all points of a valid sweep; leave and print a table and a picture, best point first.
+
+    Raises what `experiments.training.train` raises.
+    """
+    from experiments.training import drawn_after, train_parts
+
+    with drawn_after(lambda: draw_sweep(config, folder)):
+        train_parts(config, folder, resume, tensorboard)
+
+
+def draw_sweep(config: Configuration, folder: Path) -> None:
+    """Draw the picture and the table of a sweep, and say what is in its folder."""
+    inner = [part for part, _ in configuration.parts(config, folder)]
+    found = [part for part in inner if (part / "metrics.csv").exists()]
+    if not found:
+        return
+    from experiments import plots
+
+    if inner != [folder]:
+        merge(found, folder)
+    rows, names = results.read_metrics(folder), list(config.sweep)
+    table = summary(rows, names)
+    (folder / "sweep.txt").write_text(table + "\n")
+    title = f"{config.agent} on {config.env}, {config.seeds} seeds a point"
+    plots.sweep(rows, names, title, folder / "sweep.png")
+    print(table)
+    print(f"Results are in {folder}: config.json, metrics.csv, sweep.txt, sweep.png, checkpoint/.")
+
+
+def merge(parts: list[Path], folder: Path) -> None:
+    """Put the metrics of the vmapped runs of a sweep into one file."""
+    texts = [(part / "metrics.csv").read_text().splitlines() for part in parts]
+    lines = [texts[0][0], *(line for text in texts for line in text[1:])]
+    results.write_whole(folder / "metrics.csv", "\n".join(lines) + "\n")
+
+
+def summary(rows: list[dict[str, float]], names: list[str]) -> str:
+    """The table of a sweep: final return of each point with its interval, best first."""
+    from experiments.plots import by_point
+
+    end, table = max(row["env_steps"] for row in rows), []
+    for label, group in by_point(rows, names).items():
+        last = [row["return_mean"] for row in group if row["env_steps"] == end]
+        last = [value for value in last if np.isfinite(value)]
+        figures = results.mean_and_interval(np.array([last or [np.nan]]).T)[:, 0]
+        table.append((*figures, f"{len(last)} of {len({row['seed'] for row in group})}", label))
+    table.sort(key=lambda line: -line[0] if np.isfinite(line[0]) else np.inf)
+    width = max(len(label) for *_, label in table)
+    lines = [f"{'point':{width}}  final return  {'95 % interval':>20}  seeds that finished"]
+    for mean, low, high, seeds, label in table:
+        lines.append(f"{label:{width}}  {mean:12.1f}  {f'[{low:.1f}, {high:.1f}]':>20}  {seeds}")
+    return "\n".join(lines)

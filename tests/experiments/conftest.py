@@ -1,0 +1,16 @@
+"""One small training run that several tests look at."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.cli import main
+from tests.experiments.runs import command
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of PPO after 4 updates, evaluated twice."""
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    assert main(command("ppo", 4, 2, folder)) == 0
+    return folder

@@ -1,0 +1,184 @@
+"""Bad input is one sentence on stderr and exit code 2: nothing compiled, nothing overwritten."""
+
+import json
+import shutil
+
+import pytest
+
+from experiments.cli import main
+from tests.experiments.runs import files
+
+TRAIN = "train ppo --env CartPole-v1"
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """A function that runs the command and returns the sentence with which it refuses."""
+
+    def no(*arguments):
+        raise AssertionError("training was started")
+
+    for name in ("start", "compiled"):
+        monkeypatch.setattr(f"experiments.training.{name}", no)
+
+    def refused(words: str, *parts: str) -> None:
+        code = main(words.split())
+        told = capsys.readouterr()
+        assert code == 2
+        assert told.out == ""
+        assert told.err.startswith("jaxrl: ") and told.err.count("\n") == 1, told.err
+        assert told.err.endswith((".\n", "?\n")) and len(told.err) < 500, told.err
+        for part in parts:
+            assert part in told.err, told.err
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    "words, parts",
+    [
+        ("trian ppo", ["command", "'trian'", "train"]),
+        ("train", ["needs an agent", "dqn, ppo, sac"]),
+        ("train pppo --env CartPole-v1", ["agent", "'pppo'", "did you mean ppo"]),
+        ("train ppo", ["--env"]),
+        ("train ppo --env CartPole-v2", ["environment", "'CartPole-v2'", "CartPole-v1"]),
+        ("train ppo --env cartpole-v1", ["CartPole-v1"]),
+        (f"{TRAIN} --learnin-rate 1e-3", ["'--learnin-rate'", "--learning-rate"]),
+        (f"{TRAIN} --learning-rate fast", ["--learning-rate", "fast"]),
+        (f"{TRAIN} --learning-rate nan", ["learning_rate", "nan"]),
+        (f"{TRAIN} --learning-rate -1e-3", ["learning_rate", "above zero"]),
+        (f"{TRAIN} --learning-rate 1e-3 3e-3", ["'3e-3'", "sweep"]),
+        (f"{TRAIN} --learning-rate", ["--learning-rate"]),
+        (f"{TRAIN} --env-params lenght=0.7", ["'lenght'", "length"]),
+        (f"{TRAIN} --env-params length", ["name=value", "'length'"]),
+        (f"{TRAIN} --env-params length=long", ["length", "long"]),
+        (f"{TRAIN} --num-envs 2.5", ["--num-envs", "2.5", "whole number"]),
+        (f"{TRAIN} --steps inf", ["--steps", "inf", "whole number"]),
+        (f"{TRAIN} --activation sine", ["sine", "tanh"]),
+        ("train dqn --env Pendulum-v1", ["dqn", "discrete"]),
+        ("train sac --env CartPole-v1", ["sac", "continuous"]),
+        (f"{TRAIN} --minibatches 7", ["7", "16"]),
+        ("train dqn --env CartPole-v1 --buffer-size 10", ["buffer_size", "10"]),
+        ("sweep ppo --env CartPole-v1", ["several values"]),
+        ("sweep ppo --env CartPole-v1 --discount 0.9 1.5", ["discount", "1.5"]),
+        ("sweep ppo --env CartPole-v1 --clip 0.1 0.2 --members-at-once -1", ["--members-at-once"]),
+        ("sweep ppo --env CartPole-v1 --discount --clip 0.1 0.2", ["--discount"]),
+        ("evaluate", ["folder"]),
+        ("evaluate nowhere", ["nowhere", "config.json"]),
+        ("plot", ["folder"]),
+        ("plot nowhere", ["nowhere"]),
+        ("train --resume nowhere", ["nowhere", "config.json"]),
+        ("sweep --resume nowhere", ["nowhere", "config.json"]),
+        ("list all", ["list"]),
+        ("benchmark", ["speed"]),
+        ("benchmark sped", ["speed"]),
+    ],
+)
+def test_one_sentence(words, parts, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(words, *parts)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["seeds", "steps", "evaluations", "episodes", "max-episode-steps"]
+    + ["num-envs", "rollout-length", "minibatches", "epochs", "hidden"],
+)
+@pytest.mark.parametrize("value", ["0", "-3"])
+def test_sizes_are_positive(name, value, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(f"{TRAIN} --{name} {value}", name.replace("-", "_"), value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["batch-size", "buffer-size", "updates", "n-step", "warmup"])
+def test_sizes_of_replay_are_positive(name, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(f"train dqn --env CartPole-v1 --{name} -1", name.replace("-", "_"), "-1")
+
+
+def test_results_folder_exists(trained, refused):
+    before = files(trained)
+    refused(f"{TRAIN} --out {trained}", str(trained), "exists", "--out", "--resume")
+    sweep = f"sweep ppo --env CartPole-v1 --clip 0.1 0.2 --out {trained}"
+    refused(sweep, str(trained), "exists")
+    refused(f"{TRAIN} --out {trained}/config.json", "exists")
+    refused(f"{TRAIN} --out {trained}/config.json/deeper", "cannot be made")
+    assert files(trained) == before
+
+
+@pytest.mark.parametrize(
+    "more, parts",
+    [
+        ("--learning-rate 0.5", ["learning_rate", "0.5"]),
+        ("--hidden 8 16", ["hidden", "[8, 8]", "[8, 16]"]),
+        ("--seeds 3", ["seeds", "2", "3"]),
+        ("--env Acrobot-v1", ["env", "CartPole-v1", "Acrobot-v1"]),
+        ("--evaluations 7", ["evaluations"]),
+    ],
+)
+def test_checkpoint_of_another_configuration(more, parts, trained, refused):
+    before = files(trained)
+    refused(f"train --resume {trained} {more}", "another configuration", *parts)
+    assert files(trained) == before
+
+
+def test_other_ways_to_resume_wrongly(trained, refused, tmp_path):
+    before = files(trained)
+    refused(f"train dqn --resume {trained}", "another configuration", "ppo", "dqn")
+    refused(f"sweep ppo --resume {trained}", "jaxrl train --resume")
+    refused(f"train --resume {trained} --out elsewhere", "--out")
+    refused(f"train --resume {trained} --steps 64", "go back")
+    assert files(trained) == before
+    # Arrays of other shapes under a configuration that was changed by hand.
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["hyperparameters"]["hidden"] = [8, 4]
+    (copy / "config.json").write_text(json.dumps(config))
+    refused(f"train --resume {copy}", "another configuration")
+    refused(f"evaluate {copy}", "another configuration")
+
+
+def test_corrupted_checkpoint(trained, refused, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    last = max((copy / "checkpoint").iterdir(), key=lambda path: int(path.name))
+    for path in last.rglob("*/d/*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    before = files(copy)
+    for words in ("train --resume", "evaluate"):
+        refused(f"{words} {copy}", str(last), "corrupted", "delete")
+    assert {k: v[1] for k, v in files(copy).items()} == {k: v[1] for k, v in before.items()}
+    for path in (copy / "checkpoint").iterdir():
+        shutil.rmtree(path)
+    refused(f"evaluate {copy}", "no complete checkpoint")
+
+
+def test_corrupted_configuration_and_metrics(trained, refused, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    (copy / "config.json").write_text("{")
+    refused(f"train --resume {copy}", "config.json")
+    (copy / "config.json").write_text('{"agent": "ppo"}')
+    refused(f"evaluate {copy}", "config.json")
+    shutil.copy(trained / "config.json", copy)
+    (copy / "metrics.csv").write_text("env_steps,seed\nx,1\n")
+    refused(f"plot {copy} --out {tmp_path / 'x.png'}", "metrics.csv")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_tensorboard_is_missing(refused, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
+    refused(f"{TRAIN} --tensorboard --out {tmp_path / 'x'}", "tensorboardX", "pip install")
+    assert not (tmp_path / "x").exists()
+
+
+def test_render_wants_a_gif(trained, refused):
+    refused(f"evaluate {trained} --render film.mp4", ".gif")
+
+
+def test_no_command_at_all(capsys):
+    assert main([]) == 2
+    assert "usage: jaxrl" in capsys.readouterr().err

@@ -1,0 +1,148 @@
+"""What training leaves behind, and what the pictures and tables are made of."""
+
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+from PIL import Image
+
+from experiments import results
+from experiments.cli import main
+from tests.experiments.runs import COMMON, SMALL, command, table
+
+SWEEP = f"sweep {SMALL['ppo']} {COMMON} --steps 256 --evaluations 2"
+
+
+def test_configuration_says_everything(trained):
+    config = json.loads((trained / "config.json").read_text())
+    assert config["agent"] == "ppo" and config["env"] == "CartPole-v1"
+    assert config["seeds"] == 2 and config["steps"] == 256
+    assert config["hyperparameters"]["hidden"] == [8, 8]
+    assert config["hyperparameters"]["learning_rate"] == 2e-3  # of the preset
+    assert {"jax", "jaxrl", "python"} <= config["versions"].keys()
+
+
+def test_one_row_for_each_evaluation_and_seed(trained):
+    rows = results.read_metrics(trained)
+    assert [(r["env_steps"], r["seed"]) for r in rows] == [(128, 0), (128, 1), (256, 0), (256, 1)]
+    expected = ["env_steps", "wall_time", "steps_per_second", "seed"]
+    expected += ["return_mean", "return_std", "return_min", "return_max", "length_mean"]
+    assert list(rows[0])[:9] == expected
+    assert {"train_return", "train_length", "policy_loss", "value_loss", "entropy"} <= {*rows[0]}
+    for row in rows:
+        assert row["return_min"] <= row["return_mean"] <= row["return_max"]
+        assert row["return_mean"] == row["length_mean"]  # CartPole pays one a step
+        assert row["train_return"] == pytest.approx(row["train_length"])
+        assert 0 <= row["entropy"] <= np.log(2) + 1e-6
+        assert row["completed"] == 1
+    assert rows[0]["return_mean"] != rows[1]["return_mean"]
+    assert 0 < rows[0]["wall_time"] < rows[2]["wall_time"]
+
+
+def test_a_seed_does_not_depend_on_the_others(trained, tmp_path):
+    words = command("ppo", 4, 2, tmp_path / "alone")
+    words[words.index("--seeds") + 1] = "1"
+    assert main([*words, "--seed", "1"]) == 0
+    alone, both = table(tmp_path / "alone"), table(trained)[1::2]
+    for one, other in zip(alone, both, strict=True):
+        for name in one:
+            assert float(one[name]) == pytest.approx(float(other[name]), rel=1e-4, abs=1e-5)
+
+
+def test_evaluate_plays_again_and_records(trained, tmp_path, capsys):
+    words = f"evaluate {trained} --episodes 4 --seed 7 --render {tmp_path}/new/film.gif".split()
+    assert main(words) == 0
+    first = (trained / "evaluation.json").read_text()
+    assert "Mean return" in capsys.readouterr().out
+    with Image.open(tmp_path / "new" / "film.gif") as film:
+        assert film.n_frames > 5
+    assert main(words[:-2]) == 0
+    assert (trained / "evaluation.json").read_text() == first
+    assert [row["seed"] for row in json.loads(first)] == [0, 1]
+
+
+def test_sweep_covers_the_grid_and_splits_into_parts(tmp_path, capsys):
+    grid = "--learning-rate 1e-3 1e-2 --clip 0.1 0.3 --members-at-once 3"
+    assert main(f"{SWEEP} {grid} --out {tmp_path / 's'}".split()) == 0
+    printed = capsys.readouterr().out
+    rows = results.read_metrics(tmp_path / "s")
+    members = {(r["learning_rate"], r["clip"], r["seed"]) for r in rows}
+    assert members == {(a, b, s) for a in (1e-3, 1e-2) for b in (0.1, 0.3) for s in (0, 1)}
+    assert len(rows) == 8 * 2
+    assert {path.name for path in (tmp_path / "s").glob("part-*")} == {"part-0", "part-1", "part-2"}
+    assert (tmp_path / "s" / "sweep.png").stat().st_size > 0
+    for point in ("learning_rate 0.001, clip 0.1", "learning_rate 0.01, clip 0.3"):
+        last = [
+            row["return_mean"]
+            for row in rows
+            if row["env_steps"] == 256
+            and f"learning_rate {row['learning_rate']:g}, clip {row['clip']:g}" == point
+        ]
+        line = next(line for line in printed.splitlines() if line.startswith(point))
+        assert f" {np.mean(last):.1f} " in line and "2 of 2" in line
+    # A point by itself, as a training run, is the same.
+    words = [*command("ppo", 4, 2, tmp_path / "alone"), "--learning-rate", "1e-2", "--clip", "0.3"]
+    assert main(words) == 0
+    point = [r for r in rows if r["learning_rate"] == 1e-2 and r["clip"] == 0.3]
+    for one, other in zip(point, results.read_metrics(tmp_path / "alone"), strict=True):
+        for name in other.keys() - {"wall_time", "steps_per_second"}:
+            assert one[name] == pytest.approx(other[name], rel=1e-3, abs=1e-4), name
+    out = tmp_path / "both.png"
+    assert main(["plot", str(tmp_path / "s"), str(tmp_path / "alone"), "--out", str(out)]) == 0
+    assert out.stat().st_size > 0
+    assert main(["evaluate", str(tmp_path / "s"), "--episodes", "2"]) == 0
+    assert len(json.loads((tmp_path / "s" / "evaluation.json").read_text())) == 8
+
+
+def test_a_member_that_diverges_stops_and_the_others_go_on(tmp_path, capsys):
+    folder = tmp_path / "nan"
+    assert main(f"{SWEEP} --learning-rate 1e-3 1e38 --out {folder}".split()) == 1
+    told = capsys.readouterr()
+    sentence = told.err.splitlines()[-1]
+    assert sentence.startswith("jaxrl: ") and "nan at environment step" in sentence
+    for seed in (0, 1):
+        assert f"in seed {seed} of learning_rate 1e+38" in sentence
+    rows = results.read_metrics(folder)
+    well = [row for row in rows if row["learning_rate"] == 1e-3]
+    bad = [row for row in rows if row["learning_rate"] > 1]
+    assert [row["env_steps"] for row in well] == [128, 128, 256, 256]
+    assert [row["env_steps"] for row in bad] == [128, 128]
+    assert all(np.isfinite(row["return_mean"]) for row in well)
+    assert all(np.isnan(row["return_mean"]) for row in bad)
+    assert "0 of 2" in (folder / "sweep.txt").read_text()
+    assert main(["sweep", "--resume", str(folder)]) == 1  # it is remembered
+
+
+def test_tensorboard(tmp_path):
+    assert main([*command("ppo", 2, 1, tmp_path / "t"), "--tensorboard"]) == 0
+    assert list((tmp_path / "t" / "tensorboard").glob("events*"))
+
+
+def test_interval_is_the_percentile_bootstrap():
+    values = np.random.default_rng(1).normal(size=(30, 2)) + [0, 5]
+    mean, low, high = results.mean_and_interval(values)
+    np.testing.assert_allclose(mean, values.mean(0))
+    for i in range(2):
+        found = scipy.stats.bootstrap(
+            (values[:, i],), np.mean, method="percentile", n_resamples=20_000
+        ).confidence_interval
+        assert low[i] == pytest.approx(found.low, abs=0.03)
+        assert high[i] == pytest.approx(found.high, abs=0.03)
+
+
+def test_seeds_that_stopped_are_left_out_of_later_means():
+    rows = [{"seed": s, "env_steps": e, "return_mean": 10 * s + e} for s in (0, 1) for e in (1, 2)]
+    steps, values = results.curves(rows[:-1])
+    assert steps.tolist() == [1, 2]
+    np.testing.assert_array_equal(results.mean_and_interval(values)[0], [6, 2])
+
+
+@pytest.mark.parametrize("command_line", ["train ppo", "sweep dqn", "evaluate", "plot", "list"])
+def test_help(command_line, capsys):
+    try:
+        code = main([*command_line.split(), "--help"])
+    except SystemExit as stop:
+        code = stop.code
+    assert not code
+    assert len(capsys.readouterr().out) > 40
