@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxrl.errors import require
 from jaxrl.types import Array, Counter, Key, Tree, count
@@ -48,7 +49,7 @@ def add(buffer: Buffer, batch: Tree) -> Buffer:
     steps = jax.tree.leaves(batch)[0].shape[0]
     require(rows % steps == 0, f"A buffer of {rows} rows cannot be filled {steps} rows at a time.")
     before = buffer.added.value
-    if not isinstance(before, jax.core.Tracer):
+    if not isinstance(before, Tracer):
         require(
             int(before) % steps == 0,
             f"A buffer that holds {before} rows cannot be filled {steps} rows at a time.",

@@ -32,7 +32,13 @@ class Setting(NamedTuple):
     seeds: int = 1
 
 
-PPO = {"epochs": 4, "minibatches": 4, "hidden": (64, 64), "activation": "tanh"}
+PPO = {
+    "epochs": 4,
+    "minibatches": 4,
+    "hidden": (64, 64),
+    "activation": "tanh",
+    "normalise_rewards": False,  # no peer does
+}
 OFF_POLICY = {
     "num_envs": 1,
     "rollout_length": 1,
