@@ -47,6 +47,8 @@ def add(buffer: Buffer, batch: Tree) -> Buffer:
     """
     rows, _ = shape(buffer)
     steps = jax.tree.leaves(batch)[0].shape[0]
+    if not steps:
+        return buffer
     require(rows % steps == 0, f"A buffer of {rows} rows cannot be filled {steps} rows at a time.")
     before = buffer.added.value
     if not isinstance(before, Tracer):

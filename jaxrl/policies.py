@@ -47,68 +47,67 @@ def tanh_family(space: Box, low: float = -5.0, high: float = 2.0) -> Family:
     return Family(2 * size, (), distribution)
 
 
-class Categorical(distrax.Distribution):
+class Categorical(distrax.Categorical):
     """A distribution over 0, ..., n - 1 from unnormalised logits [..., n].
 
-    The methods are those of `distrax.Categorical` with less arithmetic: one log-softmax, and no
-    probabilities where logarithms do.
+    `distrax.Categorical` with the three methods of an agent's inner loop made cheaper. An action
+    that does not exist has log-probability NaN.
     """
 
-    equal_shapes = True
+    # Measured on two cores against the parent: samples 1.0 times (2 actions, batch 128) to 3.6
+    # times (18 actions, batch 8192) as fast, gradients of a PPO loss 1.0 to 1.7 times.
 
     def __init__(self, logits: Array):
-        self.log_probabilities = jax.nn.log_softmax(logits)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """An action is a scalar."""
-        return ()
+        super().__init__(logits)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """The leading axes of the logits."""
-        return self.log_probabilities.shape[:-1]
-
-    @property
-    def probabilities(self) -> Array:
-        """Of each action [..., n]."""
-        return jnp.exp(self.log_probabilities)
+        return self.logits.shape[:-1]
 
     def _sample_n(self, key: Key, n: int) -> Array:
-        noise = jax.random.gumbel(key, (n, *self.log_probabilities.shape))
-        return jnp.argmax(self.log_probabilities + noise, -1).astype(jnp.int32)
-
-    def _sample_n_and_log_prob(self, key: Key, n: int) -> tuple[Array, Array]:
-        action = self._sample_n(key, n)
-        return action, self.log_prob(action)
+        # By inversion: one random number for an action, where Gumbel noise takes one for each
+        # of its alternatives. As uniform < 1, some actions to the left of the last possible one
+        # are not passed over; as uniform > 0, impossible ones in front are.
+        cumulative = jnp.cumsum(jnp.exp(self.logits.astype(jnp.float32)), -1)
+        uniform = jax.random.uniform(key, (n, *self.batch_shape, 1), jnp.float32)
+        level = jnp.maximum(uniform, 2.0**-24) * cumulative[..., -1:]
+        return (cumulative <= level).sum(-1, dtype=jnp.int32)
 
     def log_prob(self, value: Array) -> Array:
         """The logarithmic probability [...] of actions [...]."""
-        chosen = value[..., None] == jnp.arange(self.log_probabilities.shape[-1])
-        return jnp.where(chosen, self.log_probabilities, 0.0).sum(-1)
+        shape = jnp.broadcast_shapes(value.shape, self.batch_shape)
+        logits = jnp.broadcast_to(self.logits, (*shape, self.num_categories))
+        index = jnp.broadcast_to(value, shape)[..., None]
+        # Negative indices would count from the end, so they are sent beyond it.
+        index = jnp.where(index < 0, self.num_categories, index)
+        return jnp.take_along_axis(logits, index, -1, mode="fill")[..., 0]
 
     def entropy(self) -> Array:
         """In nats [...]; actions of probability zero count nothing."""
-        p = self.probabilities
-        return -jnp.where(p > 0, p * self.log_probabilities, 0.0).sum(-1)
-
-    def mode(self) -> Array:
-        """The likeliest action [...]."""
-        return jnp.argmax(self.log_probabilities, -1).astype(jnp.int32)
+        p = self.probs
+        return -jnp.where(p > 0, p * self.logits, 0.0).sum(-1)
 
 
 def categorical(logits: Array, mask: Array | None = None) -> Categorical:
-    """A distribution over actions with logits [..., n], without those whose mask is False."""
+    """A distribution over actions with logits [..., n], without those whose mask is False.
+
+    Where the mask [..., n] allows nothing, all actions are alike.
+    """
     # A finite floor: minus infinity would make gradients of the masked logits NaN.
     floor = jnp.finfo(logits.dtype).min
     return Categorical(logits if mask is None else jnp.where(mask, logits, floor))
 
 
 def epsilon_greedy(preferences: Array, epsilon: float | Array) -> Categorical:
-    """The best of preferences [..., n], or with probability `epsilon` any; ties share alike."""
+    """The best of preferences [..., n], or with probability `epsilon` any; ties share alike.
+
+    `epsilon` is a scalar or [...], one for each lane.
+    """
     best = preferences == preferences.max(-1, keepdims=True)
-    probabilities = (1 - epsilon) * best / best.sum(-1, keepdims=True)
-    return categorical(jnp.log(probabilities + epsilon / preferences.shape[-1]))
+    chance = jnp.asarray(epsilon, preferences.dtype)[..., None]
+    probabilities = (1 - chance) * best / best.sum(-1, keepdims=True)
+    return categorical(jnp.log(probabilities + chance / preferences.shape[-1]))
 
 
 def gaussian(mean: Array, log_std: Array, event_axes: int = 1) -> distrax.Distribution:
@@ -119,12 +118,10 @@ def gaussian(mean: Array, log_std: Array, event_axes: int = 1) -> distrax.Distri
 class TanhGaussian(distrax.Distribution):
     """The hyperbolic tangent of independent normal variables: actions in [-1, 1]."""
 
-    equal_shapes = True
-
     def __init__(self, mean: Array, log_std: Array, event_axes: int = 1):
-        self.base = distrax.Normal(mean, jnp.exp(log_std))
+        super().__init__()
+        self.location, self.log_std = jnp.broadcast_arrays(mean, log_std)
         self.axes = tuple(range(-event_axes, 0))
-        self.location = mean
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -136,22 +133,29 @@ class TanhGaussian(distrax.Distribution):
         """The leading axes of the mean."""
         return self.location.shape[: self.axes[0]]
 
-    def _of_normal(self, x: Array) -> Array:
-        # log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2 x)), which cannot overflow.
-        slope = 2 * (math.log(2) - x - jax.nn.softplus(-2 * x))
-        return (self.base.log_prob(x) - slope).sum(self.axes)
+    def _density(self, noise: Array, x: Array) -> Array:
+        # log(1 - tanh(x)^2) = 2 (log 2 - |x| - log(1 + exp(-2 |x|))), which cannot overflow.
+        size = jnp.abs(x)
+        slope = 2 * (math.log(2) - size - jnp.log1p(jnp.exp(-2 * size)))
+        normal = -0.5 * (jnp.square(noise) + math.log(2 * math.pi)) - self.log_std
+        return (normal - slope).sum(self.axes)
 
     def _sample_n(self, key: Key, n: int) -> Array:
-        return jnp.tanh(self.base.sample(seed=key, sample_shape=(n,)))
+        return self._sample_n_and_log_prob(key, n)[0]
 
     def _sample_n_and_log_prob(self, key: Key, n: int) -> tuple[Array, Array]:
-        x = self.base.sample(seed=key, sample_shape=(n,))
-        return jnp.tanh(x), self._of_normal(x)
+        noise = jax.random.normal(key, (n, *self.location.shape), self.location.dtype)
+        # Otherwise XLA makes the noise anew for each of its uses, also in the gradient: with the
+        # barrier that is 2 to 3 times as fast at a batch of 128 and of 8192.
+        noise = jax.lax.optimization_barrier(noise)
+        x = self.location + jnp.exp(self.log_std) * noise
+        return jnp.tanh(x), self._density(noise, x)
 
     def log_prob(self, value: Array) -> Array:
         """The logarithmic density [...] of actions [..., d]; at the bounds, that beside them."""
         bound = 1 - jnp.finfo(self.location.dtype).eps
-        return self._of_normal(jnp.arctanh(jnp.clip(value, -bound, bound)))
+        x = jnp.arctanh(jnp.clip(value, -bound, bound))
+        return self._density((x - self.location) * jnp.exp(-self.log_std), x)
 
     def mode(self) -> Array:
         """The image of the normal variables' mode, which is what one evaluates."""
@@ -159,10 +163,10 @@ class TanhGaussian(distrax.Distribution):
 
 
 def tanh_gaussian(mean: Array, log_std: Array, event_axes: int = 1) -> TanhGaussian:
-    """Squashed normal distributions (Haarnoja et al. 2018, appendix C), exact at all actions.
+    """Squashed normal distributions, with exact log-probabilities also of saturated samples.
 
-    `mean` and `log_std` are [..., d], of which the last `event_axes` axes are one action.
+    `mean` and `log_std` are [..., d], of which the last `event_axes` axes are one action. Prefer
+    `sample_and_log_prob`: an action that rounds to a bound no longer tells where it came from.
+    Source: Haarnoja et al. (2018), appendix C.
     """
     return TanhGaussian(mean, log_std, event_axes)
-
-

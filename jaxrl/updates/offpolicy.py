@@ -74,32 +74,18 @@ def prioritised(
     """
     require_positive(buffer_size=rows, batch_size=batch_size, updates=updates)
 
-    def admit(tree: trees.SumTree, buffer: buffers.Buffer, new: int, highest: Array):
-        """Bar the starts just overwritten, and let in those whose sequences are now complete."""
-        lane = jnp.arange(buffers.shape(buffer)[1])
-
-        def one(k: Array, tree: trees.SumTree) -> trees.SumTree:
-            written = buffer.added.value - new + k
-            tree = trees.assign(tree, written % rows * lane.size + lane, jnp.zeros(lane.size))
-            complete = written - (length - 1)
-            priority = jnp.full(lane.size, jnp.where(complete >= 0, highest, 0.0))
-            return trees.assign(tree, complete % rows * lane.size + lane, priority)
-
-        return jax.lax.fori_loop(0, new, one, tree)
-
     def init(key: Key, example: Transition) -> Prioritised:
         buffer = buffers.init(example, rows)
-        lanes = buffers.shape(buffer)[1]
-        # Complete starts of the example are let in at once.
-        complete = jnp.arange(rows * lanes) // lanes < buffer.added.value - (length - 1)
+        steps, lanes = example.reward.shape
         tree = trees.init(rows * lanes)
-        tree = trees.assign(tree, jnp.arange(rows * lanes), complete.astype(float))
+        tree = trees.advance(tree, jnp.int32(0), steps, rows, lanes, length, 1.0)
         return Prioritised(update.init(key, example), buffer, tree, jnp.ones(()))
 
     def apply(state: Prioritised, new: Transition, key: Key) -> tuple[Prioritised, dict]:
+        steps, lanes = new.reward.shape
+        before = state.buffer.added.value
         buffer = buffers.add(state.buffer, new)
-        tree = admit(state.tree, buffer, new.reward.shape[0], state.highest)
-        lanes = buffers.shape(buffer)[1]
+        tree = trees.advance(state.tree, before, steps, rows, lanes, length, state.highest)
 
         def one(carry: tuple, key: Key) -> tuple[tuple, dict]:
             inner, tree, highest = carry
@@ -152,27 +138,6 @@ def n_step(update: Update, discount: float | Array) -> Update:
         return update.apply(state, fold(batch), key)
 
     return update._replace(apply=apply)
-
-
-def check_buffer(size: int, lanes: int, steps: int, length: int, warmup: int) -> None:
-    """Raise a ValueError unless a buffer of `size` transitions suits what is put into it.
-
-    `lanes` and `steps` are the shape of a rollout and `length` that of a sequence to be drawn.
-    """
-    require(
-        size % (lanes * steps) == 0,
-        f"buffer_size {size} is not divisible by num_envs {lanes} x rollout_length {steps}.",
-    )
-    require(
-        size // lanes > length,
-        f"buffer_size {size} holds {size // lanes} steps of each of {lanes} environments, too "
-        f"few to draw sequences of {length}.",
-    )
-    require(
-        length * lanes <= warmup <= size,
-        f"warmup {warmup} must be at least num_envs {lanes} x n_step {length}, so that there is "
-        f"something to draw, and at most buffer_size {size}.",
-    )
 
 
 def check_buffer(size: int, lanes: int, steps: int, length: int, warmup: int) -> None:

@@ -1,0 +1,113 @@
+"""Agents against exact dynamic programming and closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from agents import dqn, ppo, sac
+from jaxrl import advance, assemble
+from jaxrl.types import Transition
+
+KEY = jax.random.key(0)
+
+
+def optimal_values(mdp, gamma):
+    """Value iteration on the arrays of a tabular process: Q* [S, A]."""
+    p, r, d = (np.asarray(x, np.float64) for x in (mdp.transition, mdp.reward, mdp.discount))
+    q = np.zeros(p.shape[:2])
+    for _ in range(500):
+        q = (p * (r + gamma * d * q.max(-1))).sum(-1)
+    return q
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"double": False},
+        {"dueling": True},
+        {"prioritised": True, "importance_exponent": 1.0},
+    ],
+    ids=["double", "single", "dueling", "prioritised"],
+)
+def test_dqn_finds_the_optimal_values_though_episodes_are_truncated(options):
+    """A linear critic on one-hot states is a table; episodes of 4 steps must not count as deaths."""
+    params = dict(states=6, actions=3, seed=1)
+    mdp, gamma = envs.tabular_mdp("garnet", **params), 0.9
+    env = envs.make("garnet", **params, max_steps_in_episode=4)
+    hp = dqn.Hyperparameters(
+        discount=gamma, epsilon=1.0, hidden=(), num_envs=8, rollout_length=4, batch_size=256,
+        buffer_size=16_384, warmup=1024, updates=4, learning_rate=5e-3, target_period=20,
+        **options,
+    )  # fmt: skip
+    setup = assemble(dqn.dqn, env, hp)
+    run, _ = jax.jit(lambda key: advance(setup.experiment, setup.experiment.init(key), 1200))(KEY)
+    states = jnp.eye(6)
+    q = critic(env.spec, hp, setup.agent.update.read(run.learner).params, states)
+    exact = optimal_values(mdp, gamma)
+    dead = optimal_values(mdp, gamma * 0.75)  # what a quarter of deaths would teach, roughly
+    assert np.abs(exact - dead).max() > 1.0
+    np.testing.assert_allclose(q, exact, atol=0.3)
+
+
+def critic(spec, hp, params, obs):
+    """The action values [S, A] of a DQN with these parameters."""
+    from jaxrl.networks import dueling, network
+
+    sizes = (spec.action.num, 1) if hp.dueling else (spec.action.num,)
+    out, _ = network(spec, sizes, (1.0,) * len(sizes), hp.hidden).step(params, (), obs)
+    return dueling(out[0][..., None], out[1])[..., 0] if hp.dueling else out[0]
+
+
+def batch_of(spec, n, key):
+    """Random transitions [n]."""
+    keys = jax.random.split(key, 4)
+    shape = jax.tree.leaves(spec.observation)[0].shape
+    return Transition(
+        obs=jax.random.normal(keys[0], (n, *shape)),
+        action=jax.random.uniform(keys[1], (n, *spec.action.shape), minval=-1.0),
+        reward=jax.random.normal(keys[2], (n,)),
+        discount=jnp.ones(n), last=jnp.zeros(n, bool),
+        final=jax.random.normal(keys[3], (n, *shape)), extras=(), weight=jnp.ones(n),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "sign"), [(5.0, 1), (-50.0, -1)])
+def test_sac_raises_the_temperature_when_entropy_is_below_the_target(target, sign):
+    hp = sac.Hyperparameters(
+        target_entropy=target, num_envs=2, warmup=64, buffer_size=128, hidden=(8,), updates=20
+    )
+    env = envs.make("Pendulum-v1")
+    setup = assemble(sac.sac, env, hp)
+    run = setup.experiment.init(KEY)
+    before = setup.agent.update.read(run.learner).params["log_temperature"]
+    run, _ = setup.experiment.step(run)
+    after = setup.agent.update.read(run.learner).params["log_temperature"]
+    assert np.sign(float(after - before)) == sign
+
+
+def test_ppo_takes_the_same_first_step_as_the_plain_policy_gradient():
+    """At the behaviour policy the ratio is one: the clipped surrogate's gradient is A grad log pi."""
+    hp = ppo.Hyperparameters(num_envs=4, rollout_length=8, epochs=1, minibatches=1, hidden=(8,))
+    env = envs.make("CartPole-v1")
+    values = []
+    for clip in (0.2, 1e-3):
+        setup = assemble(ppo.ppo, env, hp.replace(clip=clip))
+        run, metrics = setup.experiment.step(setup.experiment.init(KEY))
+        values.append((run.learner, metrics["policy_loss"]))
+    # No ratio has moved yet, so the clip is without influence; normalised advantages sum to zero.
+    for a, b in zip(jax.tree.leaves(values[0][0]), jax.tree.leaves(values[1][0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert abs(float(values[0][1])) < 1e-5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_ppo_learns_cartpole(seed):
+    hp = ppo.Hyperparameters(learning_rate=2e-3)
+    setup = assemble(ppo.ppo, envs.make("CartPole-v1"), hp)
+    train = jax.jit(lambda key: advance(setup.experiment, setup.experiment.init(key), 15)[0])
+    measure = jax.jit(lambda run: advance(setup.experiment, run, 20))
+    _, metrics = measure(train(jax.random.key(seed)))
+    assert float(metrics["episode_return"]) > 150  # from 22 at random

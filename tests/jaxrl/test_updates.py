@@ -1,0 +1,125 @@
+"""Update transforms against loops in plain Python."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxrl import updates
+from jaxrl.types import Transition, Update
+from jaxrl.updates import onpolicy
+
+KEY = jax.random.key(0)
+# An update whose state is nothing and whose metrics are what it was given.
+ECHO = Update(lambda key, example: (), lambda state, batch, key: ((), {"batch": batch}), lambda s: s)
+
+
+def stream(steps, lanes, seed=0):
+    """Transitions [T, B] numbered by their observation, with boundaries of both kinds."""
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(3, (steps, lanes), p=(0.6, 0.2, 0.2))
+    number = np.arange(steps * lanes, dtype=np.float32).reshape(steps, lanes)
+    f = jnp.asarray
+    return Transition(
+        obs=f(number), action=f(number.astype(int)), reward=f(rng.normal(size=kind.shape)),
+        discount=f((kind != 1).astype(np.float32)), last=f(kind != 0), final=f(number + 0.5),
+        extras=(), weight=jnp.ones(kind.shape),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_n_step_transitions_give_the_n_step_target(n):
+    """Agent's target r + gamma d V(final), from the fold, is the sum by its definition."""
+    gamma, data = 0.9, stream(n, 50)
+    out = updates.n_step(ECHO, gamma).apply((), data, KEY)[1]["batch"]
+    value = lambda final: np.sin(np.asarray(final))
+    target = out.reward + gamma * out.discount * value(out.final)
+    for lane in range(50):
+        total, scale = 0.0, 1.0
+        for t in range(n):
+            total += scale * float(data.reward[t, lane])
+            scale *= gamma
+            if data.last[t, lane]:
+                break
+        alive = float(data.discount[t, lane])
+        expected = total + scale * alive * value(data.final[t, lane])
+        np.testing.assert_allclose(target[lane], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(out.obs, data.obs[0])
+    np.testing.assert_array_equal(out.action, data.action[0])
+
+
+def test_epochs_visit_every_step_once_in_each_pass_in_a_new_order():
+    data = stream(8, 6)
+    seen = updates.epochs(ECHO, passes=3, minibatches=4).apply((), data, KEY)[1]["batch"]
+    obs = np.asarray(seen.obs).reshape(3, -1)
+    assert seen.obs.shape == (3, 4, 1, 12)
+    for one in obs:
+        np.testing.assert_array_equal(np.sort(one), np.arange(48))
+    assert (obs[0] != obs[1]).any() and (obs[1] != obs[2]).any()
+
+
+def test_epochs_keep_sequences_whole():
+    data = stream(8, 6)
+    seen = updates.epochs(ECHO, 1, 2, length=4).apply((), data, KEY)[1]["batch"]
+    assert seen.obs.shape == (1, 2, 4, 6)
+    starts = seen.obs[:, :, 0]
+    for step in range(4):
+        np.testing.assert_array_equal(seen.obs[:, :, step], starts + 6 * step)  # of one lane
+    with pytest.raises(ValueError, match="do not divide into 5 minibatches"):
+        onpolicy.check_divisible(8, 6, 5)
+
+
+def test_target_follows_the_parameters_after_the_step():
+    """The target moves to what the parameters have become, not to what they were."""
+    loss = lambda params, target, batch, key: (params * batch, {})
+    init = lambda key: jnp.array(1.0)
+    update = updates.descend(init, loss, optax.sgd(0.1), updates.polyak(0.5))
+    state, _ = update.apply(update.init(KEY, None), jnp.array(2.0), KEY)
+    np.testing.assert_allclose((state.params, state.target), (0.8, 0.9), rtol=1e-6)
+    late = updates.every(3, updates.polyak(1.0))
+    update = updates.descend(init, loss, optax.sgd(0.1), late)
+    state, targets = update.init(KEY, None), []
+    for _ in range(6):
+        state, _ = update.apply(state, jnp.array(1.0), KEY)
+        targets.append(float(state.target))
+    np.testing.assert_allclose(targets, [1, 1, 0.7, 0.7, 0.7, 0.4], rtol=1e-5)
+
+
+def test_linear_decay():
+    schedule = updates.linear_decay(2.0, 10)
+    np.testing.assert_allclose([schedule(s) for s in (0, 5, 10, 99)], [2, 1, 0, 0])
+    assert float(updates.linear_decay(2.0, 0)(10**6)) == 2.0
+
+
+def test_replay_draws_uniformly_from_all_that_is_stored():
+    update = updates.replay(ECHO, rows=10, batch_size=64, updates=500)
+    state = update.init(KEY, stream(4, 2))
+    _, metrics = update.apply(state, stream(2, 2, seed=1)._replace(obs=100.0 + jnp.ones((2, 2))), KEY)
+    values, counts = np.unique(np.asarray(metrics["batch"].obs), return_counts=True)
+    np.testing.assert_array_equal(values, [*range(8), 101])
+    shares = counts / counts.sum()
+    np.testing.assert_allclose(shares, [1 / 12] * 8 + [4 / 12], rtol=0.05)
+
+
+def test_prioritised_replay_prefers_surprise_and_corrects_for_it():
+    """Shares are p^a / sum p^a, and the weights are (N P)^-b over the largest of a batch."""
+
+    def learn(state, batch, key):
+        return state, {"batch": batch, "priority": 1.0 + batch.obs[0]}
+
+    update = updates.prioritised(
+        ECHO._replace(apply=learn), rows=8, batch_size=32, updates=400, exponent=0.5, correction=0.7
+    )
+    state = update.init(KEY, stream(4, 1))
+    state, _ = update.apply(state, stream(4, 1)._replace(obs=jnp.arange(4.0, 8.0)[:, None]), KEY)
+    nothing = jax.tree.map(lambda x: x[:0], stream(4, 1))
+    _, metrics = update.apply(state, nothing, jax.random.key(1))
+    drawn = np.asarray(metrics["batch"].obs).reshape(400, 32)
+    expected = np.sqrt(1.0 + np.arange(8))
+    expected /= expected.sum()
+    counts = np.array([(drawn == i).mean() for i in range(8)])
+    np.testing.assert_allclose(counts, expected, rtol=0.05)
+    weights = np.asarray(metrics["batch"].weight).reshape(400, 32)
+    raw = (8 * expected[drawn.astype(int)]) ** -0.7
+    np.testing.assert_allclose(weights, raw / raw.max(1, keepdims=True), rtol=1e-3)
