@@ -83,6 +83,7 @@ def dqn(
     Raises a ValueError if the hyperparameters do not fit each other, or actions are continuous.
     """
     check(spec, hp)
+    assert isinstance(spec.action, Discrete)  # checked above; for the type checker
     actions, size = spec.action.num, representation.size
     sizes = (actions * size, size) if hp.dueling else (actions * size,)
     net = network(spec, sizes, (1.0,) * len(sizes), hp.hidden, hp.activation, hp.encoder)

@@ -65,7 +65,8 @@ def sac(
     Raises a ValueError if the hyperparameters do not fit each other, or actions are discrete.
     """
     check(spec, hp)
-    family = tanh_family(spec.action)
+    assert isinstance(spec.action, Box)  # checked above; for the type checker
+    family, dimensions = tanh_family(spec.action), spec.action.low.size
     actor = network(spec, (family.size,), (0.01,), hp.hidden, hp.activation)
     critics = critic_ensemble(spec, representation.size, hp.critics, hp.hidden, hp.activation)
     pi = lambda params, obs: family.distribution(actor.step(params["actor"], (), obs)[0][0], ())
@@ -95,13 +96,12 @@ def sac(
         action, log_prob = pi(params, batch.obs).sample_and_log_prob(seed=k_now)
         value = values.mean(pooled(q(fixed(params), batch.obs, action)))
         policy = fixed(temperature) * log_prob - value
-        wanted = hp.target_entropy * log_prob_dimensions
+        wanted = hp.target_entropy * dimensions
         balance = -params["log_temperature"] * fixed(log_prob + wanted)
         total = (batch.weight * (error + policy + balance)).mean()
         metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
         return total, metrics | {"temperature": temperature, "entropy": -log_prob.mean()}
 
-    log_prob_dimensions = spec.action.low.size
     explore = lambda view, obs, key: (pi(view.params, obs).sample(seed=key), ())
     exploit = lambda view, obs, key: (pi(view.params, obs).mode(), ())
     update = descend(init, loss, optax.adam(hp.learning_rate), polyak(hp.target_rate))

@@ -21,6 +21,7 @@ TABULAR = {
     "gridworld": (mdps.gridworld, 200),
 }
 
+
 # Environments that are another one, transformed.
 def masked_cart_pole(**params: Any) -> Env:
     """CartPole without its velocities: what cannot be solved without a memory."""

@@ -166,9 +166,7 @@ def parse(command: str, kind: type, arguments: list[str]) -> Any:
         text = re.sub(r"\s+", " ", re.sub(r"-{3,}|Parsing error|Required options", " ", text))
         raise ValueError(f"{text.strip().rstrip('.')}: see jaxrl {command} --help.") from None
     if rest and not rest[0].startswith("--"):
-        raise ValueError(
-            f"{rest[0]!r} is one value too many: only jaxrl sweep takes several."
-        )
+        raise ValueError(f"{rest[0]!r} is one value too many: only jaxrl sweep takes several.")
     if rest:
         flags = [f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(kind)]
         name = rest[0].split("=")[0]

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-import jax
+from jax.core import Tracer
 
 
 def require(condition: bool, message: str) -> None:
@@ -19,18 +19,22 @@ def require_positive(**sizes: Any) -> None:
     Traced values are passed over: they come from a sweep whose points were checked before.
     """
     for name, value in sizes.items():
-        if not isinstance(value, jax.core.Tracer):
-            require(bool((value > 0) if not hasattr(value, "all") else (value > 0).all()),
-                    f"{name} must be above zero, but it is {value}.")
+        if not isinstance(value, Tracer):
+            require(
+                bool((value > 0) if not hasattr(value, "all") else (value > 0).all()),
+                f"{name} must be above zero, but it is {value}.",
+            )
 
 
 def require_fraction(**values: Any) -> None:
     """Raise a ValueError naming the first of `values` that is outside [0, 1]."""
     for name, value in values.items():
-        if not isinstance(value, jax.core.Tracer):
+        if not isinstance(value, Tracer):
             inside = (value >= 0) & (value <= 1)
-            require(bool(inside.all() if hasattr(inside, "all") else inside),
-                    f"{name} must lie between 0 and 1, but it is {value}.")
+            require(
+                bool(inside.all() if hasattr(inside, "all") else inside),
+                f"{name} must lie between 0 and 1, but it is {value}.",
+            )
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> ValueError:

@@ -25,7 +25,6 @@ from jaxrl.types import (
     Key,
     Run,
     Spec,
-    TimeStep,
     Transition,
     Tree,
     count,
@@ -86,9 +85,7 @@ def blind(spec: Spec, agent: Agent) -> Actor:
             seen = agent.update.read(agent.update.init(key, example))
             return agent.explore.step(seen, agent.explore.init(batch_size), obs, key)[2]
 
-        extras = jax.tree.map(
-            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(explore, key)
-        )
+        extras = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(explore, key))
         return random_actions(spec, batch_size, key), memory, extras
 
     return Actor(lambda batch_size: (), step)
@@ -107,9 +104,7 @@ def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> 
         k_env, k_warm, k_learn, k_run = jax.random.split(key, 4)
         state, now = env.init(k_env)
         start = (state, now, ())
-        (state, now, _), data, _ = rollout(
-            env, blind(env.spec, agent), None, start, k_warm, warmup
-        )
+        (state, now, _), data, _ = rollout(env, blind(env.spec, agent), None, start, k_warm, warmup)
         memory = agent.explore.init(now.reward.shape[0])
         learner = agent.update.init(k_learn, data)
         return Run(learner, (state, now, memory), k_run, count())

@@ -6,14 +6,14 @@ network the two are one, so an agent is written once for both.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import unknown
-from jaxrl.types import Array, Key, Spec, Tree, select
+from jaxrl.types import Array, Box, Key, Spec, Tree, select
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "elu": nn.elu,
@@ -80,7 +80,7 @@ class CNN(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Features of images [..., H, W, C]."""
-        lead, height, width, depth = x.shape[:-3], *x.shape[-3:]
+        lead, height, width = x.shape[:-3], x.shape[-3], x.shape[-2]
         # As a product of patches and a matrix: on CPU several times faster than a convolution.
         rows = [x[..., i : height - 2 + i, :, :] for i in range(3)]
         patches = [row[..., j : width - 2 + j, :] for row in rows for j in range(3)]
@@ -186,12 +186,12 @@ def recurrent(
         return heads.apply(params["heads"], y), memory
 
     def unroll(params: Tree, memory: Tree, obs: Tree, last: Array) -> Tree:
-        x = encoder.apply(params["encoder"], prepare(obs))
+        x = cast(Array, encoder.apply(params["encoder"], prepare(obs)))
         initial = fresh(last.shape[1:])
 
         def advance(memory: Tree, inputs: tuple[Array, Array]) -> tuple[Tree, Array]:
             x, last = inputs
-            memory, y = cell.apply(params["cell"], memory, x)
+            memory, y = cast(tuple, cell.apply(params["cell"], memory, x))
             return select(last, initial, memory), y
 
         _, y = jax.lax.scan(advance, memory, (x, last))
@@ -271,7 +271,7 @@ def critic_ensemble(
         Tower,
         variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=None,
+        in_axes=None,  # pyright: ignore[reportArgumentType]
         out_axes=-2,
         axis_size=members,
     )(tuple(hidden), activation, size)
@@ -281,11 +281,11 @@ def critic_ensemble(
         return jnp.concatenate([x, action.reshape(*x.shape[:-1], -1)], -1)
 
     def init(key: Key) -> Tree:
-        action = jnp.zeros(spec.action.shape)
-        return module.init(key, joined(blank(spec), action))
+        assert isinstance(spec.action, Box), "critics of actions need continuous ones"
+        return module.init(key, joined(blank(spec), jnp.zeros(spec.action.shape)))
 
     def apply(params: Tree, obs: Tree, action: Array) -> Array:
-        return module.apply(params, joined(obs, action))
+        return cast(Array, module.apply(params, joined(obs, action)))
 
     return Critics(init, apply)
 

@@ -1,5 +1,6 @@
 """Running statistics of observations and returns, and agents that see what they standardise."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -8,22 +9,36 @@ import jax.numpy as jnp
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update
 
 # Beyond this many samples the statistics become a slow moving average: a float32 count stops
-# growing at 2^24, and by then no statistic still moves by sampling error alone.
+# growing at 2^24, and by then sampling error is far below what matters here.
 MEMORY = 1e7
 
 
 class Moments(NamedTuple):
     """The mean and variance of everything seen, for each element of a tree."""
 
-    count: Array  # []
+    count: Array  # [] of samples, but little beyond `MEMORY`
     mean: Tree  # [*observation]
     variance: Tree  # [*observation]
+    mean_rest: Tree  # [*observation] what float32 leaves out of the mean
+    variance_rest: Tree  # [*observation] and of the variance
 
 
 def init(spec: Tree) -> Moments:
     """Moments of nothing yet, for leaves with a shape: they leave observations as they are."""
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), spec)
-    return Moments(jnp.zeros(()), zeros, jax.tree.map(jnp.ones_like, zeros))
+    # Arrays of their own, since a buffer can be donated only once.
+    full = lambda value: jax.tree.map(lambda leaf: jnp.full(leaf.shape, value), spec)
+    return Moments(jnp.zeros(()), full(0.0), full(1.0), full(0.0), full(0.0))
+
+
+def add(total: Array, rest: Array, step: Array) -> tuple[Array, Array]:
+    """The rounded sum of all three, and the rest that it leaves out: compensated summation.
+
+    Late steps are below the rounding of what they add to, and would all be lost. Source: Kahan
+    (1965).
+    """
+    step = step + rest
+    after = total + step
+    return after, step - (after - total)
 
 
 def update(moments: Moments, batch: Tree, axis_name: str | None = None) -> Moments:
@@ -31,41 +46,79 @@ def update(moments: Moments, batch: Tree, axis_name: str | None = None) -> Momen
 
     Source: Chan, Golub and LeVeque (1979), equation 2.1.
     """
-    lead = jax.tree.leaves(batch)[0].ndim - jax.tree.leaves(moments.mean)[0].ndim
-    axes = tuple(range(lead))
-    size = float(jnp.size(jax.tree.leaves(batch)[0]) / jnp.size(jax.tree.leaves(moments.mean)[0]))
+    example, one = jax.tree.leaves(batch)[0], jax.tree.leaves(moments.mean)[0]
+    lead = example.shape[: example.ndim - one.ndim]
+    axes, size = tuple(range(len(lead))), math.prod(lead)
     if size == 0:
         return moments
     over = (lambda x: x) if axis_name is None else (lambda x: jax.lax.pmean(x, axis_name))
-    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
-    size = size * devices
+    size = size * (1 if axis_name is None else jax.lax.axis_size(axis_name))
     count = jnp.minimum(moments.count, MEMORY)
     share = size / (count + size)
 
-    def merge(mean: Array, variance: Array, x: Array) -> tuple[Array, Array]:
-        x = x.astype(float)
-        fresh = over(x.mean(axes))
-        spread = over(jnp.square(x - fresh).mean(axes))
-        gap = fresh - mean
-        # Before any data the old variance is a placeholder without weight.
-        merged = (1 - share) * variance + share * spread + share * (1 - share) * jnp.square(gap)
-        return mean + share * gap, merged
+    def merge(mean: Array, variance: Array, mean_rest: Array, variance_rest: Array, x: Array):
+        x = x.astype(mean.dtype)
+        centre = over(x.mean(axes))
+        away = x - centre
+        bias = over(away.mean(axes))  # what rounding did to the centre of a large mean
+        spread = jnp.maximum(over(jnp.square(away).mean(axes)) - jnp.square(bias), 0.0)
+        gap = (centre - mean) + (bias - mean_rest)
+        # Before any data the old variance is a placeholder.
+        variance = jnp.where(count > 0, variance, 0.0)
+        step = share * (spread - variance) + share * (1 - share) * jnp.square(gap)
+        mean, mean_rest = add(mean, mean_rest, share * gap)
+        return mean, *add(variance, variance_rest, step), mean_rest
 
-    pairs = jax.tree.map(merge, moments.mean, moments.variance, batch)
-    mean, variance = jax.tree.transpose(
-        jax.tree.structure(moments.mean), jax.tree.structure((0, 0)), pairs
+    merged = jax.tree.map(merge, *moments[1:], batch)
+    mean, variance, variance_rest, mean_rest = jax.tree.transpose(
+        jax.tree.structure(moments.mean), jax.tree.structure((0, 0, 0, 0)), merged
     )
-    return Moments(count + size, mean, variance)
+    return Moments(count + size, mean, variance, mean_rest, variance_rest)
 
 
 def standardise(moments: Moments, obs: Tree, clip: float = 10.0) -> Tree:
     """Observations [..., *observation] with mean zero and variance one, within +-`clip`."""
 
-    def one(mean: Array, variance: Array, x: Array) -> Array:
-        scaled = (x - mean) * jax.lax.rsqrt(variance + 1e-8)
+    def one(mean: Array, variance: Array, rest: Array, x: Array) -> Array:
+        scaled = ((x - mean) - rest) * jax.lax.rsqrt(variance + 1e-8)
         return jnp.where(moments.count > 0, jnp.clip(scaled, -clip, clip), x)
 
-    return jax.tree.map(one, moments.mean, moments.variance, obs)
+    return jax.tree.map(one, moments.mean, moments.variance, moments.mean_rest, obs)
+
+
+class ReturnScale(NamedTuple):
+    """Running statistics of the discounted return."""
+
+    moments: Moments  # of a scalar
+    running: Array  # [B] the discounted return of each lane so far
+
+
+def init_scale(lanes: int) -> ReturnScale:
+    """The statistics of no returns yet, in a number of lanes: they leave rewards as they are."""
+    return ReturnScale(init(jax.ShapeDtypeStruct((), jnp.float32)), jnp.zeros(lanes))
+
+
+def update_scale(
+    scale: ReturnScale,
+    reward: Array,
+    last: Array,
+    discount: float | Array,
+    axis_name: str | None = None,
+) -> ReturnScale:
+    """Merge the returns along rewards [T, B], which start again after each boundary [T, B]."""
+
+    def step(running: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        total = discount * running + now[0]
+        return jnp.where(now[1], 0.0, total), total
+
+    running, totals = jax.lax.scan(step, scale.running, (reward, last))
+    return ReturnScale(update(scale.moments, totals, axis_name), running)
+
+
+def scaled(scale: ReturnScale, reward: Array) -> Array:
+    """Rewards [...] divided by the deviation of the discounted return, if it deviates at all."""
+    variance = scale.moments.variance
+    return reward * jnp.where(variance > 0, jax.lax.rsqrt(variance + 1e-8), 1.0)
 
 
 class Standardised(NamedTuple):
@@ -111,8 +164,7 @@ def normalise_observations(agent: Agent, spec: Spec, axis_name: str | None = Non
 class Scaled(NamedTuple):
     """The state of a learner that sees scaled rewards."""
 
-    moments: Moments  # of the discounted return
-    running: Array  # [B] the discounted return of each lane so far
+    scale: ReturnScale
     inner: Tree
 
 
@@ -124,21 +176,13 @@ def normalise_rewards(agent: Agent, discount: float | Array, axis_name: str | No
     """
 
     def start(key: Key, example: Transition) -> Scaled:
-        moments = init(jax.ShapeDtypeStruct((), jnp.float32))
-        lanes = example.reward.shape[1]
-        return Scaled(moments, jnp.zeros(lanes), agent.update.init(key, example))
+        return Scaled(init_scale(example.reward.shape[1]), agent.update.init(key, example))
 
     def apply(state: Scaled, batch: Transition, key: Key) -> tuple[Scaled, dict]:
-        def step(running: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-            reward, last = now
-            total = discount * running + reward
-            return jnp.where(last, 0.0, total), total
-
-        running, totals = jax.lax.scan(step, state.running, (batch.reward, batch.last))
-        moments = update(state.moments, totals, axis_name)
-        reward = batch.reward * jax.lax.rsqrt(moments.variance + 1e-8)
-        inner, metrics = agent.update.apply(state.inner, batch._replace(reward=reward), key)
-        return Scaled(moments, running, inner), metrics
+        scale = update_scale(state.scale, batch.reward, batch.last, discount, axis_name)
+        batch = batch._replace(reward=scaled(scale, batch.reward))
+        inner, metrics = agent.update.apply(state.inner, batch, key)
+        return Scaled(scale, inner), metrics
 
     read = lambda state: agent.update.read(state.inner)
     return agent._replace(update=Update(start, apply, read))

@@ -14,7 +14,7 @@ def populate(
     fn: Callable[..., Any],
     in_axes: Sequence[Tree],
     out_axes: Tree,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> Callable[..., Any]:
     """`jax.vmap(fn)` over members, cut into equal shares for each of `devices`.
 
@@ -43,10 +43,8 @@ def shares(axes: Tree) -> Tree:
     return jax.tree.map(spec, axes, is_leaf=lambda axis: axis is None)
 
 
-def usable_devices(members: int) -> list[jax.Device]:
+def usable_devices(members: int) -> list[Any]:
     """As many of the local devices as divide `members` evenly."""
     require(members > 0, f"A population needs members, but there are {members}.")
     devices = jax.local_devices()
     return devices[: max(n for n in range(1, len(devices) + 1) if members % n == 0)]
-
-

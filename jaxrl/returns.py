@@ -66,9 +66,7 @@ def lambda_returns(
     return backwards(reward + discount * (1 - lam) * next_value, lam * discount)
 
 
-def n_step_returns(
-    reward: Array, discount: Array, last: Array, next_value: Array, n: int
-) -> Array:
+def n_step_returns(reward: Array, discount: Array, last: Array, next_value: Array, n: int) -> Array:
     """n-step returns G [T, ...], shorter where a boundary or the end comes first.
 
     G_t = sum_{k<m} (prod_{j<k} discount_{t+j}) R_{t+k+1} + (prod_{j<m} discount_{t+j}) V(S_{t+m}),

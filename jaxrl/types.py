@@ -161,6 +161,8 @@ def select(condition: Array, new: Tree, old: Tree) -> Tree:
         if isinstance(x, Counter):
             return x
         x = jnp.asarray(x)
-        return jnp.where(condition.reshape(condition.shape + (1,) * (x.ndim - condition.ndim)), x, y)
+        return jnp.where(
+            condition.reshape(condition.shape + (1,) * (x.ndim - condition.ndim)), x, y
+        )
 
     return jax.tree.map(pick, new, old, is_leaf=lambda node: isinstance(node, Counter))

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-
 from experiments import options, results
 from jaxrl.errors import unknown
 
@@ -118,5 +117,3 @@ def table(rows: list[dict]) -> str:
             f"| {'yes' if row['holds'] else 'no'} | {row['seconds']:.0f} |"
         )
     return "\n".join(lines)
-
-

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from jaxrl.types import Array, Key, Tree, Update
 
@@ -74,8 +75,8 @@ def every(period: int, follow: Follow) -> Follow:
 def linear_decay(rate: float | Array, steps: float | Array) -> optax.Schedule:
     """A learning rate that falls linearly to zero at `steps`, or is constant if `steps` is 0."""
 
-    def schedule(step: Array) -> Array:
-        remaining = jnp.clip(1 - step / jnp.maximum(steps, 1), 0, 1)
+    def schedule(step: ArrayLike) -> Array:
+        remaining = jnp.clip(1 - jnp.asarray(step) / jnp.maximum(steps, 1), 0, 1)
         return rate * jnp.where(jnp.asarray(steps) > 0, remaining, 1.0)
 
     return schedule

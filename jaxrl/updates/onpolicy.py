@@ -44,7 +44,7 @@ def epochs(update: Update, passes: int, minibatches: int, length: int = 1) -> Up
 
         def one(state: Tree, key: Key) -> tuple[Tree, dict]:
             k_order, k_learn = jax.random.split(key)
-            # One sort of 32-bit keys: ties are too rare to matter, and a second round costs as much.
+            # One sort of 32-bit keys: ties are too rare to matter, another round costs as much.
             order = jnp.argsort(jax.random.bits(k_order, (items,)))
             keys = jax.random.split(k_learn, minibatches)
             return jax.lax.scan(part, state, (order.reshape(minibatches, -1), keys))

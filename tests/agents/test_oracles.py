@@ -33,7 +33,7 @@ def optimal_values(mdp, gamma):
     ids=["double", "single", "dueling", "prioritised"],
 )
 def test_dqn_finds_the_optimal_values_though_episodes_are_truncated(options):
-    """A linear critic on one-hot states is a table; episodes of 4 steps must not count as deaths."""
+    """A linear critic on one-hot states is a table; ends after 4 steps must not be deaths."""
     params = dict(states=6, actions=3, seed=1)
     mdp, gamma = envs.tabular_mdp("garnet", **params), 0.9
     env = envs.make("garnet", **params, max_steps_in_episode=4)
@@ -89,7 +89,7 @@ def test_sac_raises_the_temperature_when_entropy_is_below_the_target(target, sig
 
 
 def test_ppo_takes_the_same_first_step_as_the_plain_policy_gradient():
-    """At the behaviour policy the ratio is one: the clipped surrogate's gradient is A grad log pi."""
+    """At the behaviour policy the ratio is one: the surrogate's gradient is A grad log pi."""
     hp = ppo.Hyperparameters(num_envs=4, rollout_length=8, epochs=1, minibatches=1, hidden=(8,))
     env = envs.make("CartPole-v1")
     values = []

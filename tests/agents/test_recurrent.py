@@ -37,7 +37,7 @@ def test_unroll_repeats_what_acting_computed(memory):
             np.testing.assert_allclose(out[0][0], outputs[0][t, lane], atol=1e-6)
             own = net.memory(1) if data.last[t, lane] else own
     for begin in (0, 8, 13):
-        first = jax.tree.map(lambda x: x[begin], memories)
+        first = jax.tree.map(lambda x, at=begin: x[at], memories)
         again = net.unroll(params, first, data.obs[begin:], data.last[begin:])
         for a, b in zip(again, outputs, strict=True):
             np.testing.assert_allclose(a, b[begin:], atol=1e-6)

@@ -50,6 +50,50 @@ def test_standardised_data_has_mean_zero_and_variance_one():
         np.testing.assert_allclose(np.asarray(x).std(0), 1, rtol=1e-2)
 
 
+def test_a_constant_is_standardised_to_zero_however_large():
+    obs = jnp.full((64,), 12345.678)
+    moments = normalise.init(jax.ShapeDtypeStruct((), jnp.float32))
+    for _ in range(3):
+        moments = normalise.update(moments, obs)
+    assert float(moments.variance) < 1e-6
+    np.testing.assert_allclose(normalise.standardise(moments, obs), 0, atol=1e-2)
+
+
+def test_a_mean_one_million_deviations_away():
+    x = np.random.default_rng(0).normal(1e4, 0.02, (50, 40)).astype(np.float32)
+    moments = normalise.init(jax.ShapeDtypeStruct((), jnp.float32))
+    moments = jax.lax.scan(lambda m, row: (normalise.update(m, row), None), moments, x)[0]
+    np.testing.assert_allclose(moments.variance, x.astype(np.float64).var(), rtol=2e-2)
+    error = float(moments.mean) - x.astype(np.float64).mean() + float(moments.mean_rest)
+    assert abs(error) < 2e-4  # a float32 at 1e4 resolves 1e-3
+    alone = np.square(x).mean() - np.square(x.mean())  # in float32: what this is not
+    assert abs(alone - x.astype(np.float64).var()) > 1e-3
+
+
+def test_small_batches_still_count_after_a_long_run():
+    # Each step moves the mean by 4e-7, far below the rounding of a float32 at 999, 6e-5.
+    steps, size, count = 20_000, 4, normalise.MEMORY
+    start = normalise.init(jax.ShapeDtypeStruct((), jnp.float32))
+    start = start._replace(count=jnp.float32(count), mean=jnp.float32(999.0))
+    x = 1000 + np.random.default_rng(0).choice([-0.5, 0.5], (steps, size)).astype(np.float32)
+    end = jax.jit(lambda m: jax.lax.scan(lambda m, x: (normalise.update(m, x), None), m, x)[0])
+    end, mean, variance = end(start), 999.0, 1.0
+    share = size / (count + size)
+    for row in x.astype(np.float64):
+        gap = row.mean() - mean
+        variance += share * (row.var() - variance) + share * (1 - share) * gap**2
+        mean += share * gap
+    assert mean > 999.007
+    np.testing.assert_allclose(float(end.mean) - 999, mean - 999, rtol=1e-2)
+    np.testing.assert_allclose(float(end.variance) - 1, variance - 1, rtol=1e-2)
+
+
+def test_donated_statistics_share_no_buffer():
+    moments = normalise.init(SPEC)
+    out = jax.jit(normalise.update, donate_argnums=0)(moments, data(5))
+    assert float(out.count) == 5
+
+
 def test_devices_share_statistics():
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     obs = data(8, 4)
@@ -111,3 +155,30 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
         part = batch(*map(jnp.asarray, (reward[half], last[half], reward[half])))
         state, _ = agent.update.apply(state, part, jax.random.key(0))
     np.testing.assert_allclose(state.inner.reward, reward[20:] / np.std(totals), rtol=1e-3)
+
+
+def test_return_scale_over_devices_and_without_deviation():
+    rng = np.random.default_rng(1)
+    reward, last = rng.normal(1, 2, (30, 8)).astype(np.float32), rng.random((30, 8)) < 0.1
+    one = normalise.update_scale(normalise.init_scale(8), reward, last, 0.9)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    lanes = PartitionSpec(None, "data")
+    parts = jax.shard_map(
+        lambda r, end: normalise.update_scale(normalise.init_scale(2), r, end, 0.9, "data"),
+        mesh=mesh,
+        in_specs=(lanes, lanes),
+        out_specs=normalise.ReturnScale(PartitionSpec(), PartitionSpec("data")),
+        check_vma=False,
+    )(reward, last)
+    np.testing.assert_allclose(parts.moments.variance, one.moments.variance, rtol=1e-5)
+    np.testing.assert_allclose(parts.running, one.running, rtol=1e-6)
+    fresh = normalise.init_scale(1)
+    same = normalise.update_scale(fresh, jnp.ones((1, 1)), jnp.zeros((1, 1), bool), 0.9)
+    for scale in (fresh, same):  # one return alone does not deviate
+        np.testing.assert_allclose(normalise.scaled(scale, jnp.array([3.0])), 3.0, rtol=1e-6)
+
+
+def test_a_first_batch_of_tiny_variance_is_not_rounded_against_the_placeholder():
+    x = np.random.default_rng(0).normal(0, 1e-3, 200).astype(np.float32)
+    moments = normalise.update(normalise.init(jax.ShapeDtypeStruct((), jnp.float32)), x)
+    np.testing.assert_allclose(moments.variance, x.astype(np.float64).var(), rtol=1e-4)

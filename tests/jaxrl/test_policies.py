@@ -105,3 +105,119 @@ def test_families_have_the_shape_of_the_space():
         policy = family.distribution(jnp.zeros((5, size)), family.free)
         assert policy.sample(seed=KEY).shape == (5, 2, 2)
         assert policy.log_prob(jnp.zeros((5, 2, 2))).shape == (5,)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_many_actions_have_their_frequencies_and_impossible_ones_none(dtype):
+    logits = jnp.linspace(-2, 2, 18, dtype=dtype)
+    mask = jnp.arange(18) % 5 != 0  # among them the first
+    mask = mask.at[-2:].set(False)
+    policy = policies.categorical(logits, mask)
+    draws = np.asarray(policy.sample(seed=KEY, sample_shape=(100_000,)))
+    count = np.bincount(draws, minlength=18)
+    assert count[~np.asarray(mask)].sum() == 0 and draws.max() < 18
+    weight = np.exp(np.asarray(policy.logits, np.float64))[np.asarray(mask)]
+    expected = 100_000 * weight / weight.sum()
+    assert stats.chisquare(count[np.asarray(mask)], expected).pvalue > 1e-3
+
+
+def test_the_extremes_of_the_uniform_are_possible_actions(monkeypatch):
+    mask = jnp.array([False, True, False, True, False])
+    policy = policies.categorical(jnp.array([1.0, -1.0, 3.0, 0.7, 9.0]), mask)
+    for number, action in ((0.0, 1), (1 - 2.0**-23, 3)):
+        draw = lambda key, shape, dtype, number=number: jnp.full(shape, number, dtype)
+        monkeypatch.setattr(jax.random, "uniform", draw)
+        assert int(policy.sample(seed=KEY)) == action
+    # Nor is an action in front taken that is rarer than the numbers are dense.
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape, dtype: jnp.zeros(shape, dtype))
+    assert int(policies.categorical(jnp.array([-20.0, 0.0])).sample(seed=KEY)) == 1
+
+
+def test_lanes_are_independent_and_vmap_agrees():
+    policy = policies.categorical(jnp.zeros((3000, 2)))
+    a, b = np.asarray(policy.sample(seed=KEY)).reshape(2, 1500)
+    assert abs(np.corrcoef(a, b)[0, 1]) < 0.1
+    keys, logits = jax.random.split(KEY, 4), jax.random.normal(KEY, (4, 5, 3))
+    draw = lambda key, logits: policies.categorical(logits).sample_and_log_prob(seed=key)
+    action, log_prob = jax.jit(jax.vmap(draw))(keys, logits)
+    for i in range(4):
+        np.testing.assert_array_equal(draw(keys[i], logits[i])[0], action[i])
+        np.testing.assert_allclose(draw(keys[i], logits[i])[1], log_prob[i], rtol=1e-6)
+
+
+def test_gradients_and_divergence_are_those_of_distrax():
+    action = jnp.array([[0, 1], [2, 0], [1, 1]])  # [samples, batch]
+
+    def loss(cls):
+        def total(logits):
+            policy = cls(logits)
+            return (policy.log_prob(action) ** 2).sum() + policy.entropy().sum()
+
+        return jax.grad(total)(LOGITS)
+
+    np.testing.assert_allclose(
+        loss(policies.categorical), loss(distrax.Categorical), rtol=1e-4, atol=1e-5
+    )
+    p, q = (policies.categorical(x) for x in (LOGITS, LOGITS[::-1]))
+    expected = [stats.entropy(a, b) for a, b in zip(np.asarray(p.probs), np.asarray(q.probs))]
+    np.testing.assert_allclose(p.kl_divergence(q), expected, rtol=1e-4)
+
+
+def test_an_action_that_does_not_exist_is_not_passed_over():
+    policy = policies.categorical(LOGITS[0])
+    assert np.isnan(np.asarray(policy.log_prob(jnp.array([-1, 3])))).all()
+
+
+def test_a_mask_that_allows_nothing_is_no_mask():
+    policy = policies.categorical(LOGITS[0], jnp.zeros(3, bool))
+    np.testing.assert_allclose(policy.probs, 1 / 3, rtol=1e-6)
+
+
+def test_epsilon_may_differ_between_lanes():
+    preferences = jnp.array([[1.0, 2.0], [1.0, 2.0]])
+    policy = policies.epsilon_greedy(preferences, jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(policy.probs, [[0, 1], [0.5, 0.5]], atol=1e-6)
+    draws = np.asarray(policy.sample(seed=KEY, sample_shape=(4000,)))
+    assert draws[:, 0].all() and abs(draws[:, 1].mean() - 0.5) < 0.04
+
+
+def test_gaussian_integrates_to_one():
+    policy = policies.gaussian(jnp.array([0.4, -1.0]), jnp.array([-0.5, 0.3]))
+    x, y = np.linspace(-5, 5, 401), np.linspace(-9, 8, 401)
+    grid = np.stack(np.meshgrid(x, y, indexing="ij"), -1)
+    density = np.exp(np.asarray(policy.log_prob(jnp.asarray(grid, jnp.float32)), np.float64))
+    assert abs(np.trapezoid(np.trapezoid(density, y), x) - 1) < 1e-4
+
+
+def test_tanh_gaussian_is_that_of_distrax_where_both_are_exact():
+    mean, log_std = jnp.array([[0.3, -0.7], [1.0, 0.0]]), jnp.array([-1.0, 0.2])
+    ours = policies.tanh_gaussian(mean, log_std)  # a deviation shared by the batch
+    base = distrax.MultivariateNormalDiag(mean, jnp.broadcast_to(jnp.exp(log_std), mean.shape))
+    theirs = distrax.Transformed(base, distrax.Block(distrax.Tanh(), 1))
+    assert ours.batch_shape == (2,) and ours.event_shape == (2,)
+    action, log_prob = ours.sample_and_log_prob(seed=KEY, sample_shape=(50,))
+    np.testing.assert_allclose(log_prob, theirs.log_prob(action), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(ours.log_prob(action), log_prob, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(ours.mode(), np.tanh(mean), rtol=1e-6)
+
+    def surprise(mean, log_std):
+        policy = policies.tanh_gaussian(mean, log_std)
+        return policy.sample_and_log_prob(seed=KEY)[1].sum()
+
+    def by_hand(mean, log_std):  # d/dx log(1 - tanh(x)^2) = -2 tanh(x)
+        noise = jax.random.normal(KEY, (1, *mean.shape))[0]
+        action = np.tanh(mean + np.exp(log_std) * noise)
+        return 2 * action, (2 * action * np.exp(log_std) * noise - 1).sum(0)
+
+    slopes = jax.grad(surprise, (0, 1))(mean, log_std)
+    for slope, expected in zip(slopes, by_hand(mean, log_std)):
+        np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_deviation_of_a_tanh_family_is_kept_in_bounds():
+    family = policies.tanh_family(Box(-jnp.ones(1), jnp.ones(1)))
+    for raw, log_std in ((-100.0, -5.0), (100.0, 2.0)):
+        policy = family.distribution(jnp.array([0.2, raw]), family.free)
+        exact = policies.tanh_gaussian(jnp.array([0.2]), jnp.array([log_std]))
+        value = jnp.array([0.21])
+        np.testing.assert_allclose(policy.log_prob(value), exact.log_prob(value), rtol=1e-6)

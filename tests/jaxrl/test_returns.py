@@ -3,8 +3,8 @@
 import itertools
 
 import jax
-import jax.test_util
 import jax.numpy as jnp
+import jax.test_util
 import numpy as np
 import pytest
 import rlax
@@ -12,7 +12,9 @@ import rlax
 from jaxrl import returns
 
 T, GAMMA, LAM = 5, 0.9, 0.7
-PATTERNS = np.array(list(itertools.product((0, 1, 2), repeat=T))).T  # 0 goes on, 1 dies, 2 truncated
+PATTERNS = np.array(
+    list(itertools.product((0, 1, 2), repeat=T))
+).T  # 0 goes on, 1 dies, 2 truncated
 N = PATTERNS.shape[1]
 rng = np.random.default_rng(0)
 REWARD, VALUE, NEXT = (rng.normal(size=(T, N)).astype(np.float32) for _ in range(3))
@@ -93,8 +95,9 @@ def test_gae_is_the_sum_of_discounted_errors():
     assert np.abs(leak - expected).max() > 0.1
 
 
-def test_vtrace():
-    rho, c = np.minimum(1.0, RATIO), LAM * np.minimum(1.0, RATIO)
+@pytest.mark.parametrize(("clip_ratio", "clip_trace"), [(1.0, 1.0), (1.6, 0.7)])
+def test_vtrace(clip_ratio, clip_trace):
+    rho, c = np.minimum(clip_ratio, RATIO), LAM * np.minimum(clip_trace, RATIO)
 
     def target(column, t, end):
         total = VALUE[t, column]
@@ -104,7 +107,7 @@ def test_vtrace():
         return total
 
     expected = each_step(target)
-    out = returns.vtrace(*ARGS, VALUE, NEXT, RATIO, LAM)
+    out = returns.vtrace(*ARGS, VALUE, NEXT, RATIO, LAM, clip_ratio, clip_trace)
     close(out.target, expected)
 
     def advantage(column, t, end):
@@ -127,6 +130,22 @@ def test_retrace():
         return total
 
     close(returns.retrace(*ARGS, VALUE, NEXT, RATIO, LAM), each_step(target))
+
+
+def test_off_policy_returns_with_importance_sampling_are_corrected_returns():
+    # With c = pi / mu the target is the ordinary return, each later reward and value weighted by
+    # the ratios of the actions in between, plus a control variate of mean zero.
+    def target(column, t, end):
+        total, weight = 0.0, 1.0
+        for k in range(t, end + 1):
+            alive = PATTERNS[k, column] != 1
+            total += weight * (REWARD[k, column] + GAMMA * alive * NEXT[k, column])
+            if k < end:
+                weight *= GAMMA * RATIO[k + 1, column]
+                total -= weight * VALUE[k + 1, column]
+        return total
+
+    close(returns.off_policy_returns(*ARGS, VALUE, NEXT, RATIO), each_step(target))
 
 
 def test_q_lambda():
@@ -160,6 +179,75 @@ def test_against_rlax():
     out = each(lambda v, nv, r, d, p: trace(v, nv, r, d, p, LAM), 1, 1, 1, 1, 1)(v, nv, r, d, rho)
     ours = returns.vtrace(r, d, last, v, nv, rho, LAM)
     close(ours.target - v, out.errors)
+    # rlax mixes lam into the advantage; the paper, and this, do not.
+    out = each(lambda v, nv, r, d, p: trace(v, nv, r, d, p), 1, 1, 1, 1, 1)(v, nv, r, d, rho)
+    close(returns.vtrace(r, d, last, v, nv, rho).advantage, out.pg_advantage)
+
+
+def test_action_values_against_rlax():
+    alone = PATTERNS.max(0) < 2
+    r, d = jnp.asarray(REWARD)[:, alone], jnp.asarray(DISCOUNT)[:, alone]
+    last, (k1, k2, k3, k4) = d == 0, jax.random.split(jax.random.key(0), 4)
+    q = jax.random.normal(k1, (T + 1, r.shape[1], 3))
+    a = jax.random.randint(k2, (T + 1, r.shape[1]), 0, 3)
+    pi = jax.nn.softmax(jax.random.normal(k3, q.shape))
+    mu = jax.random.uniform(k4, a.shape, minval=0.2)
+    chosen = lambda x: jnp.take_along_axis(x, a[..., None], -1)[..., 0]
+    each = lambda fn, *args: jax.vmap(fn, 1, 1)(*args)
+
+    # The ratio of A_t; rlax wants those of the successors, of which the last is not used.
+    ours = returns.retrace(
+        r, d, last, chosen(q)[:-1], (pi * q).sum(-1)[1:], (chosen(pi) / mu)[:-1], LAM
+    )
+    theirs = each(
+        lambda q, a, r, d, pi, mu: rlax.retrace(
+            q[:-1], q[1:], a[:-1], a[1:], r, d, pi[1:], mu[1:], LAM
+        ),
+        *(q, a, r, d, pi, mu),
+    )
+    close(ours - chosen(q)[:-1], theirs)
+
+    greedy = chosen(q) == q.max(-1)
+    peng = each(lambda q, a, r, d: rlax.q_lambda(q[:-1], a[:-1], r, d, q[1:], LAM), *(q, a, r, d))
+    close(returns.peng_q_lambda(r, d, last, q[1:], LAM) - chosen(q)[:-1], peng)
+    kept = jnp.where(greedy, LAM, 0.0)
+    watkins = each(
+        lambda q, a, r, d, lam: rlax.q_lambda(q[:-1], a[:-1], r, d, q[1:], lam[1:]),
+        *(q, a, r, d, kept),
+    )
+    mine = returns.watkins_q_lambda(r, d, last, q[1:], greedy[:-1], LAM)
+    close(mine - chosen(q)[:-1], watkins)
+
+
+def test_nothing_crosses_a_boundary():
+    def slopes(fn):
+        return np.asarray(jax.jacobian(lambda r: fn(r).sum(-1))(ARGS[0]))  # [T, T, N]
+
+    inside = np.zeros((T, T, N), bool)
+    for column in range(N):
+        for start, end in episodes(column):
+            for t in range(start, end + 1):
+                inside[t, t : end + 1, column] = True
+    rest, values = ARGS[1:], jnp.stack([NEXT, -NEXT], -1)
+    for fn in (
+        lambda r: returns.gae(r, *rest, VALUE, NEXT, LAM),
+        lambda r: returns.lambda_returns(r, *rest, NEXT, LAM),
+        lambda r: returns.n_step_returns(r, *rest, NEXT, T),
+        lambda r: returns.vtrace(r, *rest, VALUE, NEXT, RATIO).target,
+        lambda r: returns.vtrace(r, *rest, VALUE, NEXT, RATIO).advantage,
+        lambda r: returns.retrace(r, *rest, VALUE, NEXT, RATIO, LAM),
+        lambda r: returns.peng_q_lambda(r, *rest, values, LAM),
+    ):
+        np.testing.assert_array_equal(slopes(fn) != 0, inside)
+
+
+def test_arrays_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="next_value must have the shape of reward"):
+        returns.lambda_returns(*ARGS, NEXT[..., None], LAM)
+    with pytest.raises(ValueError, match="value must have the shape of reward"):
+        returns.gae(*ARGS, VALUE[:, :1], NEXT, LAM)
+    with pytest.raises(ValueError, match="n must be above zero"):
+        returns.n_step_returns(*ARGS, NEXT, 0)
 
 
 def test_gradients_agree_with_finite_differences():
@@ -167,7 +255,9 @@ def test_gradients_agree_with_finite_differences():
         a = returns.gae(reward, ARGS[1], ARGS[2], value, next_value, LAM)
         b = returns.lambda_returns(reward, ARGS[1], ARGS[2], next_value, LAM)
         c = returns.vtrace(reward, ARGS[1], ARGS[2], value, next_value, RATIO, LAM)
-        return (a**2 + b**2 + c.advantage**2).mean()
+        d = returns.n_step_returns(reward, ARGS[1], ARGS[2], next_value, 3)
+        e = returns.retrace(reward, ARGS[1], ARGS[2], value, next_value, RATIO, LAM)
+        return (a**2 + b**2 + c.advantage**2 + c.target**2 + d**2 + e**2).mean()
 
     args = tuple(jnp.asarray(x) for x in (REWARD, VALUE, NEXT))
     jax.test_util.check_grads(total, args, order=1, modes=["rev"], atol=2e-2, rtol=2e-2)

@@ -12,7 +12,9 @@ from jaxrl.updates import onpolicy
 
 KEY = jax.random.key(0)
 # An update whose state is nothing and whose metrics are what it was given.
-ECHO = Update(lambda key, example: (), lambda state, batch, key: ((), {"batch": batch}), lambda s: s)
+ECHO = Update(
+    lambda key, example: (), lambda state, batch, key: ((), {"batch": batch}), lambda s: s
+)
 
 
 def stream(steps, lanes, seed=0):
@@ -95,7 +97,9 @@ def test_linear_decay():
 def test_replay_draws_uniformly_from_all_that_is_stored():
     update = updates.replay(ECHO, rows=10, batch_size=64, updates=500)
     state = update.init(KEY, stream(4, 2))
-    _, metrics = update.apply(state, stream(2, 2, seed=1)._replace(obs=100.0 + jnp.ones((2, 2))), KEY)
+    _, metrics = update.apply(
+        state, stream(2, 2, seed=1)._replace(obs=100.0 + jnp.ones((2, 2))), KEY
+    )
     values, counts = np.unique(np.asarray(metrics["batch"].obs), return_counts=True)
     np.testing.assert_array_equal(values, [*range(8), 101])
     shares = counts / counts.sum()
