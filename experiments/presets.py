@@ -44,6 +44,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "entropy_coefficient": 0.0,
     },
     ("dqn", "CartPole-v1"): {"steps": 2e5},
+    ("dqn", "Acrobot-v1"): {"steps": 2e5},
     ("sac", "Pendulum-v1"): {"steps": 4e4},
 }
 

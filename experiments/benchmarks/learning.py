@@ -67,11 +67,12 @@ def main(arguments: list[str]) -> None:
     if not names:
         raise unknown("claim", words[0], CLAIMS)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    rows = [outcome(name, CLAIMS[name], chosen.out / name) for name in names]
-    text = table(rows)
-    (chosen.out / "learning.md").write_text(text + "\n")
-    (chosen.out / "learning.json").write_text(json.dumps(rows, indent=2) + "\n")
-    print(text)
+    rows = []
+    for name in names:  # written after each, so that an interruption loses little
+        rows.append(outcome(name, CLAIMS[name], chosen.out / name))
+        (chosen.out / "learning.md").write_text(table(rows) + "\n")
+        (chosen.out / "learning.json").write_text(json.dumps(rows, indent=2) + "\n")
+    print(table(rows))
 
 
 def outcome(name: str, claim: Claim, folder: Path) -> dict:
@@ -86,15 +87,14 @@ def outcome(name: str, claim: Claim, folder: Path) -> dict:
         (folder / "finished").write_text(f"{time.perf_counter() - start:.0f}")
     steps, values = results.curves(results.read_metrics(folder))
     final = values[:, -1:]
-    low, high = results.interval(final)
-    mean = float(final.mean())
+    mean, low, high = (float(x[0]) for x in results.mean_and_interval(final))
     return {
         "claim": name,
         "steps": int(steps[-1]),
         "seeds": len(final),
         "mean": mean,
-        "low": float(low[0]),
-        "high": float(high[0]),
+        "low": low,
+        "high": high,
         "worst": float(final.min()),
         "least": claim.least,
         "below": claim.below,
