@@ -88,7 +88,7 @@ def sticky_actions(env: Env, probability: float | Array) -> Env:
         state, previous, begun = state
         step_key, stick_key = jax.random.split(key)
         sticks = begun & (jax.random.uniform(stick_key) < probability)
-        action = jnp.where(sticks, previous, jnp.asarray(action, previous.dtype))
+        action = jax.lax.select(sticks, previous, jnp.asarray(action, previous.dtype))
         state, ts = env.step(state, action, step_key)
         return (state, action, jnp.ones((), bool)), ts
 

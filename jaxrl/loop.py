@@ -122,7 +122,7 @@ def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> 
 
 def finished(info: dict, last: Array) -> dict:
     """Sums over finished episodes in a rollout [T, B], per transition."""
-    over = lambda x: jnp.where(last, x, 0.0).mean()
+    over = lambda x: (last * x).mean()
     return {"episodes": last.mean()} | {
         name: over(info[name]) for name in ("episode_return", "episode_length") if name in info
     }
