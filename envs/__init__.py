@@ -13,6 +13,7 @@ from envs.gymnax_adapter import from_gymnax
 from envs.tabular import TabularMDP, from_mdp
 from envs.transforms import (
     action_repeat,
+    cast_observation,
     clip_actions,
     flatten_observation,
     frame_stack,
@@ -34,6 +35,7 @@ __all__ = [
     "action_repeat",
     "auto_reset",
     "auto_reset_from_pool",
+    "cast_observation",
     "check",
     "clip_actions",
     "episode_statistics",

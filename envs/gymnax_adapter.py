@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from envs.errors import unknown_parameters
+from envs.transforms import cast_observation
 from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree
 
 
@@ -22,8 +23,9 @@ def make(name: str, **params: Any) -> Env:
     """The gymnax environment `name`, with some of its parameters replaced.
 
     Parameters are the fields of the environment's `EnvParams` (numbers, which may be traced) and
-    the arguments of its constructor (such as `num_bits` of MemoryChain-bsuite). Raises
-    `ValueError` for a parameter that is neither.
+    the arguments of its constructor (such as `num_bits` of MemoryChain-bsuite). Observations are
+    as of `from_gymnax`, and those of MinAtar boolean. Raises `ValueError` for a parameter that is
+    neither.
     """
     from gymnax import registration
 
@@ -42,7 +44,9 @@ def make(name: str, **params: Any) -> Env:
     fields = [field.name for field in dataclasses.fields(defaults)]
     unknown_parameters(name, set(params) - set(given), shape_names + fields)
     changed = {key: value for key, value in params.items() if key not in shape_names}
-    return from_gymnax(env, dataclasses.replace(defaults, **_derived(name, defaults, changed)))
+    made = from_gymnax(env, dataclasses.replace(defaults, **_derived(name, defaults, changed)))
+    # MinAtar's images are of zeros and ones: a byte each, where experience is stored.
+    return cast_observation(made, jnp.bool_) if name.endswith("-MinAtar") else made
 
 
 def from_gymnax(env: Any, params: Any = None) -> Env:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import DTypeLike
 
 from jaxrl.environments import require_box
 from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree, select
@@ -20,6 +21,12 @@ def flatten_observation(env: Env) -> Env:
         return jnp.concatenate([jnp.ravel(x).astype(jnp.float32) for x in jax.tree.leaves(obs)])
 
     return _observe(env, flat, jax.ShapeDtypeStruct((sum(sizes),), jnp.float32))
+
+
+def cast_observation(env: Env, dtype: DTypeLike) -> Env:
+    """Give each array of the observation another type, such as bool for an image of 0 and 1."""
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), env.spec.observation)
+    return _observe(env, lambda obs: jax.tree.map(lambda x: x.astype(dtype), obs), shapes)
 
 
 def mask_observation(env: Env, indices: Sequence[int]) -> Env:

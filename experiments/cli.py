@@ -1,10 +1,6 @@
 """The command `jaxrl`: train, evaluate, sweep, plot, list, benchmark."""
 
-import os
 import sys
-
-# Before jax is imported: with few threads XLA's CPU client can run out of them and hang.
-os.environ.setdefault("NPROC", "8")
 
 USAGE = """usage: jaxrl COMMAND [OPTIONS]
 

@@ -1,12 +1,9 @@
 """`make demo`: sixteen PPO agents learn CartPole inside one compiled function."""
 
-import os
 import shutil
 import sys
 import time
 from pathlib import Path
-
-os.environ.setdefault("NPROC", "8")
 
 from experiments import cli, results
 

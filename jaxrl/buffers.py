@@ -1,24 +1,28 @@
 """A ring of experience, as pure functions.
 
 Time is the leading axis of the ring and lanes the second, so that a rollout is written as one
-contiguous slice; the position is a `Counter`, which stays unbatched under vmap over seeds.
+contiguous slice; the position is a `Counter`, which stays unbatched under vmap over seeds. A step
+is one packed row, so that a sample is one gather whatever the number of its arrays: 1.6 to 4 times
+as fast as an array per leaf (`experiments/benchmarks/buffers.py`).
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
+from flax import struct
 
 from jaxrl.errors import require
+from jaxrl.packing import Layout, layout, pack, unpack
 from jaxrl.types import Array, Counter, Key, Tree, count
 
 
-class Buffer(NamedTuple):
+@struct.dataclass
+class Buffer:
     """The latest steps of each lane."""
 
-    data: Tree  # [rows, B, ...]
+    words: Array  # [rows, B, width] uint32
     added: Counter  # rows ever written
+    warmup: int = struct.field(pytree_node=False)  # rows of the example
+    layout: Layout = struct.field(pytree_node=False)
 
 
 def init(example: Tree, rows: int) -> Buffer:
@@ -26,46 +30,39 @@ def init(example: Tree, rows: int) -> Buffer:
 
     Raises a ValueError if the example has more steps than there are rows.
     """
-    steps = jax.tree.leaves(example)[0].shape[0]
+    form = layout(example, 2)
+    steps, lanes = jax.tree.leaves(example)[0].shape[:2]
     require(steps <= rows, f"A buffer of {rows} rows cannot hold an example of {steps} steps.")
-    empty = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape[1:]), x.dtype), example)
-    buffer = Buffer(empty, count())
+    width = pack(jax.tree.map(lambda x: jnp.zeros((1, 1, *x.shape[2:]), x.dtype), example), form)
+    buffer = Buffer(jnp.zeros((rows, lanes, width.shape[-1]), jnp.uint32), count(), steps, form)
     return store(buffer, example) if steps else buffer
-
-
-def shape(buffer: Buffer) -> tuple[int, int]:
-    """Its rows and lanes."""
-    return jax.tree.leaves(buffer.data)[0].shape[:2]
 
 
 def add(buffer: Buffer, batch: Tree) -> Buffer:
     """Write a rollout [T, B, ...] over the oldest rows.
 
-    The example and every rollout before must have had a multiple of T steps, so that a slice
-    never wraps. Raises a ValueError if T does not divide the rows, or, where that can be seen
-    (outside a trace), the steps before.
+    Raises a ValueError if a slice could wrap, because T does not divide the rows or the example's
+    steps, or if the batch is of another kind than the example.
     """
-    rows, _ = shape(buffer)
+    require(layout(batch, 2) == buffer.layout, f"This buffer stores {buffer.layout}.")
+    rows = buffer.words.shape[0]
     steps = jax.tree.leaves(batch)[0].shape[0]
     if not steps:
         return buffer
     require(rows % steps == 0, f"A buffer of {rows} rows cannot be filled {steps} rows at a time.")
-    before = buffer.added.value
-    if not isinstance(before, Tracer):
-        require(
-            int(before) % steps == 0,
-            f"A buffer that holds {before} rows cannot be filled {steps} rows at a time.",
-        )
+    require(
+        buffer.warmup % steps == 0,
+        f"A buffer that begins with {buffer.warmup} rows cannot be filled {steps} rows at a time.",
+    )
     return store(buffer, batch)
 
 
 def store(buffer: Buffer, batch: Tree) -> Buffer:
-    """Write steps [T, B, ...] from the position on, as one slice per leaf."""
-    rows, _ = shape(buffer)
-    steps = jax.tree.leaves(batch)[0].shape[0]
-    start = buffer.added.value % rows
-    write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, start, 0)
-    return Buffer(jax.tree.map(write, buffer.data, batch), Counter(buffer.added.value + steps))
+    """Write steps [T, B, ...] from the position on, as one slice."""
+    words = pack(batch, buffer.layout)
+    start = buffer.added.value % buffer.words.shape[0]
+    written = jax.lax.dynamic_update_slice_in_dim(buffer.words, words, start, 0)
+    return buffer.replace(words=written, added=Counter(buffer.added.value + words.shape[0]))
 
 
 def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> Tree:
@@ -74,21 +71,51 @@ def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> 
     They never straddle the newest and the oldest row, but may cross episodes: cut by `last`.
     At least `length` rows must have been written.
     """
-    rows, lanes = shape(buffer)
+    rows, lanes, _ = buffer.words.shape
     size = jnp.minimum(buffer.added.value, rows)
-    starts = size - length + 1
-    draw = jax.random.randint(key, (batch_size,), 0, starts * lanes)
-    oldest = buffer.added.value - size
-    row = (oldest + draw // lanes + jnp.arange(length)[:, None]) % rows
-    return fetch(buffer, row, draw % lanes)
+    # At least one, so that an underfilled buffer yields blank rows rather than wild indices.
+    starts = jnp.maximum(size - length + 1, 1) * lanes
+    draw = below(starts.astype(jnp.uint32), key, (batch_size,)).astype(jnp.int32)
+    oldest = (buffer.added.value - size) % rows
+    slot = oldest * lanes + draw + lanes * jnp.arange(length, dtype=jnp.int32)[:, None]
+    slot = jnp.where(slot >= rows * lanes, slot - rows * lanes, slot)
+    return fetch(buffer, slot)
 
 
-def fetch(buffer: Buffer, row: Array, lane: Array) -> Tree:
-    """The steps at `row` [...] and `lane` [...], which must lie within the buffer."""
-    # Clipped indices cost nothing; the default masks every element of what is gathered.
-    return jax.tree.map(lambda x: x.at[row, lane].get(mode="clip"), buffer.data)
+def fetch(buffer: Buffer, slot: Array) -> Tree:
+    """The steps at `slot` [...], the row times the number of lanes, plus the lane.
+
+    Slots must lie within the buffer.
+    """
+    flat = buffer.words.reshape(-1, buffer.words.shape[-1])
+    # Without the barriers XLA fuses the draw and the gather into the consumers of each leaf and
+    # computes them once per leaf. Clipped indices cost nothing; the default masks what it gathers.
+    slot = jax.lax.optimization_barrier(slot)
+    words = jax.lax.optimization_barrier(flat.at[slot].get(mode="clip"))
+    return unpack(words, buffer.layout)
 
 
 def sample(buffer: Buffer, key: Key, batch_size: int) -> Tree:
     """Uniform steps [batch_size, ...]."""
     return jax.tree.map(lambda x: x[0], sample_sequences(buffer, key, batch_size, 1))
+
+
+def below(bound: Array, key: Key, shape: tuple[int, ...]) -> Array:
+    """Uniform integers [*shape], uint32, below `bound` [], uint32.
+
+    They are the integer part of `bound` U for a U of 64 random bits, so that none is more likely
+    than another by more than `bound` / 2**64. `jax.random.randint` is as good and three times as
+    slow.
+    """
+    high, low = jax.random.bits(key, (2, *shape), jnp.uint32)
+    upper, middle = product(high, bound)
+    carry, _ = product(low, bound)
+    return upper + (middle + carry < middle)
+
+
+def product(a: Array, b: Array) -> tuple[Array, Array]:
+    """The high and the low word of the product of two uint32."""
+    a1, a0, b1, b0 = a >> 16, a & 0xFFFF, b >> 16, b & 0xFFFF
+    first = a1 * b0 + (a0 * b0 >> 16)
+    second = a0 * b1 + (first & 0xFFFF)
+    return a1 * b1 + (first >> 16) + (second >> 16), a * b

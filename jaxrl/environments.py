@@ -70,8 +70,8 @@ def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
             f"auto_reset_from_pool needs a refresh that divides the size {size}, not {refresh}."
         )
 
-    def initial(key: Key, num: int) -> tuple[Tree, Tree]:
-        state, ts = env.init(jax.random.split(key, num))
+    def initial(keys: Key) -> tuple[Tree, Tree]:
+        state, ts = env.init(keys)
         return state, ts.obs
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
@@ -83,14 +83,15 @@ def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
             raise ValueError(
                 "auto_reset_from_pool takes a batched environment: vectorize it first."
             )
-        return (state, initial(pool_key, size), count()), ts
+        return (state, initial(jax.random.split(pool_key, size)), count()), ts
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         state, pool, oldest = state
-        step_key, pool_key, pick_key = jax.random.split(key, 3)
+        # One derivation for all purposes: beside a small environment they are what is dear.
+        step_key, pick_key, *fresh_keys = jax.random.split(key, 2 + refresh)
         state, ts = env.step(state, action, step_key)
         if refresh:
-            pool = _write(pool, initial(pool_key, refresh), oldest.value)
+            pool = _write(pool, initial(jnp.stack(fresh_keys)), oldest.value)
             oldest = Counter((oldest.value + refresh) % size)
         # One draw a lane; the bias of the remainder is at most size / 2**32.
         pick = jax.random.bits(pick_key, ts.last.shape, jnp.uint32) % jnp.uint32(size)

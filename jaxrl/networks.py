@@ -45,9 +45,52 @@ def activation(name: str) -> Callable[[Array], Array]:
     return ACTIVATIONS[name]
 
 
-def dense(size: int, scale: float = 2**0.5) -> nn.Dense:
+@jax.custom_vjp
+def linear(x: Array, kernel: Array, bias: Array) -> Array:
+    """The layer `x @ kernel + bias` [..., O] of inputs [..., I], with a faster gradient on CPU.
+
+    It can be differentiated in reverse mode, any number of times, but not in forward mode.
+    """
+    return x @ kernel + bias
+
+
+def linear_forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, Array]]:
+    """The layer, and what its gradient needs."""
+    return linear(x, kernel, bias), (x, kernel)
+
+
+def linear_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array, Array]:
+    """Gradients of the inputs, the kernel and the bias, for a gradient g [..., O] of the outputs."""
+    x, kernel = saved
+    rows, grads = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+
+    def transposed_first(x: Array, g: Array) -> Array:
+        return jax.lax.optimization_barrier(x.T) @ g
+
+    # XLA's CPU product over leading axes takes another, slower path: to transpose before it makes
+    # the gradient of an MLP 1.3 to 1.6 times as fast, from 128 to 5120 rows.
+    slope = jax.lax.platform_dependent(
+        rows, grads, cpu=transposed_first, default=lambda x, g: x.T @ g
+    )
+    return g @ kernel.T, slope, grads.sum(0)
+
+
+linear.defvjp(linear_forward, linear_backward)
+
+
+class Dense(nn.Module):
     """A linear layer with orthogonal weights (Saxe et al. 2014) of gain `scale`, zero biases."""
-    return nn.Dense(size, kernel_init=nn.initializers.orthogonal(scale))
+
+    size: int
+    scale: float = 2**0.5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Outputs [..., size] of inputs [..., D]."""
+        shape = (x.shape[-1], self.size)
+        kernel = self.param("kernel", nn.initializers.orthogonal(self.scale), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.size,))
+        return linear(x, kernel, bias)
 
 
 class MLP(nn.Module):
@@ -61,7 +104,7 @@ class MLP(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Features of inputs [..., D]."""
         for size in self.hidden:
-            x = dense(size)(x)
+            x = Dense(size)(x)
             x = nn.LayerNorm()(x) if self.layer_norm else x
             x = activation(self.activation)(x)
         return x
@@ -84,7 +127,7 @@ class CNN(nn.Module):
         # As a product of patches and a matrix: on CPU several times faster than a convolution.
         rows = [x[..., i : height - 2 + i, :, :] for i in range(3)]
         patches = [row[..., j : width - 2 + j, :] for row in rows for j in range(3)]
-        x = activation(self.activation)(dense(self.channels)(jnp.concatenate(patches, -1)))
+        x = activation(self.activation)(Dense(self.channels)(jnp.concatenate(patches, -1)))
         x = x.reshape(*lead, (height - 2) * (width - 2) * self.channels)
         return MLP(self.hidden, self.activation)(x)
 
@@ -132,7 +175,7 @@ class Heads(nn.Module):
         """One output [..., size] for each of `sizes`."""
         shared = self.torso()(x) if self.shared else None
         return tuple(
-            dense(size, scale)(shared if self.shared else self.torso()(x))
+            Dense(size, scale)(shared if self.shared else self.torso()(x))
             for size, scale in zip(self.sizes, self.scales)
         )
 
@@ -215,7 +258,7 @@ class Outputs(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, ...]:
         """One output [..., size] for each of `sizes`."""
-        return tuple(dense(size, scale)(x) for size, scale in zip(self.sizes, self.scales))
+        return tuple(Dense(size, scale)(x) for size, scale in zip(self.sizes, self.scales))
 
 
 def network(
@@ -300,4 +343,4 @@ class Tower(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Outputs [..., size] of inputs [..., D]."""
-        return dense(self.size, 1.0)(MLP(self.hidden, self.activation)(x))
+        return Dense(self.size, 1.0)(MLP(self.hidden, self.activation)(x))

@@ -42,6 +42,7 @@ PPO = {
 OFF_POLICY = {
     "num_envs": 1,
     "rollout_length": 1,
+    "updates": 1,
     "batch_size": 256,
     "buffer_size": 131_072,
     "warmup": 256,

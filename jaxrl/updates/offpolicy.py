@@ -34,15 +34,15 @@ def replay(
     def apply(state: Replay, new: Transition, key: Key) -> tuple[Replay, dict]:
         buffer = buffers.add(state.buffer, new)
 
-        def one(inner: Tree, key: Key) -> tuple[Tree, dict]:
-            k_draw, k_learn = jax.random.split(key)
+        def one(inner: Tree, keys: Key) -> tuple[Tree, dict]:
+            k_draw, k_learn = keys
             if length is None:
                 batch = buffers.sample(buffer, k_draw, batch_size)
             else:
                 batch = buffers.sample_sequences(buffer, k_draw, batch_size, length)
             return update.apply(inner, batch, k_learn)
 
-        inner, metrics = jax.lax.scan(one, state.inner, jax.random.split(key, updates))
+        inner, metrics = jax.lax.scan(one, state.inner, jax.random.split(key, (updates, 2)))
         return Replay(inner, buffer), metrics
 
     return Update(init, apply, lambda state: update.read(state.inner))
@@ -87,12 +87,12 @@ def prioritised(
         buffer = buffers.add(state.buffer, new)
         tree = trees.advance(state.tree, before, steps, rows, lanes, length, state.highest)
 
-        def one(carry: tuple, key: Key) -> tuple[tuple, dict]:
+        def one(carry: tuple, keys: Key) -> tuple[tuple, dict]:
             inner, tree, highest = carry
-            k_draw, k_learn = jax.random.split(key)
+            k_draw, k_learn = keys
             index, probability = trees.sample(tree, k_draw, batch_size)
-            row = (index // lanes + jnp.arange(length)[:, None]) % rows
-            batch = buffers.fetch(buffer, row, index % lanes)
+            slot = (index + lanes * jnp.arange(length)[:, None]) % (rows * lanes)
+            batch = buffers.fetch(buffer, slot)
             count = jnp.minimum(buffer.added.value, rows) * lanes
             weight = trees.importance(probability, count, correction)
             batch = batch._replace(weight=batch.weight * weight)
@@ -102,7 +102,7 @@ def prioritised(
             return (inner, tree, jnp.maximum(highest, priority.max())), metrics
 
         start = (state.inner, tree, state.highest)
-        (inner, tree, highest), metrics = jax.lax.scan(one, start, jax.random.split(key, updates))
+        (inner, tree, highest), metrics = jax.lax.scan(one, start, jax.random.split(key, (updates, 2)))
         return Prioritised(inner, buffer, tree, highest), metrics
 
     return Update(init, apply, lambda state: update.read(state.inner))

@@ -39,7 +39,9 @@ def epochs(update: Update, passes: int, minibatches: int, length: int = 1) -> Up
 
         def part(state: Tree, inputs: tuple) -> tuple[Tree, dict]:
             index, key = inputs
-            chosen = jax.tree.map(lambda x: jnp.swapaxes(x[index], 0, 1), lined)
+            # Clipped indices cost nothing; the default masks every element of what is gathered.
+            picked = lambda x: x.at[index].get(mode="clip")
+            chosen = jax.tree.map(lambda x: jnp.swapaxes(picked(x), 0, 1), lined)
             return update.apply(state, chosen, key)
 
         def one(state: Tree, key: Key) -> tuple[Tree, dict]:

@@ -9,7 +9,9 @@ from jaxrl.values.representations import Representation
 
 def take(theta: Array, action: Array) -> Array:
     """The outputs [..., K] of `action` [...] among those of all actions [..., A, K]."""
-    return jnp.take_along_axis(theta, action[..., None, None], -2)[..., 0, :]
+    # Neither a gather nor, in the gradient, a scatter: several times as fast on a CPU.
+    chosen = action[..., None] == jnp.arange(theta.shape[-2])
+    return jnp.where(chosen[..., None], theta, 0.0).sum(-2)
 
 
 def greedy(

@@ -104,8 +104,8 @@ class Worker:
 
     def __init__(self, peer: Peer, task: dict[str, Any]):
         """Start it; its first answer says that it is ready."""
-        # The same thread pool for all, and no accelerator for those who find one.
-        env = {"NPROC": "8", "JAX_PLATFORMS": "cpu"}
+        # No accelerator for those who find one.
+        env = {"JAX_PLATFORMS": "cpu"}
         if not peer.requirements:
             env["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, it lives as long as the process
