@@ -87,14 +87,15 @@ def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         state, pool, oldest = state
-        # One derivation for all purposes: beside a small environment they are what is dear.
-        step_key, pick_key, *fresh_keys = jax.random.split(key, 2 + refresh)
-        state, ts = env.step(state, action, step_key)
+        # One derivation for all purposes: beside a small environment, keys are what is dear. The
+        # words of a key that is used for nothing else are as random as any.
+        keys = jax.random.split(key, 1 + refresh + jax.tree.leaves(action)[0].shape[0])
+        state, ts = env.step(state, action, keys[0])
         if refresh:
-            pool = _write(pool, initial(jnp.stack(fresh_keys)), oldest.value)
+            pool = _write(pool, initial(keys[1 : 1 + refresh]), oldest.value)
             oldest = Counter((oldest.value + refresh) % size)
         # One draw a lane; the bias of the remainder is at most size / 2**32.
-        pick = jax.random.bits(pick_key, ts.last.shape, jnp.uint32) % jnp.uint32(size)
+        pick = jax.random.key_data(keys[1 + refresh :])[:, 0] % jnp.uint32(size)
         fresh, first = jax.tree.map(lambda x: x[pick], pool)
         obs = select(ts.last, first, ts.obs)
         return (select(ts.last, fresh, state), pool, oldest), ts._replace(obs=obs)

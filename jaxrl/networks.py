@@ -60,7 +60,7 @@ def linear_forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[A
 
 
 def linear_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array, Array]:
-    """Gradients of the inputs, the kernel and the bias, for a gradient g [..., O] of the outputs."""
+    """The gradients of inputs, kernel and bias, for a gradient g [..., O] of the outputs."""
     x, kernel = saved
     rows, grads = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
 

@@ -48,7 +48,7 @@ def tanh_family(space: Box, low: float = -5.0, high: float = 2.0) -> Family:
 
 
 class Categorical(distrax.Categorical):
-    """A distribution over 0, ..., n - 1 from unnormalised logits [..., n].
+    """A distribution over 0, ..., n - 1 from unnormalised logits or probabilities [..., n].
 
     `distrax.Categorical` with cheaper samples. An action that does not exist has log-probability
     NaN.
@@ -57,22 +57,23 @@ class Categorical(distrax.Categorical):
     # Measured on two cores against the parent, with 2 and 18 actions and batches of 128 and 8192:
     # samples with log-probabilities 1.3 to 2.4 times as fast, gradients 0.9 to 1.2 times.
 
-    def __init__(self, logits: Array):
-        super().__init__(logits)
-
     @property
     def batch_shape(self) -> tuple[int, ...]:
-        """The leading axes of the logits."""
-        return self.logits.shape[:-1]
+        """The leading axes of the parameters."""
+        given = self._logits if self._probs is None else self._probs
+        return given.shape[:-1]
 
     def _sample_n(self, key: Key, n: int) -> Array:
         # By inversion: one random number for an action, where Gumbel noise takes one for each
-        # alternative. Impossible actions are never taken: those in front because the number is
-        # above zero, those at the end because it is below one.
-        cumulative = jnp.cumsum(jnp.exp(self.logits.astype(jnp.float32)), -1)
+        # alternative. Sums of many probabilities need not rise monotonically after rounding, so
+        # an impossible action is excluded by its own probability and not by its sum.
+        p = jnp.exp(self.logits) if self._probs is None else self._probs
+        p = p.astype(jnp.float32)
+        cumulative = jnp.where(p > 0, jnp.cumsum(p, -1), 0.0)
         uniform = jax.random.uniform(key, (n, *self.batch_shape, 1), jnp.float32)
-        level = jnp.maximum(uniform, 2.0**-24) * cumulative[..., -1:]
-        return (cumulative <= level).sum(-1, dtype=jnp.int32)
+        # Not zero, at which the first action would come up however rare it is.
+        level = jnp.maximum(uniform, 2.0**-24) * cumulative.max(-1, keepdims=True)
+        return (cumulative > level).argmax(-1)
 
     def log_prob(self, value: Array) -> Array:
         """The logarithmic probability [...] of actions [...]."""
@@ -96,7 +97,7 @@ def categorical(logits: Array, mask: Array | None = None) -> Categorical:
     """
     # A finite floor: minus infinity would make gradients of the masked logits NaN.
     floor = jnp.finfo(logits.dtype).min
-    return Categorical(logits if mask is None else jnp.where(mask, logits, floor))
+    return Categorical(logits=logits if mask is None else jnp.where(mask, logits, floor))
 
 
 def epsilon_greedy(preferences: Array, epsilon: float | Array) -> Categorical:
@@ -107,7 +108,7 @@ def epsilon_greedy(preferences: Array, epsilon: float | Array) -> Categorical:
     best = preferences == preferences.max(-1, keepdims=True)
     chance = jnp.asarray(epsilon, preferences.dtype)[..., None]
     probabilities = (1 - chance) * best / best.sum(-1, keepdims=True)
-    return categorical(jnp.log(probabilities + chance / preferences.shape[-1]))
+    return Categorical(probs=probabilities + chance / preferences.shape[-1])
 
 
 def gaussian(mean: Array, log_std: Array, event_axes: int = 1) -> distrax.Distribution:

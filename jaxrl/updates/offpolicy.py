@@ -102,7 +102,9 @@ def prioritised(
             return (inner, tree, jnp.maximum(highest, priority.max())), metrics
 
         start = (state.inner, tree, state.highest)
-        (inner, tree, highest), metrics = jax.lax.scan(one, start, jax.random.split(key, (updates, 2)))
+        (inner, tree, highest), metrics = jax.lax.scan(
+            one, start, jax.random.split(key, (updates, 2))
+        )
         return Prioritised(inner, buffer, tree, highest), metrics
 
     return Update(init, apply, lambda state: update.read(state.inner))

@@ -83,7 +83,7 @@ def test_values_and_types_return_as_they_were_stored():
         part = [jnp.asarray(x[i : i + 2]) for x in jax.tree.leaves(data)]
         new = jax.tree.unflatten(jax.tree.structure(data), part)
         buffer = jax.jit(buffers.add)(buffer, new)
-    got = buffers.fetch(buffer, jnp.asarray(rows), jnp.asarray(lanes))
+    got = buffers.fetch(buffer, jnp.asarray(rows * 2 + lanes))
     for x, y in zip(jax.tree.leaves(got), jax.tree.leaves(data), strict=True):
         assert x.dtype == y.dtype and x.shape == y[rows, lanes].shape
         assert np.asarray(x).tobytes() == y[rows, lanes].tobytes()
@@ -122,10 +122,10 @@ def test_a_population_writes_in_place_and_as_one_member_would():
     assert memory.temp_size_in_bytes < 3 * 1024 * 4  # a quarter of the buffer
     assert memory.alias_size_in_bytes >= 3 * 1024 * 4 * 4
     state = compiled(state, new)
-    drawn = jax.vmap(lambda b, r: buffers.fetch(b, r, 0 * r), in_axes=(axes, None))
-    rows = jnp.arange(4)
-    for i, x in enumerate(drawn(state, rows)["x"]):
-        np.testing.assert_array_equal(x, buffers.fetch(alone[i], rows, 0 * rows)["x"])
+    drawn = jax.vmap(buffers.fetch, in_axes=(axes, None))
+    slots = jnp.arange(4)
+    for i, x in enumerate(drawn(state, slots)["x"]):
+        np.testing.assert_array_equal(x, buffers.fetch(alone[i], slots)["x"])
 
 
 def test_a_scan_of_writes_and_draws_does_not_copy_the_buffer():
@@ -153,7 +153,28 @@ def test_a_population_writes_slices_and_not_by_indices():
 
 
 def test_misaligned_or_oversized_examples_are_refused():
-    with pytest.raises(ValueError, match="cannot be filled 2"):
-        buffers.add(buffers.init(steps(0, 3, 1), 8), steps(3, 2, 1))
+    with pytest.raises(ValueError, match="begins with 3 rows cannot be filled 2"):
+        jax.jit(buffers.add)(buffers.init(steps(0, 3, 1), 8), steps(3, 2, 1))
     with pytest.raises(ValueError, match="example of 9"):
         buffers.init(steps(0, 9, 1), 8)
+
+
+def test_experience_of_another_kind_is_refused():
+    buffer = buffers.init(steps(0, 2, 1), 8)
+    with pytest.raises(ValueError, match="stores"):
+        buffers.add(buffer, {"x": jnp.ones((2, 1), jnp.int8)})
+    with pytest.raises(ValueError, match="no arrays"):
+        buffers.init((), 8)
+    with pytest.raises(ValueError, match="share"):
+        buffers.init({"x": jnp.ones((2, 1)), "y": jnp.ones((1, 2))}, 8)
+    with pytest.raises(ValueError, match="key<fry> cannot be stored"):
+        buffers.init({"x": jax.random.split(jax.random.key(0), (2, 1))}, 8)
+
+
+def test_integers_below_a_bound_are_the_exact_product():
+    bounds = np.random.default_rng(0).integers(1, 2**31, 50)
+    for i, bound in enumerate(bounds.tolist()):
+        key = jax.random.key(i)
+        got = buffers.below(jnp.uint32(bound), key, (40,))
+        high, low = np.asarray(jax.random.bits(key, (2, 40), jnp.uint32)).tolist()
+        assert got.tolist() == [(h * 2**32 + x) * bound >> 64 for h, x in zip(high, low)]

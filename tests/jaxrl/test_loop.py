@@ -7,7 +7,7 @@ import pytest
 
 import envs
 from agents import dqn, ppo
-from jaxrl import advance, assemble, evaluate, make_train
+from jaxrl import advance, assemble, buffers, evaluate, make_train
 from jaxrl.environments import auto_reset, episode_statistics, vectorize
 from jaxrl.loop import experiment, rollout
 from jaxrl.types import Agent, Update, memoryless
@@ -74,7 +74,8 @@ def test_warm_up_fills_the_buffer_with_random_actions_in_whole_rollouts():
     run = assemble(dqn.dqn, envs.make("CartPole-v1"), hp).experiment.init(KEY)
     rows = int(run.learner.buffer.added.value)
     assert rows == 36  # 100 steps in 3 lanes, rounded up to whole rollouts of 4
-    actions = np.asarray(run.learner.buffer.data.action)[:rows]
+    slots = jnp.arange(rows * hp.num_envs)
+    actions = np.asarray(buffers.fetch(run.learner.buffer, slots).action)
     assert 0.3 < actions.mean() < 0.7
 
 

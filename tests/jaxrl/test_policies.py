@@ -107,6 +107,19 @@ def test_families_have_the_shape_of_the_space():
         assert policy.log_prob(jnp.zeros((5, 2, 2))).shape == (5,)
 
 
+def test_rounding_among_many_actions_never_leads_to_an_impossible_one(monkeypatch):
+    # Beyond 256 actions XLA sums in blocks, and the sums need not rise monotonically.
+    mask = jnp.arange(2048) % 2 == 0
+    policy = policies.categorical(jax.random.normal(KEY, (2048,)), mask)
+    sums = jnp.cumsum(jnp.exp(policy.logits))
+    numbers = sums[:-1] / sums[-1]  # the seams between actions
+    for ulps in range(-3, 4):
+        near = (numbers * (1 + ulps * 2.0**-23))[:, None]
+        monkeypatch.setattr(jax.random, "uniform", lambda key, shape, dtype, near=near: near)
+        drawn = policy.sample(seed=KEY, sample_shape=(2047,))
+        assert mask[drawn].all()
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_many_actions_have_their_frequencies_and_impossible_ones_none(dtype):
     logits = jnp.linspace(-2, 2, 18, dtype=dtype)

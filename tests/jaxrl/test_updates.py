@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.stats import chisquare
 
 from jaxrl import updates
 from jaxrl.types import Transition, Update
@@ -61,6 +62,28 @@ def test_epochs_visit_every_step_once_in_each_pass_in_a_new_order():
     assert (obs[0] != obs[1]).any() and (obs[1] != obs[2]).any()
 
 
+@pytest.mark.parametrize("size", [1, 7, 30, 64, 120, 512])
+def test_a_shuffle_is_a_permutation_and_a_fresh_one_for_each_key(size):
+    orders = np.asarray(jax.vmap(lambda k: onpolicy.shuffled(k, size))(jax.random.split(KEY, 50)))
+    np.testing.assert_array_equal(np.sort(orders), np.broadcast_to(np.arange(size), (50, size)))
+    assert size < 30 or len({tuple(order) for order in orders}) == 50
+
+
+def test_a_shuffle_sends_every_item_and_every_pair_anywhere():
+    size, draws = 64, 20_000
+    orders = np.asarray(
+        jax.vmap(lambda k: onpolicy.shuffled(k, size))(jax.random.split(KEY, draws))
+    )
+    place = np.argsort(orders)  # [draws, size]: where each item comes to lie
+    for item in (0, 9, 63):
+        assert chisquare(np.bincount(place[:, item], minlength=size)).pvalue > 1e-3
+    # How often two items share a minibatch of 16: neighbours in a row, in a column, and others.
+    expected = draws * 15 / 63
+    for other in (1, 8, 9, 63):
+        together = (place[:, 0] // 16 == place[:, other] // 16).sum()
+        assert chisquare([together, draws - together], [expected, draws - expected]).pvalue > 1e-3
+
+
 def test_epochs_keep_sequences_whole():
     data = stream(8, 6)
     seen = updates.epochs(ECHO, 1, 2, length=4).apply((), data, KEY)[1]["batch"]
@@ -113,17 +136,22 @@ def test_prioritised_replay_prefers_surprise_and_corrects_for_it():
         return state, {"batch": batch, "priority": 1.0 + batch.obs[0]}
 
     update = updates.prioritised(
-        ECHO._replace(apply=learn), rows=8, batch_size=32, updates=400, exponent=0.5, correction=0.7
+        ECHO._replace(apply=learn),
+        rows=8,
+        batch_size=32,
+        updates=2000,
+        exponent=0.5,
+        correction=0.7,
     )
     state = update.init(KEY, stream(4, 1))
     state, _ = update.apply(state, stream(4, 1)._replace(obs=jnp.arange(4.0, 8.0)[:, None]), KEY)
     nothing = jax.tree.map(lambda x: x[:0], stream(4, 1))
     _, metrics = update.apply(state, nothing, jax.random.key(1))
-    drawn = np.asarray(metrics["batch"].obs).reshape(400, 32)
+    drawn = np.asarray(metrics["batch"].obs).reshape(2000, 32)
     expected = np.sqrt(1.0 + np.arange(8))
     expected /= expected.sum()
     counts = np.array([(drawn == i).mean() for i in range(8)])
     np.testing.assert_allclose(counts, expected, rtol=0.05)
-    weights = np.asarray(metrics["batch"].weight).reshape(400, 32)
+    weights = np.asarray(metrics["batch"].weight).reshape(2000, 32)
     raw = (8 * expected[drawn.astype(int)]) ** -0.7
     np.testing.assert_allclose(weights, raw / raw.max(1, keepdims=True), rtol=1e-3)
