@@ -1,7 +1,8 @@
 """Exact dynamic programming on finite processes: one operator, iterated.
 
 `mdp` holds the arrays, dense or sparse; `operator` the backup and the ways to select and to mix;
-`scalar` the methods for expected values; `distributional` those for whole return distributions.
+`scalar` the methods for expected values; `distributional` those for whole return
+distributions; `stock` what solves them for any statistic of the return.
 """
 
 from jaxrl.dp.distributional import (
@@ -51,6 +52,13 @@ from jaxrl.dp.scalar import (
     soft_value_iteration,
     value_iteration,
 )
+from jaxrl.dp.stock import (
+    best_stock_for_cvar,
+    best_stock_for_upper_cvar,
+    reachable_stocks,
+    stock_augmented,
+    stock_greedy,
+)
 
 __all__ = [
     "Mix",
@@ -61,6 +69,8 @@ __all__ = [
     "averaged",
     "averaged_under",
     "backup",
+    "best_stock_for_cvar",
+    "best_stock_for_upper_cvar",
     "chosen",
     "collapsed",
     "contract",
@@ -82,11 +92,14 @@ __all__ = [
     "policy_evaluation",
     "policy_iteration",
     "pooled",
+    "reachable_stocks",
     "relative_value_iteration",
     "soft",
     "soft_value_iteration",
     "sparse",
     "stages",
+    "stock_augmented",
+    "stock_greedy",
     "under",
     "value_iteration",
     "wasserstein",
