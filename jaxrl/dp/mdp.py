@@ -89,7 +89,8 @@ def contract(weights: Array, x: Array) -> Array:
         return (weights.reshape(weights.shape + (1,) * (x.ndim - 3)) * x).sum(2)
     states, actions, slots = weights.shape
     # Two axes: XLA then calls a library for the product, several times as fast as its own loops.
-    flat = weights.reshape(-1, slots) @ x.reshape(slots, -1)
+    columns = x.reshape(slots, -1) if x.ndim > 3 else x.reshape(slots)
+    flat = weights.reshape(-1, slots) @ columns
     return flat.reshape(states, actions, *x.shape[3:])
 
 

@@ -32,9 +32,9 @@ Mix = Callable[[TabularMDP, ReturnDistribution], ReturnDistribution]
 """(process, distributions at its successors [S, A, B, N]) -> those of its pairs [S, A, M]."""
 
 
-def mixed(mdp: TabularMDP, arriving: ReturnDistribution) -> ReturnDistribution:
+def mixed(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
     """The law [S, A, B * N] of reward + discount * Z(successor), exact for any representation."""
-    return values.mix(push(arriving, mdp.reward, mdp.discount), mdp.transition)
+    return values.mix(push(law, mdp.reward, mdp.discount), mdp.transition)
 
 
 def backup(
@@ -52,23 +52,31 @@ def backup(
     see `discounted`. Source: Bellemare, Dabney and Rowland (2023), "Distributional Reinforcement
     Learning", chapter 5.
     """
-    arriving = jax.tree.map(partial(arrive, mdp), evaluate(representation, theta))
-    return representation.project(mix(mdp, arriving))
+    return representation.project(mix(mdp, arriving(mdp, evaluate(representation, theta))))
 
 
-def expectation(mdp: TabularMDP, arriving: ReturnDistribution) -> ReturnDistribution:
+def arriving(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
+    """The distributions [S, A, B, N] at the successors, or [1, 1, S, N], of those [S, N] of states.
+
+    See `arrive`.
+    """
+    if law.atoms.shape[-1] == 1:  # a Dirac, whose probability of one need not be looked up
+        return dirac(arrive(mdp, law.atoms[..., 0]))
+    return jax.tree.map(partial(arrive, mdp), law)
+
+
+def expectation(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
     """The Dirac [S, A, 1] at the mean of `mixed`, for an `averaged` process.
 
     The mean commutes with mixing: one matrix product of a dense process. Raises `ValueError` if
     rewards and discounts are not [S, A, 1].
     """
     _require_paired(mdp, "expectation")
-    return push(
-        dirac(contract(mdp.transition, mean(arriving))), mdp.reward[..., 0], mdp.discount[..., 0]
-    )
+    future = contract(mdp.transition, mean(law))
+    return push(dirac(future), mdp.reward[..., 0], mdp.discount[..., 0])
 
 
-def pooled(mdp: TabularMDP, arriving: ReturnDistribution) -> ReturnDistribution:
+def pooled(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
     """The law [S, A, N] that `mixed` gives where all distributions share their atoms.
 
     Where rewards and discounts are those of pairs, pushing commutes with mixing, and a mixture
@@ -77,10 +85,10 @@ def pooled(mdp: TabularMDP, arriving: ReturnDistribution) -> ReturnDistribution:
     discounts are not [S, A, 1].
     """
     _require_paired(mdp, "pooled")
-    probabilities = contract(mdp.transition, arriving.probabilities)
-    atoms = jnp.broadcast_to(arriving.atoms[0, 0, 0], probabilities.shape)
-    law = ReturnDistribution(atoms, probabilities)
-    return push(law, mdp.reward[..., 0], mdp.discount[..., 0])
+    probabilities = contract(mdp.transition, law.probabilities)
+    atoms = jnp.broadcast_to(law.atoms[0, 0, 0], probabilities.shape)
+    pool = ReturnDistribution(atoms, probabilities)
+    return push(pool, mdp.reward[..., 0], mdp.discount[..., 0])
 
 
 def soft(
@@ -106,6 +114,11 @@ def soft(
 def collapsed(evaluate: Select) -> Select:
     """Keep the mean alone of what `evaluate` selects: all that a scalar table needs."""
     return lambda representation, theta: dirac(mean(evaluate(representation, theta)))
+
+
+def highest(representation: Representation, theta: Array) -> ReturnDistribution:
+    """The Dirac [..., 1] at the best mean of theta [..., A, K]: `collapsed(greedy)`, but cheaper."""
+    return dirac(mean(representation.decode(theta)).max(-1))
 
 
 class Solution(NamedTuple):

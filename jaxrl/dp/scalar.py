@@ -17,6 +17,7 @@ from jaxrl.dp.operator import (
     backup,
     collapsed,
     expectation,
+    highest,
     iterate,
     soft,
     stages,
@@ -26,7 +27,7 @@ from jaxrl.types import Array
 from jaxrl.values import greedy, scalar, take
 
 SCALAR = scalar()
-_expected_backup = partial(backup, mix=expectation)
+_expected_backup = partial(backup, evaluate=highest, mix=expectation)
 
 
 def value_iteration(
@@ -41,7 +42,7 @@ def value_iteration(
     within 2 gamma / (1 - gamma) * residual, in the largest difference. Source: Puterman (1994),
     "Markov decision processes", section 6.3.
     """
-    return _solve(averaged(mdp), gamma, greedy, tolerance, max_iterations)
+    return _solve(averaged(mdp), gamma, highest, tolerance, max_iterations)
 
 
 def soft_value_iteration(
@@ -74,7 +75,7 @@ def policy_evaluation(
 
     Within gamma^2 / (1 - gamma) * residual of the truth, the residual being that of state values.
     """
-    values = _solve(averaged_under(mdp, policy), gamma, greedy, tolerance, max_iterations)
+    values = _solve(averaged_under(mdp, policy), gamma, highest, tolerance, max_iterations)
     model = discounted(averaged(mdp), gamma)
     return values._replace(theta=_expected_backup(model, SCALAR, values.theta[..., None])[..., 0])
 
@@ -97,7 +98,7 @@ def policy_iteration(
 
     def evaluate(action: Array, value: Array) -> Array:
         process = chosen(model, action)
-        return iterate(_sweep(process, greedy), value, tolerance, max_sweeps).theta
+        return iterate(_sweep(process, highest), value, tolerance, max_sweeps).theta
 
     def step(state: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array, Array], Array]:
         action, value, _ = state
@@ -193,7 +194,7 @@ def _sweep(model: TabularMDP, select: Select):
     """One sweep, and how much it changed at most."""
 
     def step(theta: Array) -> tuple[Array, Array]:
-        new = _expected_backup(model, SCALAR, theta, select)
+        new = _expected_backup(model, SCALAR, theta, evaluate=select)
         return new, jnp.abs(new - theta).max()
 
     return step
