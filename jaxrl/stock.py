@@ -23,7 +23,7 @@ class Stocked(NamedTuple):
     """An observation and the stock it is made with."""
 
     obs: Tree  # [..., *observation]
-    stock: Array  # [...]
+    stock: Tree  # [...] one number each; in a spec its shape
 
 
 def with_stock(statistic: Statistic, stock: Array) -> Statistic:

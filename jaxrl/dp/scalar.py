@@ -5,6 +5,7 @@ can be compiled, and vmapped over processes, `gamma`, temperatures and tolerance
 [S, A], of action values. In float32 a residual below 1e-7 of the largest value may never come.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -21,13 +22,11 @@ from jaxrl.dp.operator import (
     iterate,
     soft,
     stages,
-    zeros,
 )
 from jaxrl.types import Array
-from jaxrl.values import greedy, scalar, take
+from jaxrl.values import greedy, scalar
 
 SCALAR = scalar()
-_expected_backup = partial(backup, evaluate=highest, mix=expectation)
 
 
 def value_iteration(
@@ -77,7 +76,7 @@ def policy_evaluation(
     """
     values = _solve(averaged_under(mdp, policy), gamma, highest, tolerance, max_iterations)
     model = discounted(averaged(mdp), gamma)
-    return values._replace(theta=_expected_backup(model, SCALAR, values.theta[..., None])[..., 0])
+    return values._replace(theta=_backup(model, values.theta))
 
 
 def policy_iteration(
@@ -103,15 +102,15 @@ def policy_iteration(
     def step(state: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array, Array], Array]:
         action, value, _ = state
         value = evaluate(action, value)
-        theta = _expected_backup(model, SCALAR, value)
-        gain = theta.max(1)[:, 0] - take(theta, action)[:, 0]
-        action = jnp.where(gain > tolerance, theta[..., 0].argmax(1), action)
+        theta = _backup(model, value)
+        gain = theta.max(1) - _chosen(theta, action)[:, 0]
+        action = jnp.where(gain > tolerance, theta.argmax(1), action)
         return (action, value, theta), gain.max()
 
     states, actions, _ = mdp.transition.shape
-    start = jnp.zeros(states, jnp.int32), zeros(SCALAR, states, 1), zeros(SCALAR, states, actions)
+    start = jnp.zeros(states, jnp.int32), jnp.zeros((states, 1)), jnp.zeros((states, actions))
     solution = iterate(step, start, tolerance, max_iterations)
-    return solution._replace(theta=solution.theta[2][..., 0])
+    return solution._replace(theta=solution.theta[2])
 
 
 def modified_policy_iteration(
@@ -131,19 +130,17 @@ def modified_policy_iteration(
     model = discounted(averaged(mdp), gamma)
 
     def step(state: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
-        theta = _expected_backup(model, SCALAR, state[0])
-        action = theta[..., 0].argmax(1)
-        process, value = chosen(model, action), take(theta, action)[:, None]
+        theta = _backup(model, state[0])
+        action = theta.argmax(1)
+        process, value = chosen(model, action), _chosen(theta, action)
         residual = jnp.abs(value - state[0]).max()
-        value = jax.lax.fori_loop(
-            0, sweeps, lambda _, value: _expected_backup(process, SCALAR, value), value
-        )
+        value = jax.lax.fori_loop(0, sweeps, lambda _, value: _backup(process, value), value)
         return (value, theta), residual
 
     states, actions, _ = mdp.transition.shape
-    start = zeros(SCALAR, states, 1), zeros(SCALAR, states, actions)
+    start = jnp.zeros((states, 1)), jnp.zeros((states, actions))
     solution = iterate(step, start, tolerance, max_iterations)
-    return solution._replace(theta=solution.theta[1][..., 0])
+    return solution._replace(theta=solution.theta[1])
 
 
 def relative_value_iteration(
@@ -163,18 +160,18 @@ def relative_value_iteration(
     model = averaged(mdp._replace(discount=jnp.ones_like(mdp.discount)))
 
     def step(state: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array, Array], Array]:
-        value = state[0]  # [S, 1, 1]
-        theta = _expected_backup(model, SCALAR, value)
+        value = state[0]  # [S, 1]
+        theta = _backup(model, value)
         added = theta.max(1, keepdims=True) - value
         gain = (added.max() + added.min()) / 2
         value = value + relaxation * (added - gain)
         return (value - value[:1], theta - gain, gain), added.max() - added.min()
 
     states, actions, _ = mdp.transition.shape
-    start = zeros(SCALAR, states, 1), zeros(SCALAR, states, actions), jnp.zeros(())
+    start = jnp.zeros((states, 1)), jnp.zeros((states, actions)), jnp.zeros(())
     solution = iterate(step, start, tolerance, max_iterations)
     _, theta, gain = solution.theta
-    return gain, solution._replace(theta=theta[..., 0])
+    return gain, solution._replace(theta=theta)
 
 
 def finite_horizon(
@@ -190,12 +187,22 @@ def finite_horizon(
     return stages(model, SCALAR, horizon, collapsed(select), expectation)[..., 0]
 
 
-def _sweep(model: TabularMDP, select: Select):
+def _backup(model: TabularMDP, table: Array, select: Select = highest) -> Array:
+    """The operator on [S, A] or [S, 1]; a last axis of length 1 in loops costs twice the time."""
+    return backup(model, SCALAR, table[..., None], select, expectation)[..., 0]
+
+
+def _chosen(table: Array, action: Array) -> Array:
+    """The values [S, 1] of one action [S] each."""
+    return jnp.take_along_axis(table, action[:, None], 1)
+
+
+def _sweep(model: TabularMDP, select: Select) -> Callable[[Array], tuple[Array, Array]]:
     """One sweep, and how much it changed at most."""
 
-    def step(theta: Array) -> tuple[Array, Array]:
-        new = _expected_backup(model, SCALAR, theta, evaluate=select)
-        return new, jnp.abs(new - theta).max()
+    def step(table: Array) -> tuple[Array, Array]:
+        new = _backup(model, table, select)
+        return new, jnp.abs(new - table).max()
 
     return step
 
@@ -208,7 +215,5 @@ def _solve(
     max_iterations: int | Array,
 ) -> Solution:
     """Iterate an averaged process, undiscounted as yet, from a table of zeros."""
-    start = zeros(SCALAR, *model.transition.shape[:2])
     step = _sweep(discounted(model, gamma), select)
-    solution = iterate(step, start, tolerance, max_iterations)
-    return solution._replace(theta=solution.theta[..., 0])
+    return iterate(step, jnp.zeros(model.transition.shape[:2]), tolerance, max_iterations)
