@@ -41,7 +41,7 @@ from jaxrl.dp.operator import (
     iterate,
     mixed,
     pooled,
-    soft,
+    regularised,
     stages,
     zeros,
 )
@@ -97,8 +97,8 @@ __all__ = [
     "policy_iteration",
     "pooled",
     "reachable_stocks",
+    "regularised",
     "relative_value_iteration",
-    "soft",
     "soft_value_iteration",
     "sparse",
     "stages",

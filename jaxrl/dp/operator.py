@@ -24,6 +24,7 @@ from jaxrl.values import (
     greedy,
     mean,
     push,
+    soft,
 )
 
 Select = Callable[[Representation, Array], ReturnDistribution]
@@ -91,24 +92,27 @@ def pooled(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
     return push(pool, mdp.reward[..., 0], mdp.discount[..., 0])
 
 
-def soft(
+def regularised(
     representation: Representation,
     theta: Array,
     temperature: float | Array,
+    reference: float | Array,
     statistic: Statistic = mean,
-    reference: float | Array = 0.0,
 ) -> ReturnDistribution:
-    """The distribution [..., A * N] under the softmax policy of theta [..., A, K], regularised.
+    """`values.soft` [S, A * N], its entropy bonus made a penalty for leaving a reference policy.
 
-    The policy is pi(a) ~ exp(reference(a) + statistic(Z_a) / temperature), and each action pays
-    temperature * (log pi(a) - reference(a)). With reference 0 that is an entropy bonus and the
-    mean is temperature * logsumexp(q / temperature); with the logarithms of another policy it is
-    a Kullback-Leibler penalty. `temperature` is above zero.
+    `reference` [S, A] holds the finite logarithms of that policy's probabilities. The policy is
+    pi(a) ~ exp(reference(a) + statistic(Z_a) / temperature), and each action pays temperature *
+    (log pi(a) - reference(a)): `soft` with every return raised by temperature * reference. With
+    the reference 0 it is `soft`.
     """
-    law = representation.decode(theta)
-    log_policy = jax.nn.log_softmax(reference + statistic(law) / temperature)
-    bonus = values.entropy_shift(law, log_policy - reference, temperature)
-    return values.mix(bonus, jnp.exp(log_policy))
+
+    def raised(theta: Array) -> ReturnDistribution:
+        law = representation.decode(theta)
+        shape = jnp.broadcast_shapes(law.atoms.shape[:-1], jnp.shape(reference))
+        return values.shift(law, jnp.broadcast_to(temperature * reference, shape))
+
+    return soft(representation._replace(decode=raised), theta, temperature, statistic)
 
 
 def collapsed(evaluate: Select) -> Select:

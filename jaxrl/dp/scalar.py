@@ -20,7 +20,7 @@ from jaxrl.dp.operator import (
     expectation,
     highest,
     iterate,
-    soft,
+    regularised,
     stages,
 )
 from jaxrl.types import Array
@@ -52,14 +52,14 @@ def soft_value_iteration(
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
-    """The optimal action values [S, A] with an entropy bonus, or a penalty, as of `soft`.
+    """The optimal action values [S, A] with an entropy bonus or a penalty, as of `regularised`.
 
     `reference` is 0 for entropy, or the finite logarithms [S, A] of a policy to stay close to;
     the optimal policy is the softmax of reference + theta / temperature. Within
     gamma / (1 - gamma) * residual of the truth. Source: Geist, Scherrer and Pietquin (2019), "A
     theory of regularized Markov decision processes".
     """
-    select = collapsed(partial(soft, temperature=temperature, reference=reference))
+    select = collapsed(partial(regularised, temperature=temperature, reference=reference))
     return _solve(averaged(mdp), gamma, select, tolerance, max_iterations)
 
 

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from jaxrl import dp
-from jaxrl.values import ReturnDistribution, expected, greedy, mean, scalar
+from jaxrl.values import ReturnDistribution, expected, greedy, mean, scalar, soft
 from tests.jaxrl.dp.cases import (
     categorical,
     cvar,
@@ -121,11 +121,11 @@ def test_with_a_scalar_it_is_value_iteration():
     assert abs(int(solution.iterations) - int(plain.iterations)) <= 1
     stages = dp.distributional_finite_horizon(mdp, 4, scalar(), GAMMA)[..., 0]
     np.testing.assert_allclose(stages, dp.finite_horizon(mdp, 4, GAMMA), atol=1e-5)
-    soft = partial(dp.soft, temperature=0.5)
-    bonus = dp.distributional_value_iteration(*args, dp.collapsed(soft), tolerance=1e-5)
+    warm = partial(soft, temperature=0.5)
+    bonus = dp.distributional_value_iteration(*args, dp.collapsed(warm), tolerance=1e-5)
     exact = dp.soft_value_iteration(mdp, GAMMA, 0.5).theta
     np.testing.assert_allclose(bonus.theta[..., 0], exact, atol=1e-4)
-    whole = dp.distributional_value_iteration(mdp, GAMMA, FAMILIES["categorical"], soft)
+    whole = dp.distributional_value_iteration(mdp, GAMMA, FAMILIES["categorical"], warm)
     values = mean(FAMILIES["categorical"].decode(whole.theta))
     np.testing.assert_allclose(values, exact, atol=2e-3)
 

@@ -9,7 +9,7 @@ import pytest
 
 from envs import mdps
 from jaxrl import dp
-from jaxrl.values import expected, greedy, mean, scalar
+from jaxrl.values import expected, greedy, mean, scalar, soft
 from tests.jaxrl.dp.cases import bellman, evaluated, float64, optimal, random_mdp
 
 GAMMA = 0.9
@@ -133,7 +133,7 @@ def test_finite_horizon():
     selects = {
         greedy: lambda q: q.max(-1),
         partial(expected, probabilities=jnp.asarray(policy)): lambda q: (policy * q).sum(-1),
-        partial(dp.soft, temperature=1.0): lambda q: np.log(np.exp(q).sum(-1)),
+        partial(soft, temperature=1.0): lambda q: np.log(np.exp(q).sum(-1)),
     }
     for select, value in selects.items():
         exact = [bellman(p, r, d, 0.95, np.zeros(7))]  # at the end no choice, and no bonus for one
@@ -159,10 +159,10 @@ def test_populations_of_processes_discounts_and_temperatures():
     for method in (dp.policy_iteration, dp.modified_policy_iteration):
         theta = jax.jit(jax.vmap(method, (None, 0)))(random_mdp(), gammas).theta
         np.testing.assert_allclose(theta, solution.theta[0], atol=2e-4)
-    soft = jax.vmap(dp.soft_value_iteration, (None, None, 0))(
+    warmer = jax.vmap(dp.soft_value_iteration, (None, None, 0))(
         random_mdp(), 0.9, jnp.array([0.1, 1.0])
     )
-    assert (soft.theta[1] > soft.theta[0]).all()  # entropy is paid for
+    assert (warmer.theta[1] > warmer.theta[0]).all()  # entropy is paid for
 
 
 def test_a_huge_sparse_process_is_never_dense():

@@ -1,7 +1,5 @@
 """Stock augmentation: against brute force over every history-dependent deterministic policy."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,201 +12,35 @@ from jaxrl.dp.stock import (
     best_stock_for_upper_cvar,
     reachable_stocks,
     stock_augmented,
-    stock_greedy,
 )
-from tests.jaxrl.dp.cases import categorical, cvar, quantile
-
-HORIZON = 3
-
-
-def utility(u):
-    return lambda law: (law.probabilities * u(law.atoms)).sum(-1)
-
-
-def tree_mdp(seed, states=3, actions=2, lattice=None):
-    """Two successors a pair, of chance 1/4 and 3/4: laws over three steps are 64 even atoms."""
-    rng = np.random.default_rng(seed)
-    shape = (states, actions, 2)
-    p = np.broadcast_to(np.array([0.25, 0.75]), shape)
-    r = rng.normal(size=shape).round(2) if lattice is None else rng.choice(lattice, shape)
-    initial = np.eye(states)[0]
-    return dp.from_arrays(p, r, np.ones(shape), initial, rng.integers(0, states, shape))
-
-
-def nodes(horizon):
-    """Every list of slots come up so far, at each time before the end."""
-    return [h for t in range(horizon) for h in itertools.product((0, 1), repeat=t)]
-
-
-def brute_force(mdp, gamma, horizon=HORIZON, admit=lambda act: True):
-    """Returns and their chances [policies, paths] of every history-dependent policy, from 0.
-
-    A policy has an action for every list of slots come up so far.
-    """
-    arrays, where = plain(mdp), nodes(horizon)
-    policies = itertools.product(range(mdp.transition.shape[1]), repeat=len(where))
-    acts = [act for act in (dict(zip(where, policy)) for policy in policies) if admit(act)]
-    outcomes = [[follow(arrays, act.get, path, gamma) for path in paths(horizon)] for act in acts]
-    return np.array(outcomes)[..., 0], np.array(outcomes)[..., 1]
-
-
-def plain(mdp):
-    """Nested lists: quicker to index than arrays, and in float64."""
-    arrays = mdp.transition, mdp.reward, mdp.discount, mdp.successors
-    return [np.asarray(x, np.float64).round(4).tolist() for x in arrays]
-
-
-def paths(horizon):
-    return itertools.product((0, 1), repeat=horizon)
-
-
-def follow(arrays, act, path, gamma):
-    """The return of one path of slots, and its chance; `act` is told the slots so far."""
-    p, r, d, successors = arrays
-    state, total, chance, scale = 0, 0.0, 1.0, 1.0
-    for t, slot in enumerate(path):
-        action = act(path[:t])
-        total += scale * r[state][action][slot]
-        chance *= p[state][action][slot]
-        scale *= gamma * d[state][action][slot]
-        state = int(successors[state][action][slot])
-    return total, chance
-
-
-def solve(mdp, statistic, stocks, gamma, horizon=HORIZON, representation=quantile(64)):
-    """What the greedy policy has at [H, S, C, A]: the laws, and the statistic of stock + law."""
-    states, size = mdp.transition.shape[0], len(stocks)
-    select = stock_greedy(statistic, stocks, states)
-    model = stock_augmented(mdp, stocks, gamma)
-    tables = dp.distributional_finite_horizon(model, horizon, representation, gamma, select)
-    law = representation.decode(tables)
-    score = jax.vmap(select.keywords["statistic"])(law)
-    return jax.tree.map(lambda x: x.reshape(horizon, states, size, *x.shape[2:]), (law, score))
-
-
-def played(mdp, score, stocks, start, gamma, horizon=HORIZON):
-    """Returns and chances of the greedy policy, in float64, its stock moving with the rewards."""
-    arrays, grid = plain(mdp), np.asarray(stocks, float)
-    act = {}
-    for path in nodes(horizon):
-        state, stock = 0, grid[start]
-        for t, slot in enumerate(path):
-            place = state, act[path[:t]], slot
-            stock = (stock + arrays[1][place[0]][place[1]][slot]) / gamma
-            state = int(arrays[3][place[0]][place[1]][slot])
-        act[path] = int(score[len(path), state, np.abs(grid - stock).argmin()].argmax())
-    outcomes = np.array([follow(arrays, act.get, path, gamma) for path in paths(horizon)])
-    return outcomes[:, 0], outcomes[:, 1]
-
-
-def failures(u, gamma, seeds=20, start=0.0):
-    """In how many random processes the stock misses the best expected utility u of c + G."""
-    count = 0
-    solver = jax.jit(lambda mdp, stocks: solve(mdp, utility(u), stocks, gamma)[1])
-    for seed in range(seeds):
-        mdp = tree_mdp(seed)
-        returns, chances = brute_force(mdp, gamma)
-        best = (chances * u(start + returns)).sum(-1).max()
-        stocks = _padded(reachable_stocks(mdp, jnp.array([start]), gamma, HORIZON - 1))
-        score = np.asarray(solver(mdp, stocks))
-        index = int(np.abs(np.asarray(stocks) - start).argmin())
-        returns, chances = played(mdp, score, stocks, index, gamma)
-        mine = (chances * u(start + returns)).sum(-1)
-        assert mine <= best + 1e-5
-        count += mine < best - 1e-4
-    return count
-
-
-def _padded(stocks, size=170):
-    """A grid of a size of its own for all seeds, so that one compilation serves them."""
-    assert len(stocks) <= size
-    return jnp.concatenate([stocks, stocks[-1] + 1.0 + jnp.arange(size - len(stocks))])
-
-
-def distance(x):
-    return -abs(x)
-
-
-def square(x):
-    return -(x**2)
-
-
-def shortfall(x):
-    return x * (x < 0)
-
-
-def excess(x):
-    return x * (x > 0)
-
-
-def reached(x):
-    return 1.0 * (x >= -1e-4)
-
-
-def exponential(x):
-    return -(jnp if isinstance(x, jax.Array) else np).exp(-x)
-
-
-def capped(x):
-    return x * (x < 0.5) + 0.5 * (x >= 0.5)
-
-
-@pytest.mark.parametrize("u", [distance, square, shortfall])
-def test_utilities_indifferent_to_gamma_are_solved(u):
-    assert failures(u, 0.6) == 0
-
-
-@pytest.mark.parametrize("u", [exponential, capped])
-def test_utilities_that_gamma_matters_to_are_not_solved_unless_it_is_one(u):
-    assert failures(u, 0.6) >= 2
-    assert failures(u, 1.0) == 0
-
+from jaxrl.values import (
+    categorical,
+    expected_utility,
+    lexicographic,
+    mean,
+    reach_probability,
+    uniform_support,
+)
+from tests.jaxrl.dp.histories import (
+    INTEGERS,
+    at,
+    best,
+    brute_force,
+    decide,
+    distance,
+    excess,
+    markov,
+    of,
+    played,
+    reached,
+    shortfall,
+    solve,
+    square,
+    tail,
+    tree_mdp,
+)
 
 # What follows has rewards and stocks on a lattice: a closed grid.
-
-
-def decide(first, second):
-    """An even chance of two rewards, and then, without knowing which, a choice between coins.
-
-    `second` [A][2] are the rewards of the two sides of each coin.
-    """
-    r = np.zeros((3, len(second), 2))
-    r[0], r[1] = first, second
-    d = np.ones(r.shape)
-    d[1:] = 0
-    successors = np.broadcast_to(np.array([1, 2, 2])[:, None, None], r.shape)
-    return dp.from_arrays(np.full(r.shape, 0.5), r, d, np.eye(3)[0], successors)
-
-
-def markov(act):
-    return act[(0,)] == act[(1,)]
-
-
-def best(mdp, statistic, gamma=1.0, horizon=2, **kw):
-    return max(statistic(*law) for law in zip(*brute_force(mdp, gamma, horizon, **kw)))
-
-
-def of(u, start=0.0):
-    return lambda returns, chances: (chances * u(start + returns)).sum()
-
-
-def tail(level, sign=1):
-    """The mean of the worst share of returns, or with sign -1 of the best."""
-
-    def statistic(returns, chances):
-        order = np.argsort(sign * returns)
-        returns, chances = returns[order], chances[order]
-        below = np.cumsum(chances) - chances
-        return (np.clip(level - below, 0, chances) * returns).sum() / level
-
-    return statistic
-
-
-INTEGERS = jnp.arange(-12.0, 13.0)
-
-
-def at(stocks, value):
-    return int(np.abs(np.asarray(stocks) - value).argmin())
 
 
 @pytest.mark.parametrize(
@@ -225,7 +57,7 @@ def test_what_no_policy_of_the_state_alone_can_do(u, first, second, start, with_
     mdp = decide(first, second)
     assert best(mdp, of(u, start)) == with_it
     assert best(mdp, of(u, start), admit=markov) == without
-    _, score = solve(mdp, utility(u), INTEGERS, 1.0, 2)
+    _, score = solve(mdp, expected_utility(u), INTEGERS, 1.0, 2)
     np.testing.assert_allclose(score[0, 0, at(INTEGERS, start)].max(), with_it, atol=1e-5)
     returns, chances = played(mdp, np.asarray(score), INTEGERS, at(INTEGERS, start), 1.0, 2)
     np.testing.assert_allclose(of(u, start)(returns, chances), with_it, atol=1e-6)
@@ -234,7 +66,7 @@ def test_what_no_policy_of_the_state_alone_can_do(u, first, second, start, with_
 def test_a_wanted_return_is_generated():
     """Whatever the first reward, the second makes up for what is wanting of any even total."""
     mdp = decide((-1, 1), tuple((k, k) for k in (-3, -1, 1, 3)))
-    _, score = solve(mdp, utility(distance), INTEGERS, 1.0, 2)
+    _, score = solve(mdp, expected_utility(distance), INTEGERS, 1.0, 2)
     for wanted in (-2.0, 0.0, 2.0):
         returns, chances = played(mdp, np.asarray(score), INTEGERS, at(INTEGERS, -wanted), 1.0, 2)
         np.testing.assert_array_equal(returns[chances > 0], wanted)
@@ -243,8 +75,8 @@ def test_a_wanted_return_is_generated():
 def test_a_constraint_before_the_mean():
     """First the chance of at least 3, then the mean: a lexicographic pair."""
     mdp = decide((0, 3), ((0, 0), (3, 3), (-1, 9)))
-    both = lambda x: 1000 * reached(x) + x  # as good as lexicographic: means differ by far less
-    _, score = solve(mdp, utility(both), INTEGERS, 1.0, 2)
+    statistic = lexicographic(reach_probability(-1e-4), mean, 1e-4)
+    _, score = solve(mdp, statistic, INTEGERS, 1.0, 2)
     start = at(INTEGERS, -3)
     returns, chances = played(mdp, np.asarray(score), INTEGERS, start, 1.0, 2)
     laws = zip(*brute_force(mdp, 1.0, 2))
@@ -258,7 +90,7 @@ def test_cvar_through_the_initial_stock():
     exact = best(mdp, tail(0.75))
     np.testing.assert_allclose(exact, 8 / 3)
     assert best(mdp, tail(0.75), admit=markov) < 2.4
-    _, score = solve(mdp, utility(shortfall), INTEGERS, 1.0, 2)
+    _, score = solve(mdp, expected_utility(shortfall), INTEGERS, 1.0, 2)
     value, index = best_stock_for_cvar(score[0, 0].max(-1), INTEGERS, 0.75)
     np.testing.assert_allclose(value, exact, atol=1e-5)
     law = played(mdp, np.asarray(score), INTEGERS, int(index), 1.0, 2)
@@ -270,7 +102,7 @@ def test_risk_seeking_cvar_through_the_initial_stock():
     exact = best(mdp, tail(0.75, -1))
     np.testing.assert_allclose(exact, 31 / 3)
     np.testing.assert_allclose(best(mdp, tail(0.75, -1), admit=markov), 10)
-    _, score = solve(mdp, utility(excess), INTEGERS, 1.0, 2)
+    _, score = solve(mdp, expected_utility(excess), INTEGERS, 1.0, 2)
     value, index = best_stock_for_upper_cvar(score[0, 0].max(-1), INTEGERS, 0.75)
     np.testing.assert_allclose(value, exact, atol=1e-5)
     assert -7 <= INTEGERS[index] <= -1  # all the same, but at the ends two policies are
@@ -282,8 +114,8 @@ def test_cvar_of_random_processes():
     """gamma 1/2 and integer rewards: stocks stay multiples of 1/4. All risk levels at once."""
     gamma, levels = 0.5, jnp.array([0.1, 0.3, 0.5, 0.8])
     quarters = jnp.arange(-104, 105) / 4
-    solver = jax.jit(lambda mdp: solve(mdp, utility(shortfall), quarters, gamma)[1])
-    upper = jax.jit(lambda mdp: solve(mdp, utility(excess), quarters, gamma)[1])
+    solver = jax.jit(lambda mdp: solve(mdp, expected_utility(shortfall), quarters, gamma)[1])
+    upper = jax.jit(lambda mdp: solve(mdp, expected_utility(excess), quarters, gamma)[1])
     for seed in range(8):
         mdp = tree_mdp(seed, lattice=[-2, -1, 0, 1, 2])
         score = np.asarray(solver(mdp))
@@ -303,42 +135,6 @@ def test_cvar_of_random_processes():
             assert value >= max(tail(level, -1)(*law) for law in zip(*laws)) - 2e-5
 
 
-def test_cvar_itself_is_no_statistic_to_be_greedy_in():
-    """It is not indifferent to mixtures: a coin that is best on its own is not after 4."""
-    mdp = decide((0, 4), ((1, 1), (0, 4)))
-    np.testing.assert_allclose(best(mdp, tail(0.75)), 3)
-    _, score = solve(mdp, cvar(0.75), INTEGERS, 1.0, 2)
-    law = played(mdp, np.asarray(score), INTEGERS, at(INTEGERS, 0), 1.0, 2)
-    np.testing.assert_allclose(tail(0.75)(*law), 8 / 3, atol=1e-5)
-    _, score = solve(mdp, utility(shortfall), INTEGERS, 1.0, 2)
-    value, _ = best_stock_for_cvar(score[0, 0].max(-1), INTEGERS, 0.75)
-    np.testing.assert_allclose(value, 3, atol=1e-5)
-
-
-def test_a_statistic_that_is_not_lipschitz_is_never_reached():
-    """Halves for ever add up to the target only in the limit, and finite sums never reach it."""
-    r = np.array([[[0.0, 0.0], [1.0, 0.0]], [[0.5, 0.5]] * 2, [[0.0, 0.0]] * 2])
-    d = np.ones(r.shape)
-    d[0, 1] = d[2] = 0
-    successors = np.array([[[1, 1], [2, 2]], [[1, 1]] * 2, [[2, 2]] * 2])
-    mdp = dp.from_arrays(np.full(r.shape, 0.5), r, d, np.eye(3)[0], successors)
-    stocks = jnp.array([-1.0, -0.5, 0.0, 1.0])
-    model = stock_augmented(mdp, stocks, 0.5)
-    sure = lambda x: 1.0 * (x >= 0)
-
-    def scores(u, sweeps):
-        select = stock_greedy(utility(u), stocks, 3)
-        args = 0.5, quantile(2), select
-        theta = dp.distributional_value_iteration(
-            model, *args, tolerance=0.0, max_iterations=sweeps
-        ).theta
-        return select.keywords["statistic"](quantile(2).decode(theta)).reshape(3, 4, 2)[0, 1]
-
-    for sweeps in (2, 5, 15):
-        np.testing.assert_allclose(scores(sure, sweeps), [0, 0.5])  # though the first is worth 1
-    np.testing.assert_allclose(scores(shortfall, 15), [0, -0.25], atol=1e-4)
-
-
 @pytest.mark.parametrize("u", [distance, shortfall, reached])
 def test_a_gridworld_from_every_stock(u):
     """Gems of random worth, slippery: against backward induction on states, stocks and times."""
@@ -346,7 +142,9 @@ def test_a_gridworld_from_every_stock(u):
     mdp = dp.sparse(mdps.gridworld(3, 3, slip=0.5))
     mdp = mdp._replace(reward=jnp.asarray(gems, jnp.float32)[mdp.successors])
     stocks = jnp.arange(-8.0, 9.0)
-    _, score = solve(mdp, utility(u), stocks, 1.0, horizon, categorical(-4.0, 4.0, 9))
+    _, score = solve(
+        mdp, expected_utility(u), stocks, 1.0, horizon, categorical(uniform_support(-4.0, 4.0, 9))
+    )
     p, r, d = (np.asarray(x, np.float64) for x in mdp[:3])
     at_end = u(np.arange(-8.0 - horizon, 9.0 + horizon))
     value = np.tile(at_end, (9, 1))  # [S, stock]
