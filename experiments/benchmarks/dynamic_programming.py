@@ -32,7 +32,7 @@ class Options:
     repeats: int = 5
     """Times that each candidate is run, in turns."""
     sweeps: int = 250
-    """Sweeps in a run, about what a tolerance of 1e-5 takes; the dearest rows get a fifth of them."""
+    """Sweeps in a run, about what a tolerance of 1e-5 takes; the dearest rows get a fifth."""
     scale: float = 1.0
     """Of the numbers of states and processes: less than 1 for a quick look."""
 
