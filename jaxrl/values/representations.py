@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl.types import Array
-from jaxrl.values.distributions import ReturnDistribution, mean
+from jaxrl.values.distributions import ReturnDistribution, collapse, mean
 
 
 class Representation(NamedTuple):
@@ -36,3 +36,11 @@ def scalar() -> Representation:
         return optax.l2_loss(theta[..., 0], mean(distribution))
 
     return Representation(1, decode, project, loss)
+
+
+def collapsed(representation: Representation) -> Representation:
+    """The same outputs, made to learn only the mean of what they are given."""
+    return representation._replace(
+        project=lambda distribution: representation.project(collapse(distribution)),
+        loss=lambda theta, distribution: representation.loss(theta, collapse(distribution)),
+    )

@@ -1,0 +1,284 @@
+"""Exact dynamic programming against numpy and scipy: time of a sweep, and memory.
+
+`python -m experiments.benchmarks.dynamic_programming` prints milliseconds per sweep over all
+processes of a row. The candidates of a row take turns in one process, so that what else the machine
+does meets all of them; compilation is timed apart. The numpy and scipy programs precompute what
+does not change between sweeps, as one would by hand.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl import dp, values
+from jaxrl.types import Array
+from jaxrl.values import Representation, ReturnDistribution
+
+GAMMA, LOW, HIGH, ATOMS = 0.95, -40.0, 40.0, 51
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the benchmark of dynamic programming can be told."""
+
+    repeats: int = 5
+    """Times that each candidate is run, in turns."""
+    sweeps: int = 250
+    """Sweeps in a run, about what a tolerance of 1e-5 takes; the dearest rows get a fifth."""
+    scale: float = 1.0
+    """Of the numbers of states and processes: less than 1 for a quick look."""
+
+
+def random_process(states: int, actions: int, slots: int | None, seed: int = 0) -> dp.TabularMDP:
+    """A process with rewards of pairs; dense without `slots`."""
+    rng = np.random.default_rng(seed)
+    shape = (states, actions, slots or states)
+    p = rng.random(shape, np.float32) + 0.01
+    p /= p.sum(-1, keepdims=True)
+    r = np.broadcast_to(rng.standard_normal((states, actions, 1), np.float32), shape)
+    successors = rng.integers(0, states, shape, np.int32) if slots else ()
+    initial = np.full(states, 1 / states)
+    return dp.from_arrays(p, r, np.ones(shape, np.float32), initial, successors)
+
+
+def on_grid() -> Representation:
+    """Probabilities themselves on a fixed grid: a categorical table without logits."""
+    grid = jnp.linspace(LOW, HIGH, ATOMS)
+    width = (HIGH - LOW) / (ATOMS - 1)
+
+    def project(law: ReturnDistribution) -> Array:
+        # One atom after another: as a whole the shares [..., N, ATOMS] would fill the memory.
+        def add(total: Array, atom: tuple[Array, Array]) -> tuple[Array, None]:
+            x, weight = (y[..., None] for y in atom)
+            share = jnp.maximum(1 - jnp.abs(jnp.clip(x, LOW, HIGH) - grid) / width, 0)
+            return total + weight * share, None
+
+        start = jnp.zeros((*law.atoms.shape[:-1], ATOMS))
+        return jax.lax.scan(add, start, jax.tree.map(lambda y: jnp.moveaxis(y, -1, 0), law))[0]
+
+    decode = lambda theta: ReturnDistribution(jnp.broadcast_to(grid, theta.shape), theta)
+    return Representation(ATOMS, decode, project, lambda theta, law: jnp.zeros(()))
+
+
+# Candidates: each is made of a process and a number of sweeps, and returns a function to time.
+
+
+def compiled(fn: Callable, *args: Any) -> tuple[Callable[[], Any], float]:
+    """A function that runs `fn` on the device, and the seconds its compilation took."""
+    begin = time.perf_counter()
+    run = jax.jit(fn).lower(*args).compile()
+    return lambda: jax.block_until_ready(run(*args)), time.perf_counter() - begin
+
+
+def ours(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
+    """`dp.value_iteration` of one process."""
+    return compiled(lambda mdp: dp.value_iteration(mdp, GAMMA, 0.0, sweeps).theta, mdp)
+
+
+def ours_many(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
+    """`dp.value_iteration`, vmapped."""
+    solve = lambda mdp: dp.value_iteration(mdp, GAMMA, 0.0, sweeps).theta
+    return compiled(jax.vmap(solve), mdps)
+
+
+def ours_distributional(
+    mdp: dp.TabularMDP, sweeps: int, mix: dp.Mix
+) -> tuple[Callable[[], Any], float]:
+    """`dp.distributional_value_iteration` on `ATOMS` atoms."""
+    args = values.greedy, mix, dp.wasserstein_on_grid, 0.0, sweeps
+    family = on_grid()
+    solve = lambda mdp: dp.distributional_value_iteration(mdp, GAMMA, family, *args).theta
+    return compiled(solve, mdp)
+
+
+def by_products(mdp: dp.TabularMDP, sweeps: int, kind: str) -> tuple[Callable[[], Any], float]:
+    """numpy, or scipy, by products of one matrix [S * A, S] with the values."""
+    states, actions, slots = mdp.transition.shape
+    dtype = np.float64 if "float64" in kind else np.float32
+    p, r = np.asarray(mdp.transition, dtype), np.asarray(mdp.reward[..., 0], dtype)
+    if isinstance(mdp.successors, tuple):
+        matrix: Any = p.reshape(-1, states)
+    else:
+        from scipy.sparse import csr_matrix
+
+        columns = np.asarray(mdp.successors).ravel()
+        starts = np.arange(0, states * actions * slots + 1, slots)
+        matrix = csr_matrix((p.ravel(), columns, starts), (states * actions, states))
+    matrix = matrix * dtype(GAMMA)
+
+    def run() -> np.ndarray:
+        v = np.zeros(states, dtype)
+        for _ in range(sweeps):
+            q = r + (matrix @ v).reshape(states, actions)
+            new = q.max(-1)
+            _residual = np.abs(new - v).max()
+            v = new
+        return q
+
+    return run, 0.0
+
+
+def by_gathers(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
+    """numpy, by indexing the values with the successors."""
+    p, r = np.asarray(mdp.transition), np.asarray(mdp.reward[..., 0])
+    successors = np.asarray(mdp.successors)
+
+    def run() -> np.ndarray:
+        v = np.zeros(len(p), np.float32)
+        for _ in range(sweeps):
+            q = r + np.float32(GAMMA) * (p * v[successors]).sum(-1)
+            new = q.max(-1)
+            _residual = np.abs(new - v).max()
+            v = new
+        return q
+
+    return run, 0.0
+
+
+def one_by_one(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
+    """numpy, one small process after another."""
+    count = mdps.transition.shape[0]
+    each = lambda i: jax.tree.map(lambda x: x[i], mdps)
+    runs = [by_products(each(i), sweeps, "float32")[0] for i in range(count)]
+    return lambda: [run() for run in runs], 0.0
+
+
+def batched(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
+    """numpy, by one batched product for all small processes."""
+    p, r = np.asarray(mdps.transition), np.asarray(mdps.reward[..., 0])
+    count, states, _ = r.shape
+    matrix = np.float32(GAMMA) * p.reshape(count, -1, states)
+
+    def run() -> np.ndarray:
+        v = np.zeros((count, states), np.float32)
+        for _ in range(sweeps):
+            q = r + (matrix @ v[..., None]).reshape(r.shape)
+            new = q.max(-1)
+            _residual = np.abs(new - v).max(-1)
+            v = new
+        return q
+
+    return run, 0.0
+
+
+def numpy_distributional(
+    mdp: dp.TabularMDP, sweeps: int, pool: bool
+) -> tuple[Callable[[], Any], float]:
+    """numpy: shares of each atom added up by `bincount`, before or after mixing successors."""
+    p, r = np.asarray(mdp.transition), np.asarray(mdp.reward[..., 0])
+    successors, (states, actions, _) = np.asarray(mdp.successors), p.shape
+    grid = np.linspace(LOW, HIGH, ATOMS, dtype=np.float32)
+    place = (np.clip(r[..., None] + GAMMA * grid, LOW, HIGH) - LOW) / (HIGH - LOW) * (ATOMS - 1)
+    left = np.minimum(place.astype(np.int64), ATOMS - 2)  # [S, A, N]
+    share = place - left
+    rows = np.arange(states * actions).reshape(states, actions, 1) * ATOMS + left
+    if not pool:
+        rows, share = (np.broadcast_to(x[:, :, None], (*p.shape, ATOMS)) for x in (rows, share))
+    size, flat = states * actions * ATOMS, rows.ravel()
+
+    def run() -> np.ndarray:
+        theta = np.zeros((states, actions, ATOMS), np.float32)
+        theta[..., ATOMS // 2] = 1
+        for _ in range(sweeps):
+            best = (theta @ grid).argmax(-1)
+            later = p[..., None] * theta[np.arange(states), best][successors]
+            weight = later.sum(2) if pool else later
+            new = np.bincount(flat, (weight * (1 - share)).ravel(), size)
+            new += np.bincount(flat + 1, (weight * share).ravel(), size)
+            new = new.reshape(theta.shape).astype(np.float32)
+            _residual = np.abs(np.cumsum(new - theta, -1)).sum(-1).max()
+            theta = new
+        return theta
+
+    return run, 0.0
+
+
+def table(title: str, sweeps: int, candidates: dict[str, tuple], repeats: int) -> None:
+    """Run the candidates in turns; print their medians, and their ratios to the first."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    answers = {name: run() for name, (run, _) in candidates.items()}  # warm, and to be compared
+    for _ in range(repeats):
+        for name, (run, _) in candidates.items():
+            begin = time.perf_counter()
+            run()
+            times[name].append((time.perf_counter() - begin) / sweeps * 1e3)
+    first, *_ = times
+    base = median(times[first])
+    print(f"{title}, {sweeps} sweeps")
+    print(f"  {'':28}{'median ms':>10}{'least':>9}{'ratio':>8}{'compile':>9}")
+    for name, (_, seconds) in candidates.items():
+        gap = np.abs(np.asarray(answers[name]) - np.asarray(answers[first])).max()
+        middle = median(times[name])
+        print(
+            f"  {name:28}{middle:10.3f}{min(times[name]):9.3f}{middle / base:8.2f}{seconds:8.1f}s"
+            f"   differs by {gap:.0e}",
+            flush=True,
+        )
+
+
+def main(options: Options) -> None:
+    """Print all tables."""
+    size = lambda number: max(int(number * options.scale), 10)
+    sweeps, few, repeats = options.sweeps, max(options.sweeps // 5, 1), options.repeats
+
+    mdp = random_process(size(10_000), 4, 8)
+    candidates = {
+        "jaxrl": ours(mdp, sweeps),
+        "scipy csr": by_products(mdp, sweeps, "float32"),
+        "scipy csr, float64": by_products(mdp, sweeps, "float64"),
+        "numpy gather": by_gathers(mdp, sweeps),
+    }
+    table(f"Value iteration, {size(10_000)} x 4 x 8 sparse", sweeps, candidates, repeats)
+
+    mdp = random_process(size(1_000), 4, None)
+    candidates = {
+        "jaxrl": ours(mdp, sweeps),
+        "numpy": by_products(mdp, sweeps, "float32"),
+        "numpy, float64": by_products(mdp, sweeps, "float64"),
+    }
+    table(f"Value iteration, {size(1_000)} x 4 dense", sweeps, candidates, repeats)
+
+    many = [random_process(10, 4, None, seed) for seed in range(size(1_000))]
+    mdps = jax.tree.map(lambda *x: jnp.stack(x), *many)
+    candidates = {
+        "jaxrl, vmapped": ours_many(mdps, sweeps),
+        "numpy, one by one": one_by_one(jax.tree.map(np.asarray, mdps), sweeps),
+        "numpy, batched product": batched(mdps, sweeps),
+    }
+    table(f"Value iteration, {len(many)} processes of 10 x 4", sweeps, candidates, repeats)
+
+    mdp = random_process(size(1_000), 4, 8)
+    candidates = {
+        "jaxrl, mixed": ours_distributional(mdp, few, dp.mixed),
+        "jaxrl, pooled": ours_distributional(_paired(mdp), few, dp.pooled),
+        "numpy, mixed": numpy_distributional(mdp, few, False),
+        "numpy, pooled": numpy_distributional(mdp, few, True),
+    }
+    title = f"Distributional value iteration, {ATOMS} atoms, {size(1_000)} x 4 x 8"
+    table(title, few, candidates, repeats)
+
+    mdp = random_process(size(1_000_000), 4, 4)
+    kernel = sum(x.nbytes for x in jax.tree.leaves(mdp)) / 2**30
+    candidates = {"jaxrl": ours(mdp, few), "scipy csr": by_products(mdp, few, "float32")}
+    table(f"Value iteration, {size(1_000_000)} x 4 x 4 sparse", few, candidates, repeats)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"  the process's arrays {kernel:.2f} GiB; the peak of this whole program {peak:.2f} GiB")
+
+
+def _paired(mdp: dp.TabularMDP) -> dp.TabularMDP:
+    """The same process, its rewards and discounts stored by pair."""
+    return mdp._replace(reward=mdp.reward[..., :1], discount=mdp.discount[..., :1])
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(Options, args=sys.argv[1:]))

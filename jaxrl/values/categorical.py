@@ -1,0 +1,170 @@
+"""Probabilities on fixed atoms: C51, two-hot and HL-Gauss."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from jaxrl.errors import require
+from jaxrl.types import Array
+from jaxrl.values.distributions import ReturnDistribution, accumulate
+from jaxrl.values.representations import Representation, collapsed
+
+LEAST = 1e-37  # of a projected probability, so that its logarithm is finite in float32
+GREATEST = 1e30  # of a logit, so that infinite ones do not become NaN
+
+Spread = Callable[[Array, Array], Array]
+"""(position [..., 1], indices [M]) -> the share [..., M] of each atom in a Dirac between atoms."""
+
+
+class Support(NamedTuple):
+    """The fixed atoms of a categorical distribution."""
+
+    atoms: Array  # [M], ascending
+    locate: Callable[[Array], Array]
+    # locate: returns [...] -> positions [...] in [0, M - 1], linear between neighbouring atoms
+
+
+def uniform_support(low: float | Array, high: float | Array, size: int) -> Support:
+    """`size` evenly spaced atoms from `low` to `high`.
+
+    Raises a ValueError if there are fewer than two, or if low is not below high.
+    """
+    check(low, high, size)
+
+    def locate(returns: Array) -> Array:
+        return jnp.clip((returns - low) * ((size - 1) / (high - low)), 0.0, size - 1.0)
+
+    return Support(jnp.linspace(low, high, size), locate)
+
+
+def symlog_support(low: float | Array, high: float | Array, size: int) -> Support:
+    """Atoms from `low` to `high`, evenly spaced in sign(x) log(1 + |x|).
+
+    Source: Hafner et al. (2023). Raises a ValueError as `uniform_support` does.
+    """
+    warp = lambda x: jnp.sign(x) * jnp.log1p(jnp.abs(x))
+    unwarp = lambda x: jnp.sign(x) * jnp.expm1(jnp.abs(x))
+    return warped_support(low, high, size, warp, unwarp)
+
+
+def asinh_support(low: float | Array, high: float | Array, size: int) -> Support:
+    """Atoms from `low` to `high`, evenly spaced in arsinh(x).
+
+    Raises a ValueError as `uniform_support` does.
+    """
+    return warped_support(low, high, size, jnp.arcsinh, jnp.sinh)
+
+
+def warped_support(
+    low: float | Array,
+    high: float | Array,
+    size: int,
+    warp: Callable[[Array], Array],
+    unwarp: Callable[[Array], Array],
+) -> Support:
+    """Atoms from `low` to `high`, evenly spaced in warp(x), an increasing function.
+
+    Raises a ValueError as `uniform_support` does.
+    """
+    check(low, high, size)
+    low, high = jnp.asarray(low, float), jnp.asarray(high, float)
+    even = uniform_support(warp(low), warp(high), size)
+    atoms = unwarp(even.atoms).at[0].set(low).at[-1].set(high)
+
+    def locate(returns: Array) -> Array:
+        returns = jnp.clip(returns, low, high)
+        left = jnp.minimum(even.locate(warp(returns)).astype(int), size - 2)
+        share = (returns - atoms[left]) / (atoms[left + 1] - atoms[left])
+        return left + jnp.clip(share, 0.0, 1.0)
+
+    return Support(atoms, locate)
+
+
+def check(low: float | Array, high: float | Array, size: int) -> None:
+    """Raise a ValueError unless there are two atoms or more, in ascending order."""
+    require(size >= 2, f"A support needs at least two atoms, but size is {size}.")
+    if not isinstance(low, Tracer) and not isinstance(high, Tracer):
+        require(bool(low < high), f"low must be below high, but they are {low} and {high}.")
+
+
+def linear(position: Array, indices: Array) -> Array:
+    """Share a Dirac between its two neighbours so that its mean is kept."""
+    return jnp.maximum(1 - jnp.abs(position - indices), 0.0)
+
+
+def gaussian_blur(width: float | Array) -> Spread:
+    """Blur a Dirac by a Gaussian of standard deviation `width` atoms, cut off at the edges."""
+
+    def spread(position: Array, indices: Array) -> Array:
+        edges = jnp.concatenate([indices - 0.5, indices[-1:] + 0.5])
+        mass = jax.scipy.special.ndtr((edges - position) / width)
+        return (mass[..., 1:] - mass[..., :-1]) / (mass[..., -1:] - mass[..., :1])
+
+    return spread
+
+
+def on_support(
+    support: Support, spread: Spread = linear
+) -> Callable[[ReturnDistribution], ReturnDistribution]:
+    """The linear map of distributions [..., N] to the atoms [M] of a support, signed ones too."""
+    size = support.atoms.shape[0]
+    indices = jnp.arange(size, dtype=support.atoms.dtype)
+
+    def apply(distribution: ReturnDistribution) -> ReturnDistribution:
+        placed = distribution._replace(atoms=support.locate(distribution.atoms))
+        # For 256 distributions of 51 atoms on 51, with the loss and its gradient, on two cores: 100
+        # microseconds as a scan over atoms, 174 as a scatter, 235 to 300 as a matrix [N, M].
+        probabilities = accumulate(lambda x, p: p * spread(x, indices), placed)
+        return ReturnDistribution(
+            jnp.broadcast_to(support.atoms, probabilities.shape), probabilities
+        )
+
+    return apply
+
+
+def categorical(support: Support, spread: Spread = linear) -> Representation:
+    """Probabilities softmax(theta) of fixed atoms, regressed with the cross-entropy.
+
+    With the `linear` spread and a uniform support it is C51; returns outside the support count as
+    its nearest end. Source: Bellemare, Dabney and Munos (2017), equation 7.
+    """
+    place = on_support(support, spread)
+    bounded = lambda theta: jnp.clip(theta, -GREATEST, GREATEST)
+
+    def decode(theta: Array) -> ReturnDistribution:
+        atoms = jnp.broadcast_to(support.atoms, theta.shape)
+        return ReturnDistribution(atoms, jax.nn.softmax(bounded(theta)))
+
+    def project(distribution: ReturnDistribution) -> Array:
+        return jnp.log(jnp.maximum(place(distribution).probabilities, LEAST))
+
+    def loss(theta: Array, distribution: ReturnDistribution) -> Array:
+        return -(place(distribution).probabilities * jax.nn.log_softmax(bounded(theta))).sum(-1)
+
+    return Representation(support.atoms.shape[0], decode, project, loss)
+
+
+def two_hot(support: Support) -> Representation:
+    """A mean, as the probabilities of the two atoms around it: value regression by classification.
+
+    The mean of the outputs is exactly what was projected, if inside the support.
+    """
+    return collapsed(categorical(support))
+
+
+def hl_gauss(support: Support, width: float | Array = 0.75) -> Representation:
+    """A mean, as a histogram of a Gaussian of standard deviation `width` atoms around it.
+
+    The mean of the outputs is off by less than 1e-4 atoms where it is at least 2.5 atoms away from
+    either end of the support (at the default width). Nearer than that the Gaussian is cut off and
+    the mean biased inwards: by 0.001 atoms at 2 atoms from the end, 0.009 at 1.5, 0.045 at 1, 0.15
+    at 0.5 and 0.36 at the end itself, where means outside the support are put too, since the
+    histogram of a Gaussian that is outside is 0/0. So leave some atoms beside the range of returns.
+    On a squashed support, whose atoms are not even, the mean is also biased away from zero: by up
+    to 1.1% for 51 atoms on symlog(-100, 100).
+    Source: Imani and White (2018), for value functions Farebrother et al. (2024).
+    """
+    return collapsed(categorical(support, gaussian_blur(width)))

@@ -1,0 +1,114 @@
+"""Several members of a family, and what to believe where they disagree.
+
+A reduction is a map of distributions [..., E, N] of E members to one [..., M]; it can also be
+applied by itself, to an ensemble that has an axis of its own.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.errors import require, require_fraction, require_positive
+from jaxrl.types import Array, Key
+from jaxrl.values.distributions import ReturnDistribution, mean, mix, pessimistic, shift
+from jaxrl.values.representations import Representation
+
+Reduction = Callable[[ReturnDistribution], ReturnDistribution]
+
+
+def average(distribution: ReturnDistribution) -> ReturnDistribution:
+    """The even mixture [..., E * N] of the members [..., E, N]."""
+    members = distribution.probabilities.shape[-2]
+    return mix(distribution, jnp.full(distribution.probabilities.shape[:-1], 1 / members))
+
+
+def member(distribution: ReturnDistribution, index: Array) -> ReturnDistribution:
+    """One member [..., N] of an ensemble [..., E, N], for an index [...]."""
+    pick = lambda x: jnp.take_along_axis(x, index[..., None, None], -2)[..., 0, :]
+    return jax.tree.map(pick, distribution)
+
+
+def minimum(distribution: ReturnDistribution) -> ReturnDistribution:
+    """The member [..., N] with the least mean: clipped double Q-learning on distributions.
+
+    Source: Fujimoto et al. (2018), section 4.2.
+    """
+    return member(distribution, mean(distribution).argmin(-1))
+
+
+def quantile_of_ensemble(level: float | Array) -> Reduction:
+    """The member whose mean has a share `level`, in [0, 1], of the others below it, rounded down.
+
+    Level 0 is `minimum`, and 1 the most optimistic member.
+    """
+    require_fraction(level=level)
+
+    def reduce(distribution: ReturnDistribution) -> ReturnDistribution:
+        means = mean(distribution)
+        rank = jnp.floor(level * (means.shape[-1] - 1) + 1e-4).astype(int)
+        return member(distribution, jnp.argsort(means, -1)[..., rank])
+
+    return reduce
+
+
+def lower_confidence(beta: float | Array) -> Reduction:
+    """The even mixture, lowered by `beta` standard deviations of the members' means."""
+
+    def reduce(distribution: ReturnDistribution) -> ReturnDistribution:
+        means = mean(distribution)
+        centred = means - means.mean(-1, keepdims=True)
+        # Where all agree the root has no derivative: stay a little above zero.
+        return shift(average(distribution), -beta * jnp.sqrt((centred**2).mean(-1) + 1e-12))
+
+    return reduce
+
+
+def truncated(drop: int) -> Reduction:
+    """The pooled atoms without the `drop` highest, for atoms of equal weight: `pessimistic`."""
+    return partial(pessimistic, drop=drop)
+
+
+def random_subset(key: Key, size: int, reduction: Reduction = minimum) -> Reduction:
+    """A reduction of `size` members drawn by `key`, the same for a whole batch.
+
+    Make it where the key is at hand, such as inside a loss: nothing of it is traced before. Source:
+    the in-target minimisation of Chen et al. (2021), algorithm 1.
+    """
+    require_positive(size=size)
+
+    def reduce(distribution: ReturnDistribution) -> ReturnDistribution:
+        members = distribution.probabilities.shape[-2]
+        require(size <= members, f"size must be at most {members}, but it is {size}.")
+        chosen = jax.random.permutation(key, members)[:size]
+        return reduction(jax.tree.map(lambda x: x[..., chosen, :], distribution))
+
+    return reduce
+
+
+def ensemble(
+    representation: Representation, members: int, reduction: Reduction = minimum
+) -> Representation:
+    """Members side by side: theta [..., E * K] of E members that each regress to the same target.
+
+    Decoding reduces them to one distribution; projection gives all of them the same outputs, and
+    the loss is the members' sum. Raises a ValueError if `members` is not positive.
+    """
+    require_positive(members=members)
+    size = representation.size
+    apart = lambda theta: theta.reshape(*theta.shape[:-1], members, size)
+
+    def decode(theta: Array) -> ReturnDistribution:
+        distribution = representation.decode(apart(theta))
+        shape = distribution.probabilities.shape
+        return reduction(distribution._replace(atoms=jnp.broadcast_to(distribution.atoms, shape)))
+
+    def project(distribution: ReturnDistribution) -> Array:
+        theta = representation.project(distribution)
+        return jnp.tile(theta, members)
+
+    def loss(theta: Array, distribution: ReturnDistribution) -> Array:
+        return jax.vmap(representation.loss, (-2, None), -1)(apart(theta), distribution).sum(-1)
+
+    return Representation(members * size, decode, project, loss)

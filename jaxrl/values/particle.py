@@ -1,0 +1,98 @@
+"""Gaussians by their moments, and free particles by distances between samples."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.errors import require
+from jaxrl.types import Array
+from jaxrl.values.distributions import ReturnDistribution, mean
+from jaxrl.values.quantile import quantile
+from jaxrl.values.representations import Representation
+from jaxrl.values.statistics import variance
+
+LOG_DEVIATION = (-8.0, 12.0)  # keeps likelihoods and their gradients finite in float32
+
+Kernel = Callable[[Array], Array]
+"""The similarity of two returns, a function of their difference."""
+
+
+def gaussian(nodes: int = 8) -> Representation:
+    """A Gaussian with mean and log standard deviation theta [..., 2], by maximum likelihood.
+
+    It is decoded to `nodes` atoms of Gauss-Hermite quadrature, so that its first 2 nodes - 1
+    moments are exact, and projected by its first two. Deviations are cut to [3e-4, 2e5]. Raises a
+    ValueError if there are fewer than two nodes.
+    """
+    require(nodes >= 2, f"A Gaussian needs at least two nodes, but nodes is {nodes}.")
+    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    weights = weights / weights.sum()
+    deviation = lambda theta: jnp.exp(jnp.clip(theta[..., 1], *LOG_DEVIATION))
+
+    def decode(theta: Array) -> ReturnDistribution:
+        atoms = theta[..., :1] + deviation(theta)[..., None] * jnp.asarray(points, theta.dtype)
+        return ReturnDistribution(
+            atoms, jnp.broadcast_to(jnp.asarray(weights, theta.dtype), atoms.shape)
+        )
+
+    def project(distribution: ReturnDistribution) -> Array:
+        least = np.exp(2 * LOG_DEVIATION[0])
+        log_deviation = jnp.log(jnp.maximum(variance(distribution), least)) / 2
+        return jnp.stack([mean(distribution), log_deviation], -1)
+
+    def loss(theta: Array, distribution: ReturnDistribution) -> Array:
+        scaled = (distribution.atoms - theta[..., :1]) / deviation(theta)[..., None]
+        square = (distribution.probabilities * scaled**2).sum(-1)
+        return square / 2 + jnp.log(deviation(theta))
+
+    return Representation(2, decode, project, loss)
+
+
+def gaussian_wasserstein(nodes: int = 8) -> Representation:
+    """`gaussian`, by half the squared 2-Wasserstein distance to the target's moments.
+
+    Source: Givens and Shortt (1984): between Gaussians it is that of means and deviations.
+    """
+    family = gaussian(nodes)
+
+    def loss(theta: Array, distribution: ReturnDistribution) -> Array:
+        wanted = family.project(distribution)
+        deviation = lambda x: jnp.exp(jnp.clip(x[..., 1], *LOG_DEVIATION))
+        return (
+            (theta[..., 0] - wanted[..., 0]) ** 2 + (deviation(theta) - deviation(wanted)) ** 2
+        ) / 2
+
+    return family._replace(loss=loss)
+
+
+def energy(difference: Array) -> Array:
+    """The kernel -|x - y|: its distance is twice the squared Cramer distance."""
+    return -jnp.abs(difference)
+
+
+def gaussian_kernel(width: float | Array) -> Kernel:
+    """The kernel exp(-(x - y)^2 / 2 width^2)."""
+    return lambda difference: jnp.exp(-((difference / width) ** 2) / 2)
+
+
+def particles(size: int, kernel: Kernel = energy) -> Representation:
+    """Equally weighted atoms theta [..., N] that minimise the maximum mean discrepancy.
+
+    The loss is E k(X, X') - 2 E k(X, Y) + E k(Y, Y') between atoms X and target Y. Source:
+    Nguyen-Tang et al. (2021). Projection is that of `quantile`. Raises a ValueError if `size` is
+    not positive.
+    """
+    family = quantile(size)
+
+    def similarity(a: ReturnDistribution, b: ReturnDistribution) -> Array:
+        pairs = kernel(a.atoms[..., :, None] - b.atoms[..., None, :])
+        weights = a.probabilities[..., :, None] * b.probabilities[..., None, :]
+        return (weights * pairs).sum((-1, -2))
+
+    def loss(theta: Array, distribution: ReturnDistribution) -> Array:
+        own = family.decode(theta)
+        spread = similarity(own, own) + similarity(distribution, distribution)
+        return spread - 2 * similarity(own, distribution)
+
+    return family._replace(loss=loss)

@@ -1,0 +1,163 @@
+"""The stock as an environment shows it and as an update relabels it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs import from_mdp, mdps
+from jaxrl.environments import auto_reset, time_limit, vectorize
+from jaxrl.stock import Stocked, next_stock, relabelled, stocked, with_stock
+from jaxrl.types import Transition, Update
+from jaxrl.updates import n_step
+from jaxrl.values import ReturnDistribution, greedy, mean, scalar
+
+GAMMA = 0.8
+
+
+def walk(env, steps, seed=0):
+    """States, stocks and time steps of a random walk."""
+    state, first = env.init(jax.random.key(seed))
+
+    def step(state, key):
+        act, go = jax.random.split(key)
+        state, ts = env.step(state, jax.random.randint(act, first.reward.shape, 0, 4), go)
+        return state, ts
+
+    keys = jax.random.split(jax.random.key(seed + 1), steps)
+    return first, jax.lax.scan(step, state, keys)[1]
+
+
+def test_the_stock_and_what_is_to_come_are_constant_along_a_trajectory():
+    env = stocked(from_mdp(mdps.garnet()), GAMMA, 2.0)
+    first, ts = walk(env, 12)
+    assert first.obs.stock == 2.0
+    rewards = np.asarray(ts.reward, np.float64)
+    stocks = np.concatenate([[2.0], ts.obs.stock])
+    to_come = [sum(GAMMA**k * r for k, r in enumerate(rewards[t:])) for t in range(13)]
+    total = GAMMA ** np.arange(13) * (stocks + to_come)
+    np.testing.assert_allclose(total, total[0], rtol=1e-4)
+
+
+def test_episodes_start_at_a_stock_of_their_own():
+    draw = lambda key: jax.random.uniform(key, minval=-5.0, maxval=5.0)
+    env = time_limit(stocked(from_mdp(mdps.gridworld(2, 2)), GAMMA, draw), 3)
+    first, ts = walk(auto_reset(vectorize(env, 64)), 8)
+    # The true successor has the stock that led there; what is acted on next has a new one.
+    before = np.concatenate([first.obs.stock[None], ts.obs.stock[:-1]])
+    ended = np.asarray(ts.last)
+    dead = np.asarray(ts.discount) == 0
+    scale = np.where(dead, 1.0, GAMMA)
+    np.testing.assert_allclose(ts.final.stock, (before + ts.reward) / scale, rtol=1e-5)
+    assert (ts.obs.stock == ts.final.stock)[~ended].all()
+    fresh = np.asarray(ts.obs.stock)[ended]
+    assert (abs(fresh) <= 5).all() and len(np.unique(fresh)) == ended.sum()
+    assert ended.sum() > 100 and (ended & ~dead).any()
+
+
+def test_bounds_and_spec():
+    env = stocked(from_mdp(mdps.garnet()), GAMMA, 2.0, (-3.0, 3.0))
+    _, ts = walk(env, 20)
+    assert np.abs(ts.obs.stock).max() == 3
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), env.init(
+        jax.random.key(0))[1].obs)  # fmt: skip
+    assert shapes == env.spec.observation
+    with pytest.raises(ValueError, match="gamma must be above zero"):
+        stocked(env, 0.0)
+    stocks = jax.vmap(lambda g: walk(stocked(from_mdp(mdps.garnet()), g, 1.0), 2)[1].obs.stock)
+    assert stocks(jnp.array([0.5, 1.0])).shape == (2, 2)
+
+
+def test_a_statistic_with_a_stock():
+    law = ReturnDistribution(jnp.array([[[1.0, -1.0], [2.0, 2.0]]]), jnp.full((1, 2, 2), 0.5))
+    u = lambda law: (law.probabilities * jnp.minimum(0, law.atoms)).sum(-1)
+    np.testing.assert_allclose(with_stock(u, jnp.array([-2.0]))(law), [[-2, 0]])
+    np.testing.assert_allclose(with_stock(u, jnp.array([-2.0]))(greedy_law(law)), [0])
+    theta = jnp.array([[[1.0], [3.0]]])
+    near = with_stock(lambda law: -jnp.abs(mean(law)), jnp.array([-1.0]))
+    np.testing.assert_allclose(greedy(scalar(), theta, near).atoms, [[1.0]])
+
+
+def greedy_law(law):
+    return jax.tree.map(lambda x: x[:, 1], law)
+
+
+def transitions(steps=3, lanes=500):
+    rng = np.random.default_rng(0)
+    stock = jnp.asarray(rng.normal(size=(steps, lanes)), jnp.float32)
+    reward = jnp.asarray(rng.normal(size=(steps, lanes)), jnp.float32)
+    discount = jnp.asarray(rng.random((steps, lanes)) > 0.2, jnp.float32)
+    obs = jnp.asarray(rng.normal(size=(steps, lanes, 2)), jnp.float32)
+    later = next_stock(stock, reward, GAMMA * discount)
+    return Transition(
+        Stocked(obs, stock),
+        jnp.zeros((steps, lanes), jnp.int32),
+        reward,
+        discount,
+        discount == 0,
+        Stocked(obs + 1, later),
+        (),
+        jnp.ones((steps, lanes)),
+    )
+
+
+SEE = Update(
+    lambda key, example: (), lambda state, batch, key: (state, {"seen": batch}), lambda s: s
+)
+
+
+def test_relabelling_changes_the_stocks_and_nothing_else():
+    batch = jax.tree.map(lambda x: x[0], transitions())
+    draw = lambda key, stock: jax.random.uniform(key, stock.shape, minval=-1.0, maxval=1.0)
+    update = relabelled(SEE, GAMMA, draw)
+    seen = update.apply((), batch, jax.random.key(0))[1]["seen"]
+    again = update.apply((), batch, jax.random.key(1))[1]["seen"]
+    assert (seen.obs.stock != again.obs.stock).all()
+    assert abs(float(seen.obs.stock.mean())) < 0.1 and len(np.unique(seen.obs.stock)) > 490
+    scale = np.where(batch.discount == 0, 1, GAMMA)
+    np.testing.assert_allclose(
+        seen.final.stock, (seen.obs.stock + batch.reward) / scale, rtol=1e-4, atol=1e-6
+    )
+    same = lambda x: x._replace(obs=x.obs.obs, final=x.final.obs)
+    jax.tree.map(np.testing.assert_array_equal, same(seen), same(batch))
+    # To relabel with the stocks there were is to change nothing.
+    kept = relabelled(SEE, GAMMA, lambda key, stock: stock)
+    seen = kept.apply((), batch, jax.random.key(0))[1]["seen"]
+    jax.tree.map(np.testing.assert_array_equal, seen, batch)
+
+
+def test_relabelling_over_several_steps_divides_by_as_many_gammas():
+    batch = transitions()
+    keep = relabelled(SEE, GAMMA, lambda key, stock: stock)
+    seen = n_step(keep, GAMMA).apply((), batch, jax.random.key(0))[1]["seen"]
+    last, r = np.asarray(batch.last), np.asarray(batch.reward)
+    for lane in range(50):
+        stock = batch.obs.stock[0, lane]
+        for t in range(3):
+            stock = stock + r[t, lane] if last[t, lane] else (stock + r[t, lane]) / GAMMA
+            if last[t, lane]:
+                break
+        if not last[:, lane].any():  # after an end no stock matters
+            np.testing.assert_allclose(seen.final.stock[lane], stock, rtol=1e-4, atol=1e-5)
+
+
+def test_one_transition_trains_every_stock():
+    """Learnt from one stock alone, relabelled: E min(0, c + r) for every c, of a coin's reward."""
+    centres = jnp.linspace(-2.0, 2.0, 9)
+
+    def apply(table, batch, key):
+        cell = jnp.abs(batch.obs.stock[:, None] - centres).argmin(-1)
+        goal = jnp.minimum(0, batch.obs.stock + batch.reward)
+        sums = jax.ops.segment_sum(jnp.stack([goal, jnp.ones_like(goal)], -1), cell, 9)
+        return table + sums, {}
+
+    draw = lambda key, stock: jax.random.choice(key, centres, stock.shape)
+    update = relabelled(Update(lambda *_: jnp.zeros((9, 2)), apply, lambda s: s), GAMMA, draw)
+    batch = jax.tree.map(lambda x: x[0], transitions())
+    reward = jnp.where(jnp.arange(500) % 2 == 0, 1.0, -1.0)
+    batch = batch._replace(obs=batch.obs._replace(stock=jnp.zeros(500)), reward=reward)
+    table = jnp.zeros((9, 2))
+    for seed in range(20):
+        table, _ = update.apply(table, batch, jax.random.key(seed))
+    exact = (np.minimum(0, centres + 1) + np.minimum(0, centres - 1)) / 2
+    np.testing.assert_allclose(table[:, 0] / table[:, 1], exact, atol=0.12)
