@@ -1,44 +1,12 @@
-"""Finite Markov decision processes: exact arrays, and environments that sample from them."""
-
-from typing import NamedTuple
+"""Environments that sample from finite Markov decision processes."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from jaxrl.dp.mdp import TabularMDP, from_arrays
 from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep
 
-
-class TabularMDP(NamedTuple):
-    """A Markov decision process of S states and A actions, whole."""
-
-    transition: Array  # [S, A, S] probabilities P(s' | s, a)
-    reward: Array  # [S, A, S] expected reward of (s, a, s')
-    discount: Array  # [S, A, S] 0 where s' ends the episode, else 1
-    initial: Array  # [S] probabilities of the first state
-
-
-def from_arrays(
-    transition: np.ndarray, reward: np.ndarray, discount: np.ndarray, initial: np.ndarray
-) -> TabularMDP:
-    """Build a `TabularMDP` of float32 arrays, `reward` [S, A] or [S, A, S].
-
-    Raises `ValueError` if shapes disagree, or if probabilities do not sum to one.
-    """
-    states, actions = transition.shape[:2]
-    reward = reward if reward.ndim == 3 else np.repeat(reward[:, :, None], states, axis=2)
-    shape = (states, actions, states)
-    if {transition.shape, reward.shape, discount.shape} != {shape} or initial.shape != (states,):
-        raise ValueError(
-            "An MDP needs transition, reward and discount [S, A, S] and initial [S], not "
-            f"{transition.shape}, {reward.shape}, {discount.shape} and {initial.shape}."
-        )
-    for name, p in (("transition", transition), ("initial", initial)):
-        if (p < 0).any() or not np.allclose(p.sum(-1), 1.0, atol=1e-5):
-            raise ValueError(f"The {name} probabilities of an MDP must be >= 0 and sum to 1.")
-    return TabularMDP(
-        *(jnp.asarray(x, jnp.float32) for x in (transition, reward, discount, initial))
-    )
+__all__ = ["TabularMDP", "from_arrays", "from_mdp"]
 
 
 def from_mdp(mdp: TabularMDP) -> Env:
@@ -54,6 +22,8 @@ def from_mdp(mdp: TabularMDP) -> Env:
     cumulative = cumulative / cumulative[..., -1:]
     first = jnp.cumsum(mdp.initial)
     first = first / first[-1]
+    successors = mdp.successors
+    reward, discount = (jnp.broadcast_to(x, cumulative.shape) for x in mdp[1:3])
 
     def show(state: Array) -> Array:
         return jax.nn.one_hot(state, states, dtype=jnp.float32)
@@ -68,10 +38,10 @@ def from_mdp(mdp: TabularMDP) -> Env:
         return state, TimeStep(obs, zero, zero + 1.0, jnp.zeros((), bool), obs, {})
 
     def step(state: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
-        new = draw(cumulative[state, action], key)
-        obs, discount = show(new), mdp.discount[state, action, new]
-        last = discount == 0.0
-        return new, TimeStep(obs, mdp.reward[state, action, new], discount, last, obs, {})
+        slot = draw(cumulative[state, action], key)
+        new = slot if isinstance(successors, tuple) else successors[state, action, slot]
+        obs, kept = show(new), discount[state, action, slot]
+        return new, TimeStep(obs, reward[state, action, slot], kept, kept == 0.0, obs, {})
 
     observation = jax.ShapeDtypeStruct((states,), jnp.float32)
     return Env(init, step, Spec(observation, Discrete(actions)))

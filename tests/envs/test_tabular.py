@@ -168,6 +168,29 @@ def test_bad_input(name, params, sentence):
         envs.tabular_mdp(name, **params)
 
 
+def test_a_sparse_process_is_sampled_without_being_made_dense():
+    """A repeated successor with two rewards is a random reward, and unused slots never come up."""
+    p = np.array([[[0.3, 0.2, 0.5, 0.0]], [[1.0, 0.0, 0.0, 0.0]]])
+    r = np.array([[[1.0, -1.0, 5.0, 9.0]], [[2.0, 9.0, 9.0, 9.0]]])
+    d = np.array([[[1.0, 1.0, 0.0, 1.0]], [[1.0, 1.0, 1.0, 1.0]]])
+    successors = np.array([[[1, 1, 0, 0]], [[0, 0, 0, 0]]])
+    mdp = from_arrays(p, r, d, np.array([1.0, 0.0]), successors)
+    for form in (mdp, mdp._replace(reward=mdp.reward[..., :1], discount=mdp.discount[..., :1])):
+        env = envs.from_mdp(form)
+        _, ts = jax.vmap(lambda k: env.step(0, 0, k))(jax.random.split(jax.random.key(0), 4000))
+        new = np.asarray(ts.obs.argmax(-1))
+        assert abs(new.mean() - 0.5) < 0.04
+    _, ts = jax.vmap(lambda k: envs.from_mdp(mdp).step(0, 0, k))(
+        jax.random.split(jax.random.key(0), 4000)
+    )
+    rewards, counts = np.unique(ts.reward, return_counts=True)
+    np.testing.assert_array_equal(rewards, [-1, 1, 5])
+    np.testing.assert_allclose(counts / 4000, [0.2, 0.3, 0.5], atol=0.04)
+    np.testing.assert_array_equal(ts.last, ts.reward == 5)
+    state, ts = envs.from_mdp(mdp).step(1, 0, jax.random.key(0))
+    assert state == 0 and ts.reward == 2
+
+
 def test_arrays_are_checked():
     p = np.full((2, 1, 2), 0.5)
     mdp = from_arrays(p, np.ones((2, 1)), p, np.array([1.0, 0.0]))

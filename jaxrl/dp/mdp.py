@@ -1,0 +1,189 @@
+"""Finite Markov decision processes as arrays, dense or sparse, and maps between them.
+
+Both kinds are one type: the successors of a pair (s, a) are B slots, each with a probability, a
+reward and a discount. In a dense process B = S and slot b leads to state b; in a sparse one
+`successors` says where it leads, and nothing here ever makes an array [S, A, S] of it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.errors import require
+from jaxrl.types import Array
+
+
+class TabularMDP(NamedTuple):
+    """A Markov decision process of S states, A actions and B successors of each pair, whole.
+
+    A successor that appears twice with different rewards is how a random reward is expressed.
+    `reward` and `discount` may be [S, A, 1] where they are those of the pair alone.
+    """
+
+    transition: Array  # [S, A, B] probabilities of the successors
+    reward: Array  # [S, A, B] of going from s by a to the successor
+    discount: Array  # [S, A, B] 0 where the successor ends the episode, else 1
+    initial: Array  # [S] probabilities of the first state
+    successors: Array | tuple = ()  # [S, A, B] int32, or () where B = S and slot b is state b
+
+
+def from_arrays(
+    transition: np.ndarray,
+    reward: np.ndarray,
+    discount: np.ndarray,
+    initial: np.ndarray,
+    successors: np.ndarray | tuple = (),
+) -> TabularMDP:
+    """Build a `TabularMDP` of float32 arrays, `reward` [S, A] or [S, A, B].
+
+    Without `successors` it is dense. Raises `ValueError` if shapes disagree, if probabilities do
+    not sum to one, or if a successor is not a state.
+    """
+    dense = isinstance(successors, tuple)
+    states, actions, slots = transition.shape
+    reward = reward if reward.ndim == 3 else np.repeat(reward[:, :, None], slots, axis=2)
+    shapes = {transition.shape, reward.shape, discount.shape}
+    shapes |= {(states, actions, states)} if dense else {successors.shape}
+    if len(shapes) > 1 or initial.shape != (states,):
+        axes = "[S, A, S]" if dense else "and successors [S, A, B]"
+        raise ValueError(
+            f"An MDP needs transition, reward and discount {axes} and initial [S], not "
+            f"{transition.shape}, {reward.shape}, {discount.shape} and {initial.shape}."
+        )
+    for name, p in (("transition", transition), ("initial", initial)):
+        if (p < 0).any() or not np.allclose(p.sum(-1), 1.0, atol=1e-5):
+            raise ValueError(f"The {name} probabilities of an MDP must be >= 0 and sum to 1.")
+    if not dense:
+        inside = bool((successors >= 0).all() and (successors < states).all())
+        require(inside, f"The successors of an MDP must be states, 0 to {states - 1}.")
+    floats = TabularMDP(
+        *(jnp.asarray(x, jnp.float32) for x in (transition, reward, discount, initial))
+    )
+    return floats if dense else floats._replace(successors=jnp.asarray(successors, jnp.int32))
+
+
+def arrive(mdp: TabularMDP, x: Array) -> Array:
+    """Bring what belongs to states, x [S, ...], to the successors of each pair: [S, A, B, ...].
+
+    Of a dense process these are the states themselves, [1, 1, S, ...], to be broadcast.
+    """
+    if isinstance(mdp.successors, tuple):
+        return x[None, None]
+    # Successors are states: neither negative nor too high, so the gather need not check.
+    return x.at[mdp.successors].get(mode="promise_in_bounds")
+
+
+def expect(mdp: TabularMDP, x: Array) -> Array:
+    """The expectation [S, A, ...] over the successors of each pair of x [S, ...]."""
+    return contract(mdp.transition, arrive(mdp, x))
+
+
+def contract(weights: Array, x: Array) -> Array:
+    """The sum over slots [S, A, ...] of weights [S, A, B] times x [S, A, B, ...].
+
+    With x [1, 1, B, ...] it is one matrix product: what `arrive` gives of a dense process.
+    """
+    if x.shape[:2] != (1, 1):
+        return (weights.reshape(weights.shape + (1,) * (x.ndim - 3)) * x).sum(2)
+    states, actions, slots = weights.shape
+    # Two axes: XLA then calls a library for the product, several times as fast as its own loops.
+    flat = weights.reshape(-1, slots) @ x.reshape(slots, -1)
+    return flat.reshape(states, actions, *x.shape[3:])
+
+
+def discounted(mdp: TabularMDP, gamma: float | Array) -> TabularMDP:
+    """The process whose discounts [S, A, B] are multiplied by `gamma` [] or [S, A, B]."""
+    return mdp._replace(discount=gamma * mdp.discount)
+
+
+def averaged(mdp: TabularMDP) -> TabularMDP:
+    """A process with the same expected backups, its rewards and discounts those of pairs.
+
+    The mean commutes with mixing, so E[r + d V(s')] needs only the mean reward [S, A, 1], the
+    mean discount [S, A, 1] and successors weighted by P d / E[d]. Expected values are the same;
+    return distributions are not.
+    """
+    reward = (mdp.transition * mdp.reward).sum(-1, keepdims=True)
+    return _normalised(mdp, mdp.transition * mdp.discount, mdp.transition, reward)
+
+
+def _normalised(mdp: TabularMDP, kept: Array, transition: Array, reward: Array) -> TabularMDP:
+    """Split weights `kept` into probabilities and a discount; where all end, keep `transition`."""
+    discount = kept.sum(-1, keepdims=True)
+    goes_on = discount > 0
+    transition = jnp.where(goes_on, kept / jnp.where(goes_on, discount, 1), transition)
+    return mdp._replace(transition=transition, reward=reward, discount=discount)
+
+
+def chosen(mdp: TabularMDP, action: Array) -> TabularMDP:
+    """The process with one action, [S, 1, B], that a deterministic policy [S] makes of `mdp`."""
+
+    def pick(x: Array) -> Array:
+        return jnp.take_along_axis(x, action[:, None, None], 1)
+
+    picked = jax.tree.map(pick, mdp._replace(initial=()))
+    return picked._replace(initial=mdp.initial)
+
+
+def under(mdp: TabularMDP, policy: Array) -> TabularMDP:
+    """The sparse process with one action, [S, 1, A * B], that a policy [S, A] makes of `mdp`."""
+    states, actions, slots = mdp.transition.shape
+    successors = mdp.successors
+    if isinstance(successors, tuple):
+        successors = jnp.broadcast_to(jnp.arange(states, dtype=jnp.int32), mdp.transition.shape)
+    lined = lambda x: jnp.broadcast_to(x, (states, actions, slots)).reshape(states, 1, -1)
+    return TabularMDP(
+        lined(policy[..., None] * mdp.transition),
+        lined(mdp.reward),
+        lined(mdp.discount),
+        mdp.initial,
+        lined(successors),
+    )
+
+
+def averaged_under(mdp: TabularMDP, policy: Array) -> TabularMDP:
+    """The Markov reward process of a policy [S, A]: `averaged`, with one action.
+
+    Dense, [S, 1, S], if `mdp` is, and sparse, [S, 1, A * B], if not.
+    """
+    if not isinstance(mdp.successors, tuple):
+        return averaged(under(mdp, policy))
+    over = lambda x: (policy[..., None] * x).sum(1, keepdims=True)
+    kept, transition = over(mdp.transition * mdp.discount), over(mdp.transition)
+    reward = over(mdp.transition * mdp.reward).sum(-1, keepdims=True)
+    return _normalised(mdp, kept, transition, reward)
+
+
+def paired(mdp: TabularMDP) -> bool:
+    """Whether rewards and discounts are stored by pair, [S, A, 1]."""
+    return mdp.reward.shape[-1] == 1 and mdp.discount.shape[-1] == 1
+
+
+def sparse(mdp: TabularMDP) -> TabularMDP:
+    """The sparse form of a dense process, with as many slots as its busiest pair has successors.
+
+    Takes concrete arrays. Unused slots have probability 0 and lead to state 0.
+    """
+    require(isinstance(mdp.successors, tuple), "This process is sparse already.")
+    p, r, d = np.broadcast_arrays(*(np.asarray(x) for x in mdp[:3]))
+    slots = int((p > 0).sum(-1).max())
+    order = np.argsort(p == 0, axis=-1, kind="stable")[..., :slots]
+    p, r, d = (np.take_along_axis(x, order, -1) for x in (p, r, d))
+    return from_arrays(p, r, d, np.asarray(mdp.initial), np.where(p > 0, order, 0))
+
+
+def dense(mdp: TabularMDP) -> TabularMDP:
+    """The dense form of a small sparse process; repeated successors get their mean reward.
+
+    So return distributions of random rewards are lost; expected values are the same.
+    """
+    if isinstance(mdp.successors, tuple):
+        return mdp
+    states = mdp.transition.shape[0]
+    share = mdp.transition[..., None] * jax.nn.one_hot(mdp.successors, states)  # [S, A, B, S]
+    p = share.sum(2)
+    kept = jnp.where(p > 0, p, 1)
+    reward, discount = ((share * x[..., None]).sum(2) / kept for x in (mdp.reward, mdp.discount))
+    return TabularMDP(p, reward, discount, mdp.initial)

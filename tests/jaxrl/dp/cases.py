@@ -1,0 +1,84 @@
+"""Processes, oracles in float64 numpy, and two minimal representations for these tests."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrl.dp import from_arrays
+from jaxrl.values import Representation, ReturnDistribution
+
+
+def random_arrays(seed=0, states=7, actions=3, end=0.1):
+    """A dense process whose rewards and terminations depend on the successor."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(states, 0.5), (states, actions))
+    p[p < 0.02] = 0
+    p /= p.sum(-1, keepdims=True)
+    r = rng.normal(size=p.shape)
+    d = (rng.random(p.shape) >= end).astype(float)
+    return p, r, d, np.full(states, 1 / states)
+
+
+def random_mdp(seed=0, **kw):
+    return from_arrays(*random_arrays(seed, **kw))
+
+
+def float64(mdp):
+    return [np.asarray(x, np.float64) for x in mdp[:3]]
+
+
+def bellman(p, r, d, gamma, value):
+    """E[r + gamma d V(s')]: [S, A]."""
+    return (p * (r + gamma * d * value)).sum(-1)
+
+
+def optimal(p, r, d, gamma, sweeps=4000):
+    q = np.zeros(p.shape[:2])
+    for _ in range(sweeps):
+        q = bellman(p, r, d, gamma, q.max(-1))
+    return q
+
+
+def evaluated(p, r, d, gamma, policy):
+    """Action values of a policy [S, A], by a linear system."""
+    matrix = np.einsum("sa,sat,sat->st", policy, p, gamma * d)
+    v = np.linalg.solve(np.eye(len(p)) - matrix, np.einsum("sa,sat,sat->s", policy, p, r))
+    return bellman(p, r, d, gamma, v)
+
+
+def categorical(low, high, size):
+    """Probabilities themselves, not logits, on a grid: a minimal C51."""
+    grid = jnp.linspace(low, high, size)
+    width = (high - low) / (size - 1)
+
+    def project(law):
+        gap = jnp.clip(law.atoms, low, high)[..., None, :] - grid[:, None]
+        share = jnp.clip(1 - jnp.abs(gap) / width, 0, 1)
+        return (share * law.probabilities[..., None, :]).sum(-1)
+
+    decode = lambda theta: ReturnDistribution(jnp.broadcast_to(grid, theta.shape), theta)
+    return Representation(size, decode, project, lambda theta, law: jnp.zeros(()))
+
+
+def quantile(size):
+    """Equally weighted atoms at the midpoints: a minimal QR-DQN."""
+    levels = (jnp.arange(size) + 0.5) / size
+
+    def project(law):
+        atoms, weights = jax.lax.sort((law.atoms, law.probabilities), num_keys=1)
+        index = (jnp.cumsum(weights, -1)[..., None, :] < levels[:, None] - 1e-6).sum(-1)
+        return jnp.take_along_axis(atoms, jnp.minimum(index, atoms.shape[-1] - 1), -1)
+
+    decode = lambda theta: ReturnDistribution(theta, jnp.full_like(theta, 1 / size))
+    return Representation(size, decode, project, lambda theta, law: jnp.zeros(()))
+
+
+def cvar(level):
+    """The mean of the worst share of outcomes."""
+
+    def statistic(law):
+        atoms, weights = jax.lax.sort((law.atoms, law.probabilities), num_keys=1)
+        below = jnp.cumsum(weights, -1) - weights
+        return (jnp.clip(level - below, 0, weights) * atoms).sum(-1) / level
+
+    return statistic

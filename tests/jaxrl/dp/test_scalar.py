@@ -1,0 +1,184 @@
+"""Expected values: against linear systems and value iteration in float64, and their bounds."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs import mdps
+from jaxrl import dp
+from jaxrl.values import expected, greedy, mean, scalar
+from tests.jaxrl.dp.cases import bellman, evaluated, float64, optimal, random_mdp
+
+GAMMA = 0.9
+PROCESSES = {
+    "random": random_mdp(),
+    "sparse": dp.sparse(random_mdp()),
+    "lake": mdps.frozen_lake(),
+    "grid": mdps.gridworld(),
+    "cliff": mdps.cliff(is_slippery=True),
+}
+each_process = pytest.mark.parametrize("name", PROCESSES)
+
+
+@each_process
+@pytest.mark.parametrize(
+    "method",
+    [dp.value_iteration, dp.policy_iteration, dp.modified_policy_iteration],
+    ids=lambda method: method.__name__,
+)
+def test_the_optimum(name, method):
+    mdp = PROCESSES[name]
+    exact = optimal(*float64(dp.dense(mdp)), GAMMA)
+    solution = jax.jit(method, static_argnums=())(mdp, GAMMA)
+    scale = np.abs(exact).max()
+    np.testing.assert_allclose(solution.theta, exact, atol=1e-4 * max(scale, 1))
+    bound = GAMMA / (1 - GAMMA) * solution.residual + 1e-5 / (1 - GAMMA) + 1e-6 * scale
+    assert np.abs(solution.theta - exact).max() <= bound
+    assert solution.iterations < 300
+
+
+def test_policy_iteration_needs_few_policies_and_sweeps_save_iterations():
+    mdp = PROCESSES["random"]
+    assert dp.policy_iteration(mdp, 0.99).iterations <= 6
+    plain = dp.value_iteration(mdp, 0.99, 1e-4)
+    swept = dp.modified_policy_iteration(mdp, 0.99, 20, 1e-4)
+    assert swept.iterations * 10 < plain.iterations
+
+
+@each_process
+def test_the_value_of_a_policy(name):
+    mdp = PROCESSES[name]
+    arrays = float64(dp.dense(mdp))
+    policy = np.random.default_rng(0).dirichlet(np.ones(arrays[0].shape[1]), arrays[0].shape[0])
+    exact = evaluated(*arrays, GAMMA, policy)
+    solution = dp.policy_evaluation(mdp, jnp.asarray(policy, jnp.float32), GAMMA)
+    scale = np.abs(exact).max()
+    np.testing.assert_allclose(solution.theta, exact, atol=1e-4 + 1e-5 * scale)
+
+
+def test_the_bound_holds_at_every_iteration():
+    mdp = PROCESSES["random"]
+    exact = optimal(*float64(mdp), GAMMA)
+    run = jax.vmap(lambda n: dp.value_iteration(mdp, GAMMA, 0.0, n))
+    solution = run(jnp.arange(1, 40))
+    np.testing.assert_array_equal(solution.iterations, np.arange(1, 40))
+    error = np.abs(solution.theta - exact).max((1, 2))
+    assert (error <= GAMMA / (1 - GAMMA) * solution.residual + 1e-5).all()
+    assert (error > GAMMA / (1 - GAMMA) * solution.residual * 1e-2).any()  # not a vacuous one
+
+
+def test_the_operator_with_a_scalar_table_is_the_bellman_operator():
+    """In any way of writing it: mixing whole distributions, or means of an averaged process."""
+    for mdp in (PROCESSES["random"], PROCESSES["sparse"]):
+        p, r, d = float64(dp.dense(mdp))
+        q = np.random.default_rng(0).normal(size=p.shape[:2])
+        exact = bellman(p, r, GAMMA * d, 1.0, q.max(-1))
+        theta = jnp.asarray(q, jnp.float32)[..., None]
+        model = dp.discounted(mdp, GAMMA)
+        np.testing.assert_allclose(dp.backup(model, scalar(), theta)[..., 0], exact, atol=1e-5)
+        fast = dp.backup(dp.averaged(model), scalar(), theta, mix=dp.expectation)
+        np.testing.assert_allclose(fast[..., 0], exact, atol=1e-5)
+    with pytest.raises(ValueError, match="needs rewards and discounts of pairs"):
+        dp.backup(model, scalar(), theta, mix=dp.expectation)
+
+
+def test_soft_value_iteration():
+    mdp, temperature = PROCESSES["random"], 0.5
+    p, r, d = float64(mdp)
+    prior = np.log(np.random.default_rng(1).dirichlet(np.ones(3), 7))
+    for reference in (np.zeros((7, 3)), prior):
+        q = np.zeros((7, 3))
+        for _ in range(1000):
+            value = temperature * np.log(np.exp(reference + q / temperature).sum(-1))
+            q = bellman(p, r, d, GAMMA, value)
+        solution = dp.soft_value_iteration(mdp, GAMMA, temperature, jnp.asarray(reference))
+        np.testing.assert_allclose(solution.theta, q, atol=1e-4)
+    # Cold, it is value iteration; a bonus outside the discount would add to it for ever.
+    cold = dp.soft_value_iteration(mdp, GAMMA, 1e-3).theta
+    np.testing.assert_allclose(cold, optimal(p, r, d, GAMMA), atol=0.02)
+
+
+def test_the_average_reward():
+    mdp = mdps.river_swim()
+    p, r, _ = float64(mdp)
+    gains = []
+    for policy in np.ndindex(*(2,) * 6):  # by the stationary distribution of every policy
+        chain = p[np.arange(6), policy]
+        matrix = np.vstack([chain.T - np.eye(6), np.ones(6)])
+        law = np.linalg.lstsq(matrix, np.eye(7)[6], rcond=None)[0]
+        gains.append(law @ (chain * r[np.arange(6), policy]).sum(-1))
+    gain, solution = jax.jit(dp.relative_value_iteration)(mdp)
+    assert abs(gain - max(gains)) <= solution.residual / 2 + 1e-5
+    assert solution.residual <= 1e-5
+    value = np.asarray(solution.theta).max(-1)
+    np.testing.assert_allclose(solution.theta, bellman(p, r, 1, 1, value) - gain, atol=1e-4)
+
+
+def test_a_periodic_process_needs_relaxation():
+    swap = np.array([[[0.0, 1.0]], [[1.0, 0.0]]])
+    mdp = dp.from_arrays(swap, np.array([[0.0], [1.0]]), np.ones_like(swap), np.array([1.0, 0.0]))
+    gain, solution = dp.relative_value_iteration(mdp)
+    np.testing.assert_allclose(gain, 0.5, atol=1e-5)
+    _, plain = dp.relative_value_iteration(mdp, relaxation=1.0, max_iterations=1000)
+    assert solution.residual < 1e-4 < plain.residual
+
+
+def test_finite_horizon():
+    mdp = PROCESSES["random"]
+    p, r, d = float64(mdp)
+    policy = np.random.default_rng(0).dirichlet(np.ones(3), 7)
+    selects = {
+        greedy: lambda q: q.max(-1),
+        partial(expected, probabilities=jnp.asarray(policy)): lambda q: (policy * q).sum(-1),
+        partial(dp.soft, temperature=1.0): lambda q: np.log(np.exp(q).sum(-1)),
+    }
+    for select, value in selects.items():
+        exact = [bellman(p, r, d, 0.95, np.zeros(7))]  # at the end no choice, and no bonus for one
+        for _ in range(3):
+            exact.insert(0, bellman(p, r, d, 0.95, value(exact[0])))
+        out = dp.finite_horizon(mdp, 4, 0.95, select)
+        np.testing.assert_allclose(out, exact, atol=1e-5)
+    slope = jax.grad(lambda gamma: dp.finite_horizon(mdp, 4, gamma)[0].sum())(0.9)
+    ends = [np.asarray(dp.finite_horizon(mdp, 4, g)[0], np.float64).sum() for g in (0.89, 0.91)]
+    np.testing.assert_allclose(slope, (ends[1] - ends[0]) / 0.02, rtol=1e-2)
+
+
+def test_populations_of_processes_discounts_and_temperatures():
+    stack = jax.tree.map(lambda *x: jnp.stack(x), *[random_mdp(s) for s in range(3)])
+    gammas = jnp.array([0.5, 0.9])
+    both = jax.vmap(jax.vmap(dp.value_iteration, (None, 0)), (0, None))
+    solution = jax.jit(both)(stack, gammas)
+    assert solution.theta.shape == (3, 2, 7, 3)
+    for i in range(3):
+        for j, gamma in enumerate(gammas):
+            exact = optimal(*float64(random_mdp(i)), float(gamma))
+            np.testing.assert_allclose(solution.theta[i, j], exact, atol=1e-4)
+    for method in (dp.policy_iteration, dp.modified_policy_iteration):
+        theta = jax.jit(jax.vmap(method, (None, 0)))(random_mdp(), gammas).theta
+        np.testing.assert_allclose(theta, solution.theta[0], atol=2e-4)
+    soft = jax.vmap(dp.soft_value_iteration, (None, None, 0))(
+        random_mdp(), 0.9, jnp.array([0.1, 1.0])
+    )
+    assert (soft.theta[1] > soft.theta[0]).all()  # entropy is paid for
+
+
+def test_a_huge_sparse_process_is_never_dense():
+    states, rng = 200_000, np.random.default_rng(0)
+    shape = (states, 2, 2)  # a dense one would be 80 GB a kernel
+    p = np.full(shape, 0.5)
+    successors = rng.integers(0, states, shape)
+    mdp = dp.from_arrays(
+        p, rng.normal(size=shape), np.ones(shape), np.full(states, 1 / states), successors
+    )
+    solution = dp.value_iteration(mdp, 0.5)
+    value = np.asarray(solution.theta, np.float64).max(-1)
+    again = (p * (np.asarray(mdp.reward) + 0.5 * value[successors])).sum(-1)
+    np.testing.assert_allclose(solution.theta, again, atol=1e-4)
+
+
+def test_selecting_keeps_the_mean_only_where_told():
+    law = dp.collapsed(greedy)(scalar(), jnp.array([[[1.0], [3.0]]]))
+    assert mean(law) == 3
