@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
-from jaxrl.errors import require, require_positive
+from jaxrl.errors import require
 from jaxrl.types import Array
 from jaxrl.values import ReturnDistribution, Statistic, mean, mix
 
@@ -181,16 +182,21 @@ def constrained_chi_square(
 
 
 def _priced(values: Array, p: Array, strength: Array | float) -> tuple[Array, Array, Array]:
-    require_positive(strength=strength)
+    _check(strength, lambda x: x > 0, "A price must be above zero")
     return _supported(values, p), p, jnp.asarray(strength)[..., None]
 
 
 def _within(values: Array, p: Array, strength: Array | float) -> tuple[Array, Array, Array]:
-    if not isinstance(strength, Tracer):
-        least = jnp.min(jnp.asarray(strength))
-        require(bool(least >= 0), f"A radius must be zero or more, but strength is {least}.")
+    _check(strength, lambda x: x >= 0, "A radius must be zero or more")
     radius = jnp.broadcast_to(jnp.asarray(strength, values.dtype), values.shape[:-1])
     return _supported(values, p), p, radius[..., None]
+
+
+def _check(strength: Array | float, holds: Callable, sentence: str) -> None:
+    # By numpy: inside a compiled function even an operation on concrete numbers is traced.
+    if not isinstance(strength, Tracer):
+        fine = np.all(holds(np.asarray(strength)))
+        require(bool(fine), f"{sentence}, but strength is {strength}.")
 
 
 def _supported(values: Array, p: Array) -> Array:

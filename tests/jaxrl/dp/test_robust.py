@@ -1,6 +1,7 @@
 """Worst cases against convex solvers, linear programs, and duals written in numpy."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +90,7 @@ def dual(kind, name, v, p, s):
 
         # Concave between two neighbouring values, where the search is sure to end.
         knots = np.unique(v)
-        return max(search(objective, a, b) for a, b in zip(knots[:-1], knots[1:]))
+        return max(search(objective, a, b) for a, b in itertools.pairwise(knots))
     if (kind, name) == ("radius", "tv"):
         # Variables (q, moved): minimise q @ v, q - p <= moved, sum moved <= radius.
         n = len(v)
@@ -142,9 +143,9 @@ def test_a_convex_solver_finds_nothing_lower(kind, name):
         price = s[i] if kind == "price" else 0.0
         constraints = [{"type": "eq", "fun": lambda q: q.sum() - 1}]
         if kind == "radius":
-            constraints.append({"type": "ineq", "fun": lambda q, r=s[i]: r - safe(q)})
+            constraints.append({"type": "ineq", "fun": lambda q, r=s[i], safe=safe: r - safe(q)})
         result = minimize(
-            lambda q, v=v, price=price: q @ v + price * safe(q),
+            lambda q, v=v, price=price, safe=safe: q @ v + price * safe(q),
             p,
             bounds=[(0, 1)] * len(p),
             constraints=constraints,
@@ -251,7 +252,7 @@ def test_a_distribution_is_mixed_with_the_same_weights():
 
 def test_bad_strengths_are_refused():
     v, p = jnp.asarray(V[1]), jnp.asarray(P[1])
-    with pytest.raises(ValueError, match="strength must be above zero"):
+    with pytest.raises(ValueError, match="price must be above zero"):
         robust.regularised_kl(v, p, 0.0)
     with pytest.raises(ValueError, match="radius must be zero or more"):
         robust.constrained_kl(v, p, -0.1)
