@@ -41,8 +41,8 @@ def effective_horizon(
     Q_1 is the uniformly random policy's action values at each time, and Q_{k+1} the optimal
     backup of Q_k. Every greedy policy must be optimal, so of actions that tie, up to `tolerance`
     of the largest return, the worst counts. `depth` is the largest k tried: with the default,
-    `horizon`, one always is enough. A process is solved if nothing beyond `tolerance` of the
-    largest return is lost. Source: Laidlaw et al. (2024), "The effective horizon explains deep RL
+    `horizon`, one always is enough; it takes depth * horizon backups. A process is solved if
+    nothing beyond `tolerance` of the largest return is lost. Source: Laidlaw et al. (2024), "The effective horizon explains deep RL
     performance in stochastic environments".
     """
     model = discounted(averaged(mdp), gamma)

@@ -5,7 +5,6 @@ Everything here is linear in the process of a policy. What is solved by eliminat
 the process are 0 at terminations and 1 elsewhere, and `gamma` is apart.
 """
 
-import jax
 import jax.numpy as jnp
 
 from jaxrl.dp.mdp import TabularMDP, averaged, discounted, expect
@@ -96,15 +95,13 @@ def occupancy_by_iteration(
 
     Within gamma / (1 - gamma) * residual of the truth, in the sum of differences.
     """
-    weights = policy[..., None] * mdp.transition * gamma * mdp.discount  # [S, A, B]
-    dense = isinstance(mdp.successors, tuple)
-    kernel = weights.sum(1) if dense else ()
-
-    def forwards(visits: Array) -> Array:
-        if dense:
-            return visits @ kernel
-        flow = visits[:, None, None] * weights
-        return jnp.zeros_like(visits).at[mdp.successors].add(flow)
+    if isinstance(mdp.successors, tuple):
+        kernel = policy_kernel(mdp, policy, gamma)
+        forwards = lambda visits: visits @ kernel
+    else:
+        weights = policy[..., None] * mdp.transition * gamma * mdp.discount  # [S, A, B]
+        flow = lambda visits: visits[:, None, None] * weights
+        forwards = lambda visits: jnp.zeros_like(visits).at[mdp.successors].add(flow(visits))
 
     def step(visits: Array) -> tuple[Array, Array]:
         new = mdp.initial + forwards(visits)

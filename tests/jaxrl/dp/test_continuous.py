@@ -118,7 +118,7 @@ def test_policy_iteration_with_bayesian_quadrature():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="even number of intervals: 3"):
         continuous.simpson(3, 1.0)
-    with pytest.raises(ValueError, match="smoothness of 0.5, 1.5 or 2.5 here, not 1"):
+    with pytest.raises(ValueError, match=r"smoothness of 0\.5, 1\.5 or 2\.5 here, not 1"):
         continuous.matern(1.0)
     with pytest.raises(ValueError, match="needs 3 trajectories, not 2"):
         continuous.integral_policy_evaluation(jnp.zeros((2, 5, 2)), jnp.zeros((2, 5)), jnp.ones(5))

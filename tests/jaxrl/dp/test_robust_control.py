@@ -1,4 +1,4 @@
-"""Robust dynamic programming against numpy, and sequences of static problems against brute force."""
+"""Robust dynamic programming against numpy, and static problems against brute force."""
 
 import functools
 import itertools
@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from envs import mdps
+from jaxrl import values
 from jaxrl.dp import robust
-from jaxrl.dp.mdp import TabularMDP, sparse
-from jaxrl.dp.operator import backup
+from jaxrl.dp.mdp import TabularMDP, discounted, sparse
+from jaxrl.dp.operator import backup, zeros
 from jaxrl.dp.robust_control import (
     robust_mixed,
     robust_policy_evaluation,
@@ -21,6 +22,7 @@ from jaxrl.dp.robust_control import (
     worst_case_process,
 )
 from jaxrl.values import scalar
+from tests.jaxrl.dp.cases import categorical
 
 GAMMA = 0.9
 PRICED = [robust.regularised_total_variation, robust.regularised_kl, robust.regularised_chi_square]
@@ -100,6 +102,19 @@ def test_the_backup_contracts_by_gamma():
         x, y = (jnp.asarray(rng.normal(size=(12, 3, 1)), jnp.float32) for _ in range(2))
         change = jnp.abs(operator(theta=x) - operator(theta=y)).max()
         assert change <= GAMMA * jnp.abs(x - y).max() + 1e-5
+
+
+def test_distributions_are_backed_up_under_the_same_worst_case():
+    policy = jnp.full((12, 3), 1 / 3)
+    family = categorical(-40.0, 40.0, 161)  # linear projection keeps the mean
+    select = partial(values.expected, probabilities=policy)
+    model = discounted(SPARSE, GAMMA)
+    for divergence, strength in ((WITHIN[1], 0.15), (PRICED[0], 0.5)):
+        mix = robust_mixed(strength, divergence)
+        sweep = lambda theta, _, mix=mix: (backup(model, family, theta, select, mix), None)
+        theta = jax.lax.scan(sweep, zeros(family, 12, 3), None, 150)[0]
+        expected = robust_policy_evaluation(SPARSE, policy, GAMMA, strength, divergence).theta
+        np.testing.assert_allclose(values.mean(family.decode(theta)), expected, atol=2e-3)
 
 
 def test_vmapped_over_processes_discounts_and_strengths():
