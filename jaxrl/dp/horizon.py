@@ -42,8 +42,8 @@ def effective_horizon(
     backup of Q_k. Every greedy policy must be optimal, so of actions that tie, up to `tolerance`
     of the largest return, the worst counts. `depth` is the largest k tried: with the default,
     `horizon`, one always is enough; it takes depth * horizon backups. A process is solved if
-    nothing beyond `tolerance` of the largest return is lost. Source: Laidlaw et al. (2024), "The effective horizon explains deep RL
-    performance in stochastic environments".
+    nothing beyond `tolerance` of the largest return is lost. Source: Laidlaw et al. (2024), "The
+    effective horizon explains deep RL performance in stochastic environments".
     """
     model = discounted(averaged(mdp), gamma)
     states, actions = mdp.transition.shape[:2]

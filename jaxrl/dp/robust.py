@@ -246,7 +246,8 @@ def _least(holds: Callable[[Array], Array], like: Array) -> Array:
         return jnp.where(true, low, middle), jnp.where(true, middle, high)
 
     bounds = jnp.full_like(like, -60.0), jnp.full_like(like, 40.0)
-    return jax.lax.fori_loop(0, 64, halve, bounds)[1]
+    steps = int(jnp.finfo(like.dtype).nmant) + 9  # until what is left is below the rounding error
+    return jax.lax.fori_loop(0, steps, halve, bounds)[1]
 
 
 def _attained(v: Array, weights: Array, dual: Array) -> WorstCase:
