@@ -1,0 +1,83 @@
+"""The effective horizon: how far one must look ahead of random play to act well.
+
+Many processes are solved by the greedy policy of the random policy's action values, or of a few
+optimal backups of them. How many is a diagnostic of a process, to set beside what learners need.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl import values
+from jaxrl.dp.mdp import TabularMDP, averaged, discounted
+from jaxrl.dp.operator import backup, expectation
+from jaxrl.dp.scalar import finite_horizon
+from jaxrl.types import Array
+from jaxrl.values import scalar
+
+_backup = partial(backup, representation=scalar(), mix=expectation)
+
+
+class EffectiveHorizon(NamedTuple):
+    """How good the greedy policies of the random policy's improved action values are."""
+
+    k: Array  # [] int32 the least that solves the process, depth + 1 if none does
+    returns: Array  # [depth] of the greedy policy of Q_k, k = 1, 2, ...: not monotone in k
+    optimal: Array  # [] the return of the optimal policy
+    random: Array  # [] the return of the uniformly random policy
+
+
+def effective_horizon(
+    mdp: TabularMDP,
+    horizon: int,
+    depth: int | None = None,
+    gamma: float | Array = 1.0,
+    tolerance: float | Array = 1e-5,
+) -> EffectiveHorizon:
+    """The least k for which acting greedily on Q_k is optimal in episodes of `horizon` steps.
+
+    Q_1 is the uniformly random policy's action values at each time, and Q_{k+1} the optimal
+    backup of Q_k. Every greedy policy must be optimal, so of actions that tie, up to `tolerance`
+    of the largest return, the worst counts. `depth` is the largest k tried: with the default,
+    `horizon`, one always is enough; it takes depth * horizon backups. A process is solved if
+    nothing beyond `tolerance` of the largest return is lost. Source: Laidlaw et al. (2024), "The
+    effective horizon explains deep RL performance in stochastic environments".
+    """
+    model = discounted(averaged(mdp), gamma)
+    states, actions = mdp.transition.shape[:2]
+    uniform = jnp.full((states, actions), 1 / actions)
+    q = finite_horizon(mdp, horizon, gamma, partial(values.expected, probabilities=uniform))
+    best = finite_horizon(mdp, horizon, gamma)
+    slack = tolerance * jnp.maximum(jnp.abs(best).max(), jnp.abs(q).max())
+    of_start = lambda value: mdp.initial @ value
+    optimal = of_start(best[0].max(-1))
+
+    def deeper(q: Array, _: None) -> tuple[Array, Array]:
+        return optimal_backups(model, q), of_start(_worst_greedy(model, q, slack))
+
+    _, returns = jax.lax.scan(deeper, q, None, depth or horizon)
+    solves = returns >= optimal - slack
+    k = jnp.where(solves.any(), solves.argmax() + 1, returns.size + 1)
+    return EffectiveHorizon(k.astype(jnp.int32), returns, optimal, of_start(q[0].mean(-1)))
+
+
+def optimal_backups(model: TabularMDP, q: Array) -> Array:
+    """One optimal backup of action values [H, S, A] at each time; after the last all is zero.
+
+    `model` is `averaged`, and its discounts hold gamma.
+    """
+    following = jnp.concatenate([q[1:], jnp.zeros_like(q[:1])])
+    return jax.vmap(lambda theta: _backup(model, theta=theta[..., None])[..., 0])(following)
+
+
+def _worst_greedy(model: TabularMDP, q: Array, slack: Array) -> Array:
+    """The value [S] at time 0 of the worst policy that is greedy in q [H, S, A] within slack."""
+
+    def stage(value: Array, q: Array) -> tuple[Array, None]:
+        true = _backup(model, theta=value[:, None, None])[..., 0]
+        greedy = q >= q.max(-1, keepdims=True) - slack
+        return jnp.where(greedy, true, jnp.inf).min(-1), None
+
+    return jax.lax.scan(stage, jnp.zeros(q.shape[1]), q, reverse=True)[0]

@@ -1,0 +1,134 @@
+"""Pessimistic and robust value iteration on linear features, from a fixed set of transitions.
+
+Backwards through an episode, each step is one ridge regression; what robustness changes is the
+target alone, and what pessimism changes is a penalty where the data say little.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.errors import require_positive
+from jaxrl.types import Array
+
+
+class LinearBatch(NamedTuple):
+    """N transitions of each step of an episode of H steps, as features of the pairs."""
+
+    features: Array  # [H, N, D] of (s, a)
+    reward: Array  # [H, N]
+    discount: Array  # [H, N] 0 at termination, else 1
+    following: Array  # [H, N, A, D] features of (s', a) for every action a
+
+
+class LinearValues(NamedTuple):
+    """Pessimistic action values that are linear in features, one set for each step."""
+
+    weights: Array  # [H, D]
+    doubt: Array  # [H, D] penalty on each feature
+    least: Array  # [H] bounds on the return to go
+    most: Array  # [H]
+
+
+Regress = Callable[[Array], Array]
+"""Targets [N, ...] -> ridge coefficients [D, ...]."""
+Expectation = Callable[[Regress, Array, Array, Array], Array]
+"""(regress, values [N] of the successors, their bounds [] and []) -> coefficients [D].
+
+Factor i of the features stands for a distribution of successors, and coefficient i for the
+(worst-case) expectation of the values under it.
+"""
+
+
+def nominal(regress: Regress, values: Array, least: Array, most: Array) -> Array:
+    """The plain expectation: regress the values themselves."""
+    return regress(values)
+
+
+def total_variation(
+    regress: Regress, values: Array, least: Array, most: Array, price: float | Array
+) -> Array:
+    """The worst case at a price per probability moved to the worst successor in the data."""
+    return regress(jnp.minimum(values, values.min() + price))
+
+
+def kl(regress: Regress, values: Array, least: Array, most: Array, price: float | Array) -> Array:
+    """The worst case at a price on relative entropy: regress exp(-V / price), take logarithms.
+
+    What is regressed is kept within what the bounds allow, so that the logarithm exists.
+    """
+    low = values.min()
+    moment = regress(jnp.exp(-(values - low) / price))
+    moment = jnp.clip(moment, jnp.exp(-(most - low) / price), jnp.exp(-(least - low) / price))
+    return low - price * jnp.log(moment)
+
+
+def chi_square(
+    regress: Regress,
+    values: Array,
+    least: Array,
+    most: Array,
+    price: float | Array,
+    levels: int = 257,
+) -> Array:
+    """The worst case at a price on the squared change of odds, each factor at its best level.
+
+    Of `levels` equidistant ones between the least and the largest value: an error of order
+    levels^-2. Moments are kept within what the bounds allow.
+    """
+    level = jnp.linspace(values.min(), values.max(), levels)
+    capped = jnp.minimum(values[:, None], level) - least  # [N, levels]
+    first = jnp.clip(regress(capped), 0.0, most - least)
+    second = jnp.clip(regress(capped**2), 0.0, (most - least) ** 2)
+    return least + (first - (second - first**2) / (4 * price)).max(-1)
+
+
+def least_squares_value_iteration(
+    batch: LinearBatch,
+    expectation: Expectation = nominal,
+    pessimism: float | Array = 0.0,
+    ridge: float | Array = 1.0,
+    least: float | Array = 0.0,
+    most: float | Array = 1.0,
+) -> LinearValues:
+    """Action values of an episode, backwards, robust by `expectation` and pessimistic by doubt.
+
+    With L = ridge I + sum of f f' over the features f of a step, a pair of features f loses
+    pessimism * sum_i |f_i| sqrt((L^-1)_ii): the elliptical norm of each factor apart, as each may
+    have its own worst case. `least` and `most` bound a step's reward, and so the values. Robust
+    expectations are those of `total_variation`, `kl` and `chi_square` with their price given by
+    `functools.partial`; they suppose features that are probabilities of factors. Source: Tang, Liu
+    and Xu (2025), "Robust offline reinforcement learning with linearly structured f-divergence
+    regularization".
+    """
+    require_positive(ridge=ridge)
+    horizon = batch.reward.shape[0]
+    to_go = jnp.arange(horizon, 0, -1)
+
+    def stage(after: LinearValues, inputs: tuple) -> tuple[LinearValues, LinearValues]:
+        data, steps = inputs
+        dimensions = data.features.shape[-1]
+        gram = data.features.T @ data.features + ridge * jnp.eye(dimensions)
+        regress = lambda y: jnp.linalg.solve(gram, data.features.T @ y)
+        value = data.discount * linear_action_values(after, data.following).max(-1)
+        weights = regress(data.reward) + expectation(regress, value, after.least, after.most)
+        doubt = pessimism * jnp.sqrt(jnp.diag(jnp.linalg.inv(gram)))
+        values = LinearValues(weights, doubt, *_bounds(steps, least, most))
+        return values, values
+
+    zero = jnp.zeros(batch.features.shape[-1])
+    start = LinearValues(zero, zero, *_bounds(0.0 * to_go[0], least, most))
+    return jax.lax.scan(stage, start, (batch, to_go.astype(zero.dtype)), reverse=True)[1]
+
+
+def linear_action_values(values: LinearValues, features: Array) -> Array:
+    """The action values [...] of features [..., D] at one step, that is `values` without H."""
+    q = features @ values.weights - jnp.abs(features) @ values.doubt
+    return jnp.clip(q, values.least, values.most)
+
+
+def _bounds(steps: Array, least: float | Array, most: float | Array) -> tuple[Array, Array]:
+    # An episode may end early, with nothing more to gain or lose.
+    return steps * jnp.minimum(least, 0.0), steps * jnp.maximum(most, 0.0)
