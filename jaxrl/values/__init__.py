@@ -2,6 +2,30 @@
 
 A return distribution is a set of weighted atoms, a backup is a map on atoms, and a critic is a
 projection of atoms. The same functions serve tables and networks, means and distributions.
+
+The laws, each with its test in tests/jaxrl/values:
+
+- `push` is an action of the affine maps z -> r + g z: pushing twice is pushing by the composition,
+  (0, 1) does nothing, g = 0 leaves the reward alone, so that terminal states are no special case
+  (test_laws: push_is_an_action).
+- `mix` is associative, commutes with `push`, and means are linear in it (test_laws:
+  mix_is_associative).
+- `project` after `decode` is the identity on what `project` can give, keeps the total weight, and
+  keeps the mean if the family is scalar, categorical, two-hot, expectile or Gaussian; HL-Gauss
+  nearly (test_projections). A backup then has the mean of the scalar backup (test_laws:
+  backups_of_mean_preserving_families).
+- Scalar and categorical projections are linear, so that projecting before mixing loses nothing;
+  quantiles are not (test_laws: linear_projections_commute, quantile_projection_does_not).
+- No projection expands its distance: categorical the Cramer distance, quantiles and expectiles the
+  infinite Wasserstein distance, means the Wasserstein distance. Projected policy evaluation
+  therefore contracts by the root of gamma, which is attained, and by gamma (test_contraction).
+- `loss` is smallest at the projection, except that kappa > 0 pulls quantiles to the mean
+  (test_losses: descent_reaches_the_projection), is linear in probabilities, so that mixing targets
+  and averaging losses are one, and is finite for any target and any finite or infinite logits
+  (test_losses: never_nan).
+- `truncate` then `mean` is `cvar`; on equal weights it is `pessimistic` (test_statistics).
+- Multi-step targets are fixed points of backward recursions in `push` and signed mixtures, whose
+  means are the functions of `jaxrl.returns` (test_multistep).
 """
 
 from jaxrl.values.categorical import (

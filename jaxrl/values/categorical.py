@@ -158,10 +158,10 @@ def two_hot(support: Support) -> Representation:
 def hl_gauss(support: Support, width: float | Array = 0.75) -> Representation:
     """A mean, as a histogram of a Gaussian of standard deviation `width` atoms around it.
 
-    The mean of the outputs is off by less than 1e-4 atoms where it is at least 2.5 atoms away from
-    either end of the support (at the default width). Nearer than that the Gaussian is cut off and
-    the mean biased inwards: by 0.001 atoms at 2 atoms from the end, 0.009 at 1.5, 0.045 at 1, 0.15
-    at 0.5 and 0.36 at the end itself, where means outside the support are put too, since the
+    The mean of the outputs is off by some 1e-4 atoms or less where it is at least 2.5 atoms away
+    from either end of the support (at the default width). Nearer than that the Gaussian is cut off
+    and the mean biased inwards: by 0.001 atoms at 2 atoms from the end, 0.01 at 1.5, 0.046 at 1,
+    0.15 at 0.5 and 0.37 at the end itself, where means outside the support are put too, since the
     histogram of a Gaussian that is outside is 0/0. So leave some atoms beside the range of returns.
     On a squashed support, whose atoms are not even, the mean is also biased away from zero: by up
     to 1.1% for 51 atoms on symlog(-100, 100).

@@ -87,7 +87,8 @@ def accumulate(term: Callable[[Array, Array], Array], distribution: ReturnDistri
     )
     shape = jax.eval_shape(term, *(column[0] for column in columns))
     zero = jnp.zeros(shape.shape, shape.dtype)
-    return jax.lax.scan(lambda total, x: (total + term(*x), None), zero, columns)[0]
+    again = jax.checkpoint(term)  # computed anew for derivatives, which is cheaper than stored
+    return jax.lax.scan(lambda total, x: (total + again(*x), None), zero, columns)[0]
 
 
 def collapse(distribution: ReturnDistribution) -> ReturnDistribution:

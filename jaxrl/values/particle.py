@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxrl.errors import require
 from jaxrl.types import Array
-from jaxrl.values.distributions import ReturnDistribution, mean
+from jaxrl.values.distributions import ReturnDistribution, accumulate, mean
 from jaxrl.values.quantile import quantile
 from jaxrl.values.representations import Representation
 from jaxrl.values.statistics import variance
@@ -86,9 +86,8 @@ def particles(size: int, kernel: Kernel = energy) -> Representation:
     family = quantile(size)
 
     def similarity(a: ReturnDistribution, b: ReturnDistribution) -> Array:
-        pairs = kernel(a.atoms[..., :, None] - b.atoms[..., None, :])
-        weights = a.probabilities[..., :, None] * b.probabilities[..., None, :]
-        return (weights * pairs).sum((-1, -2))
+        to_b = accumulate(lambda atom, p: p * kernel(a.atoms - atom), b)
+        return (a.probabilities * to_b).sum(-1)
 
     def loss(theta: Array, distribution: ReturnDistribution) -> Array:
         own = family.decode(theta)
