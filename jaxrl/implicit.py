@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxrl.networks import MLP, dense
+from jaxrl.networks import MLP, Dense
 from jaxrl.types import Array
 
 
@@ -25,9 +25,9 @@ class ImplicitHead(nn.Module):
     def __call__(self, features: Array, fractions: Array) -> Array:
         """Values [..., A, N] of features [..., D] at fractions [..., N]."""
         waves = jnp.cos(jnp.pi * jnp.arange(self.frequencies) * fractions[..., None])
-        embedding = nn.relu(nn.Dense(features.shape[-1])(waves))
+        embedding = nn.relu(Dense(features.shape[-1])(waves))
         x = MLP(tuple(self.hidden), "relu")(features[..., None, :] * embedding)
-        return jnp.swapaxes(dense(self.actions, 1.0)(x), -1, -2)
+        return jnp.swapaxes(Dense(self.actions, 1.0)(x), -1, -2)
 
 
 def with_fractions(values: Array, fractions: Array) -> Array:

@@ -2,9 +2,23 @@
 
 `mdp` holds the arrays, dense or sparse; `operator` the backup and the ways to select and to mix;
 `scalar` the methods for expected values; `distributional` those for whole return
-distributions; `stock` what solves them for any statistic of the return.
+distributions; `stock` what solves them for any statistic of the return. `robust` and
+`robust_control` plan against the worst process near the given one, `offline` from data alone;
+`horizon` and `sqirl` measure and use how far a random policy sees; `continuous` integrates in
+continuous time; `successor` holds successor features, occupancies and proto-value functions.
 """
 
+from jaxrl.dp.continuous import (
+    LinearQuadratic,
+    bayesian_quadrature,
+    closed_loop,
+    integral_policy_evaluation,
+    integral_policy_iteration,
+    matern,
+    running_cost,
+    simpson,
+    trapezoid,
+)
 from jaxrl.dp.distributional import (
     distributional_finite_horizon,
     distributional_policy_evaluation,
@@ -13,6 +27,10 @@ from jaxrl.dp.distributional import (
     largest_shift,
     wasserstein,
     wasserstein_on_grid,
+)
+from jaxrl.dp.horizon import (
+    effective_horizon,
+    optimal_backups,
 )
 from jaxrl.dp.mdp import (
     TabularMDP,
@@ -28,6 +46,11 @@ from jaxrl.dp.mdp import (
     paired,
     sparse,
     under,
+)
+from jaxrl.dp.offline import (
+    LinearBatch,
+    least_squares_value_iteration,
+    linear_action_values,
 )
 from jaxrl.dp.operator import (
     Mix,
@@ -45,6 +68,18 @@ from jaxrl.dp.operator import (
     stages,
     zeros,
 )
+from jaxrl.dp.robust import (
+    WorstCase,
+    robust_expectation,
+    robust_mix,
+)
+from jaxrl.dp.robust_control import (
+    robust_mixed,
+    robust_policy_evaluation,
+    robust_value_iteration,
+    static_robust_control,
+    worst_case_process,
+)
 from jaxrl.dp.scalar import (
     finite_horizon,
     modified_policy_iteration,
@@ -54,6 +89,13 @@ from jaxrl.dp.scalar import (
     soft_value_iteration,
     value_iteration,
 )
+from jaxrl.dp.sqirl import (
+    Regression,
+    fitted_backups,
+    random_suffixes,
+    sqirl,
+    table,
+)
 from jaxrl.dp.stock import (
     best_stock_for_cvar,
     best_stock_for_upper_cvar,
@@ -61,20 +103,37 @@ from jaxrl.dp.stock import (
     stock_augmented,
     stock_greedy,
 )
+from jaxrl.dp.successor import (
+    generalised_policy_improvement,
+    occupancy,
+    occupancy_by_iteration,
+    policy_kernel,
+    projection_error,
+    proto_value_functions,
+    successor_basis,
+    successor_features,
+    successor_representation,
+)
 
 __all__ = [
+    "LinearBatch",
+    "LinearQuadratic",
     "Mix",
+    "Regression",
     "Select",
     "Solution",
     "TabularMDP",
+    "WorstCase",
     "arrive",
     "arriving",
     "averaged",
     "averaged_under",
     "backup",
+    "bayesian_quadrature",
     "best_stock_for_cvar",
     "best_stock_for_upper_cvar",
     "chosen",
+    "closed_loop",
     "collapsed",
     "contract",
     "dense",
@@ -83,30 +142,60 @@ __all__ = [
     "distributional_policy_evaluation",
     "distributional_policy_iteration",
     "distributional_value_iteration",
+    "effective_horizon",
     "expect",
     "expectation",
     "finite_horizon",
+    "fitted_backups",
     "from_arrays",
+    "generalised_policy_improvement",
     "highest",
+    "integral_policy_evaluation",
+    "integral_policy_iteration",
     "iterate",
     "largest_shift",
+    "least_squares_value_iteration",
+    "linear_action_values",
+    "matern",
     "mixed",
     "modified_policy_iteration",
+    "occupancy",
+    "occupancy_by_iteration",
+    "optimal_backups",
     "paired",
     "policy_evaluation",
     "policy_iteration",
+    "policy_kernel",
     "pooled",
+    "projection_error",
+    "proto_value_functions",
+    "random_suffixes",
     "reachable_stocks",
     "regularised",
     "relative_value_iteration",
+    "robust_expectation",
+    "robust_mix",
+    "robust_mixed",
+    "robust_policy_evaluation",
+    "robust_value_iteration",
+    "running_cost",
+    "simpson",
     "soft_value_iteration",
     "sparse",
+    "sqirl",
     "stages",
+    "static_robust_control",
     "stock_augmented",
     "stock_greedy",
+    "successor_basis",
+    "successor_features",
+    "successor_representation",
+    "table",
+    "trapezoid",
     "under",
     "value_iteration",
     "wasserstein",
     "wasserstein_on_grid",
+    "worst_case_process",
     "zeros",
 ]
