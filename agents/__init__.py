@@ -1,21 +1,45 @@
-"""Agents: one file each, of hyperparameters, a network, a loss and the transforms it composes."""
+"""Agents: one file each, of hyperparameters, a network, a loss and the transforms it composes.
+
+Where a method is another one with other numbers, it is that one's file with other defaults.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from agents import dqn, ppo, sac
-from jaxrl.types import Agent, Spec
+from agents import dqn, munchausen, ppo, pqn, sac, stocked
+from jaxrl.types import Agent, Env, Spec
+from jaxrl.values import Critic, Objective
 
 
 class AgentEntry(NamedTuple):
     """An agent as the shell finds it by name."""
 
-    hyperparameters: type
+    defaults: Any  # a record of hyperparameters
     make: Callable[[Spec, Any], Agent]
+    world: Callable[[Env, Any], Env] = lambda env, hp: env  # how it wants to see an environment
+
+
+def dqn_with(**options: Any) -> AgentEntry:
+    """DQN with other defaults."""
+    return AgentEntry(dqn.Hyperparameters(**options), dqn.dqn)
 
 
 AGENTS: dict[str, AgentEntry] = {
-    "dqn": AgentEntry(dqn.Hyperparameters, dqn.dqn),
-    "ppo": AgentEntry(ppo.Hyperparameters, ppo.ppo),
-    "sac": AgentEntry(sac.Hyperparameters, sac.sac),
+    # Each is double DQN with another critic, whether or not its paper has the double part.
+    "dqn": dqn_with(),
+    "c51": dqn_with(critic=Critic("categorical")),
+    "two-hot-dqn": dqn_with(critic=Critic("two-hot")),
+    "hl-gauss-dqn": dqn_with(critic=Critic("hl-gauss")),
+    "qr-dqn": dqn_with(critic=Critic("quantile")),
+    "expectile-dqn": dqn_with(critic=Critic("expectile")),
+    "iqn": dqn_with(critic=Critic("implicit-quantile", atoms=16)),
+    # Greedy in the lower quarter of the return; --objective.level is how much of it.
+    "cvar-dqn": dqn_with(critic=Critic("quantile"), objective=Objective("cvar")),
+    # All of Rainbow but its noisy networks; priorities are errors of means, not divergences.
+    "rainbow": dqn_with(critic=Critic("categorical"), dueling=True, n_step=3, prioritised=True),
+    "munchausen-dqn": AgentEntry(munchausen.Hyperparameters(), munchausen.munchausen_dqn),
+    "stocked-dqn": AgentEntry(stocked.Hyperparameters(), stocked.stocked_dqn, stocked.world),
+    "pqn": AgentEntry(pqn.Hyperparameters(), pqn.pqn),
+    "ppo": AgentEntry(ppo.Hyperparameters(), ppo.ppo),
+    "sac": AgentEntry(sac.Hyperparameters(), sac.sac),
 }

@@ -1,9 +1,11 @@
 """Deep Q-learning on any return representation (Mnih et al. 2015).
 
 Options are arguments or transforms: double (van Hasselt et al. 2016), dueling (Wang et al. 2016),
-n-step and prioritised replay (Schaul et al. 2016).
+n-step and prioritised replay (Schaul et al. 2016). C51, QR-DQN, IQN and others are DQN with other
+defaults: see `agents.AGENTS`.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -12,11 +14,10 @@ import optax
 from flax import struct
 
 from jaxrl import values
+from jaxrl.action_values import ActionValues, action_values, epsilon_actors
 from jaxrl.errors import require, require_fraction, require_positive
-from jaxrl.networks import dueling, network
-from jaxrl.policies import epsilon_greedy
-from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, Update, memoryless
-from jaxrl.updates import Learner, descend, every, n_step, polyak, prioritised, replay
+from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, Update
+from jaxrl.updates import descend, every, n_step, polyak, prioritised, replay
 from jaxrl.updates.offpolicy import check_buffer
 
 static = partial(struct.field, pytree_node=False)
@@ -42,6 +43,10 @@ class Hyperparameters:
     """How much priorities matter, if replay is prioritised."""
     importance_exponent: float = 0.4
     """How much of the bias that priorities bring is corrected."""
+    critic: values.Critic = values.Critic()
+    """What the critic predicts of the return."""
+    objective: values.Objective = values.Objective()
+    """What of the return is to be maximised."""
     target_period: int = static(default=250)
     """Gradient steps between two moves of the target network."""
     num_envs: int = static(default=4)
@@ -72,52 +77,18 @@ class Hyperparameters:
     """mlp, cnn, or auto: a cnn for images and an mlp for anything else."""
 
 
-def dqn(
-    spec: Spec,
-    hp: Hyperparameters,
-    representation: values.Representation = values.scalar(),
-    statistic: values.Statistic = values.mean,
-) -> Agent:
-    """DQN with a critic of any representation, greedy in any statistic of the return.
+def bootstrap(
+    q: ActionValues, params: Tree, target: Tree, batch: Transition, hp: Hyperparameters, key: Key
+) -> values.ReturnDistribution:
+    """What the return of each transition is expected to be [..., N]: the goal of DQN."""
+    judge = q.outputs(params, batch.final) if hp.double else None
+    theta = q.outputs(target, batch.final, key)
+    future = values.greedy(q.representation, theta, q.objective(batch.final), judge)
+    return values.push(future, batch.reward, hp.discount * batch.discount)
 
-    Raises a ValueError if the hyperparameters do not fit each other, or actions are continuous.
-    """
-    check(spec, hp)
-    assert isinstance(spec.action, Discrete)  # checked above; for the type checker
-    actions, size = spec.action.num, representation.size
-    sizes = (actions * size, size) if hp.dueling else (actions * size,)
-    net = network(spec, sizes, (1.0,) * len(sizes), hp.hidden, hp.activation, hp.encoder)
 
-    def q(params: Tree, obs: Tree) -> Array:  # [..., A, K]
-        outputs, _ = net.step(params, (), obs)
-        advantages = outputs[0].reshape(*outputs[0].shape[:-1], actions, size)
-        return dueling(advantages, outputs[1]) if hp.dueling else advantages
-
-    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        judge = q(params, batch.final) if hp.double else None
-        future = values.greedy(representation, q(target, batch.final), statistic, judge)
-        goal = values.push(future, batch.reward, hp.discount * batch.discount)
-        theta = values.take(q(params, batch.obs), batch.action)
-        error = representation.loss(theta, jax.lax.stop_gradient(goal))
-        value = values.mean(representation.decode(theta))
-        surprise = jnp.abs(values.mean(goal) - value)
-        metrics = {"loss": error.mean(), "value": value.mean(), "priority": surprise}
-        return (batch.weight * error).mean(), metrics
-
-    def preferences(view: Learner, obs: Tree) -> Array:
-        return statistic(representation.decode(q(view.params, obs)))
-
-    def explore(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
-        progress = jnp.clip(view.step / jnp.maximum(hp.epsilon_updates, 1.0), 0, 1)
-        epsilon = 1 + progress * (hp.epsilon - 1)
-        return epsilon_greedy(preferences(view, obs), epsilon).sample(seed=key), ()
-
-    def exploit(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
-        return preferences(view, obs).argmax(-1), ()
-
-    follow = every(hp.target_period, polyak(hp.target_rate))
-    update = descend(net.init, loss, optimiser(hp), follow)
-    return Agent(memoryless(explore), memoryless(exploit), remember(update, hp))
+Goal = Callable[..., values.ReturnDistribution]
+"""What to regress on, as `bootstrap`."""
 
 
 def remember(update: Update, hp: Hyperparameters) -> Update:
@@ -128,6 +99,41 @@ def remember(update: Update, hp: Hyperparameters) -> Update:
         exponents = hp.priority_exponent, hp.importance_exponent
         return prioritised(update, rows, hp.batch_size, hp.updates, length, *exponents)
     return replay(update, rows, hp.batch_size, hp.updates, length)
+
+
+def dqn(
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    statistic: values.Statistic | None = None,
+    goal: Goal = bootstrap,
+    schedule: Callable[[Update, Hyperparameters], Update] = remember,
+) -> Agent:
+    """DQN with a critic of any representation, greedy in any statistic of the return.
+
+    `representation` and `statistic` are those of `hp` unless given; `schedule` says when and from
+    what it learns. Raises a ValueError if the hyperparameters do not fit each other, or actions
+    are continuous.
+    """
+    check(spec, hp)
+    representation = values.critic(hp.critic) if representation is None else representation
+    statistic = values.objective(hp.objective) if statistic is None else statistic
+    network = hp.hidden, hp.activation, hp.encoder, hp.dueling
+    q = action_values(spec, representation, statistic, *network)
+
+    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        k_goal, k_now = jax.random.split(key)
+        aim = jax.lax.stop_gradient(goal(q, params, target, batch, hp, k_goal))
+        theta = values.take(q.outputs(params, batch.obs, k_now), batch.action)
+        error = representation.loss(theta, aim)
+        value = values.mean(representation.decode(theta))
+        surprise = jnp.abs(values.mean(aim) - value)
+        metrics = {"loss": error.mean(), "value": value.mean(), "priority": surprise}
+        return (batch.weight * error).mean(), metrics
+
+    follow = every(hp.target_period, polyak(hp.target_rate))
+    update = descend(q.init, loss, optimiser(hp), follow)
+    return Agent(*epsilon_actors(q, hp.epsilon, hp.epsilon_updates), schedule(update, hp))
 
 
 def optimiser(hp: Hyperparameters) -> optax.GradientTransformation:

@@ -9,7 +9,7 @@ import optax
 from flax import struct
 
 from jaxrl import values
-from jaxrl.errors import require_fraction, require_positive
+from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.networks import network
 from jaxrl.normalise import normalise_observations, normalise_rewards
 from jaxrl.policies import policy_family
@@ -41,6 +41,8 @@ class Hyperparameters:
     """Weight of the critic's loss."""
     max_gradient_norm: float = 0.5
     """Global norm at which gradients are clipped."""
+    critic: values.Critic = values.Critic(low=-10.0, high=10.0)
+    """What the critic predicts of the return; its range is that of normalised rewards."""
     num_envs: int = static(default=16)
     """Environments that run side by side."""
     rollout_length: int = static(default=128)
@@ -87,12 +89,17 @@ class Sample(NamedTuple):
     target: Array
 
 
-def ppo(spec: Spec, hp: Hyperparameters, representation=values.scalar()) -> Agent:
-    """PPO for discrete or continuous actions, with a critic of any representation.
+def ppo(
+    spec: Spec, hp: Hyperparameters, representation: values.Representation | None = None
+) -> Agent:
+    """PPO for discrete or continuous actions, with a critic of any representation but implicit.
 
-    Raises a ValueError if the hyperparameters do not fit each other or the spec.
+    The representation is that of `hp` unless given. Raises a ValueError if the hyperparameters do
+    not fit each other or the spec.
     """
     check(hp)
+    representation = values.critic(hp.critic) if representation is None else representation
+    require(not representation.fractions, "ppo cannot have an implicit critic: try quantile.")
     family = policy_family(spec.action)
     sizes, scales = (family.size, representation.size), (0.01, 1.0)
     net = network(spec, sizes, scales, hp.hidden, hp.activation, hp.encoder, hp.memory)

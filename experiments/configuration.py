@@ -12,7 +12,7 @@ import numpy as np
 
 import envs
 from agents import AGENTS
-from experiments import results
+from experiments import records, results
 from jaxrl.errors import require, require_positive, unknown
 from jaxrl.loop import Setup, assemble
 from jaxrl.types import Env
@@ -27,7 +27,7 @@ class Configuration:
     agent: str
     env: str
     env_params: dict[str, Any]
-    hyperparameters: dict[str, Any]  # of AGENTS[agent]
+    hyperparameters: dict[str, Any]  # of AGENTS[agent], those of records within by dotted names
     sweep: dict[str, list[float]]  # each hyperparameter's value at each point, all one length
     seeds: int
     seed: int  # the first
@@ -80,7 +80,7 @@ def hyperparameters(config: Configuration, point: int | None = None) -> Any:
     if point is not None:
         values |= {name: column[point] for name, column in config.sweep.items()}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return AGENTS[config.agent].hyperparameters(**values)
+    return records.replaced(AGENTS[config.agent].defaults, values)
 
 
 def make_env(config: Configuration) -> Env:
@@ -90,7 +90,8 @@ def make_env(config: Configuration) -> Env:
 
 def build(config: Configuration, hp: Any) -> Setup:
     """The agent at work in the environment; `hp` may hold tracers."""
-    return assemble(AGENTS[config.agent].make, make_env(config), hp)
+    entry = AGENTS[config.agent]
+    return assemble(entry.make, entry.world(make_env(config), hp), hp)
 
 
 def validate(config: Configuration) -> None:
@@ -125,9 +126,8 @@ def member_values(config: Configuration) -> tuple[Any, Any, np.ndarray]:
     """
     hp = hyperparameters(config)
     columns = {name: np.repeat(column, config.seeds) for name, column in config.sweep.items()}
-    axes = jax.tree.map(lambda _: None, hp)
-    stacked = hp.replace(**{k: np.asarray(v, np.float32) for k, v in columns.items()})
-    axes = axes.replace(**dict.fromkeys(columns, 0))
+    axes = records.replaced(jax.tree.map(lambda _: None, hp), dict.fromkeys(columns, 0))
+    stacked = records.replaced(hp, {k: np.asarray(v, np.float32) for k, v in columns.items()})
     seeds = np.tile(np.arange(config.seed, config.seed + config.seeds), config.points)
     return stacked, axes, seeds
 

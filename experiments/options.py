@@ -16,6 +16,7 @@ import tyro
 
 import envs
 from agents import AGENTS
+from experiments import records
 from experiments.configuration import Configuration, load
 from experiments.presets import preset
 from jaxrl.errors import require, unknown
@@ -124,25 +125,24 @@ def documentation(cls: type) -> dict[str, str]:
     return found
 
 
-def swept(hyperparameters: type) -> list[str]:
-    """The hyperparameters that vmap can sweep: the numeric leaves."""
-    fields = dataclasses.fields(hyperparameters)
-    return [f.name for f in fields if f.metadata.get("pytree_node", True)]
+def attribute(name: str) -> str:
+    """The attribute of parsed options that holds a hyperparameter, whose name may have dots."""
+    return name.replace(".", "__")
 
 
 def schema(base: type, agent: str, defaults: dict[str, Any], lists: bool) -> type:
     """A dataclass of all options; with `lists` every numeric hyperparameter takes several."""
-    hyperparameters = AGENTS[agent].hyperparameters
-    fields = []
-    for cls in (base, hyperparameters):
-        docs, hints = documentation(cls), typing.get_type_hints(cls, include_extras=True)
-        for f in dataclasses.fields(cls):
-            kind, value = hints[f.name], defaults.get(f.name, f.default)
-            if lists and cls is hyperparameters and f.name in swept(cls):
-                kind, value = tuple[float, ...], (value,)
-            kind = {int: Int, tuple[int, ...]: tuple[Int, ...]}.get(kind, kind)
-            note = tyro.conf.arg(help=docs[f.name].replace("%", "%%"))
-            fields.append((f.name, Annotated[kind, note], dataclasses.field(default=value)))
+    own = [(f.name, base, f, f.default) for f in dataclasses.fields(base)]
+    record, fields = AGENTS[agent].defaults, []
+    for name, cls, f, value in [*own, *records.fields(record)]:
+        kind = typing.get_type_hints(cls, include_extras=True)[f.name]
+        value = defaults.get(name, value)
+        if lists and cls is not base and name in records.numeric(record):
+            kind, value = tuple[float, ...], (value,)
+        kind = {int: Int, tuple[int, ...]: tuple[Int, ...]}.get(kind, kind)
+        text = documentation(cls)[f.name].replace("%", "%%")
+        note = tyro.conf.arg(help=text, name=name if "." in name else None)
+        fields.append((attribute(name), Annotated[kind, note], dataclasses.field(default=value)))
     return dataclasses.make_dataclass(f"{agent}_options", fields, frozen=True)
 
 
@@ -168,7 +168,8 @@ def parse(command: str, kind: type, arguments: list[str]) -> Any:
     if rest and not rest[0].startswith("--"):
         raise ValueError(f"{rest[0]!r} is one value too many: only jaxrl sweep takes several.")
     if rest:
-        flags = [f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(kind)]
+        names = [f.name.replace("__", ".").replace("_", "-") for f in dataclasses.fields(kind)]
+        flags = [f"--{name}" for name in names]
         name = rest[0].split("=")[0]
         raise unknown("option", name, flags)
     return options
@@ -242,15 +243,14 @@ def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Co
     require(bool(options.env), "--env is needed: jaxrl list names the environments.")
     if options.env not in envs.names():
         envs.make(options.env)  # raises, naming the nearest
-    fields = [f.name for f in dataclasses.fields(AGENTS[agent].hyperparameters)]
-    first = lambda name, value: value[0] if name in sweepable else value
-    sweepable = [name for name in fields if isinstance(getattr(options, name), tuple)]
-    sweepable = [n for n in sweepable if n in swept(AGENTS[agent].hyperparameters)]
+    record = AGENTS[agent].defaults
+    given = {name: getattr(options, attribute(name)) for name in records.flat(record)}
+    several = [name for name in records.numeric(record) if isinstance(given[name], tuple)]
     return Configuration(
         agent=agent,
         env=options.env,
         env_params=environment_parameters(options.env_params),
-        hyperparameters={name: first(name, getattr(options, name)) for name in fields},
+        hyperparameters=given | {name: given[name][0] for name in several},
         sweep=sweep,
         seeds=options.seeds,
         seed=options.seed,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from agents import AGENTS
-from experiments import configuration, options, results
+from experiments import configuration, options, records, results
 from experiments.configuration import Configuration
 from jaxrl.errors import require
 
@@ -28,7 +28,8 @@ def sweep_command(arguments: list[str]) -> None:
     defaults = options.defaults_for(agent, arguments)
     kind = options.schema(options.Sweepable, agent, defaults, lists=True)
     chosen = options.parse(f"sweep {agent}", kind, arguments)
-    values = {name: getattr(chosen, name) for name in options.swept(AGENTS[agent].hyperparameters)}
+    numeric = records.numeric(AGENTS[agent].defaults)
+    values = {name: getattr(chosen, options.attribute(name)) for name in numeric}
     empty = [name.replace("_", "-") for name, column in values.items() if not column]
     require(not empty, f"--{''.join(empty[:1])} needs at least one value.")
     columns = {name: column for name, column in values.items() if len(column) > 1}

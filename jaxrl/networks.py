@@ -6,6 +6,7 @@ network the two are one, so an agent is written once for both.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 import flax.linen as nn
@@ -119,6 +120,7 @@ class CNN(nn.Module):
     channels: int = 16
     hidden: Sequence[int] = (128,)
     activation: str = "relu"
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -127,13 +129,19 @@ class CNN(nn.Module):
         # As a product of patches and a matrix: on CPU several times faster than a convolution.
         rows = [x[..., i : height - 2 + i, :, :] for i in range(3)]
         patches = [row[..., j : width - 2 + j, :] for row in rows for j in range(3)]
-        x = activation(self.activation)(Dense(self.channels)(jnp.concatenate(patches, -1)))
+        x = Dense(self.channels)(jnp.concatenate(patches, -1))
+        x = nn.LayerNorm(reduction_axes=(-3, -2, -1))(x) if self.layer_norm else x
+        x = activation(self.activation)(x)
         x = x.reshape(*lead, (height - 2) * (width - 2) * self.channels)
-        return MLP(self.hidden, self.activation)(x)
+        return MLP(self.hidden, self.activation, self.layer_norm)(x)
 
 
 def torso(
-    observation: Tree, hidden: Sequence[int], activation: str, encoder: str = "auto"
+    observation: Tree,
+    hidden: Sequence[int],
+    activation: str,
+    encoder: str = "auto",
+    layer_norm: bool = False,
 ) -> nn.Module:
     """The module that turns one kind of observation into features.
 
@@ -148,8 +156,8 @@ def torso(
         shapes = ", ".join(str(leaf.shape) for leaf in leaves)
         raise ValueError(f"A cnn encoder needs images [H, W, C], but observations are {shapes}.")
     if image and encoder != "mlp":
-        return CNN(hidden=tuple(hidden), activation=activation)
-    return MLP(tuple(hidden), activation)
+        return CNN(hidden=tuple(hidden), activation=activation, layer_norm=layer_norm)
+    return MLP(tuple(hidden), activation, layer_norm)
 
 
 def flat(observation: Tree, obs: Tree) -> Array:
@@ -160,6 +168,12 @@ def flat(observation: Tree, obs: Tree) -> Array:
         [leaf.reshape(*lead, math.prod(s.shape)).astype(float) for s, leaf in zip(specs, leaves)],
         -1,
     )
+
+
+def inputs(spec: Spec, torso: nn.Module, obs: Tree) -> Array:
+    """Observations [..., *] as the one float array that a torso takes."""
+    image = isinstance(torso, CNN)
+    return jax.tree.leaves(obs)[0].astype(float) if image else flat(spec.observation, obs)
 
 
 class Heads(nn.Module):
@@ -269,19 +283,16 @@ def network(
     activation: str = "tanh",
     encoder: str = "auto",
     memory: str = "none",
+    layer_norm: bool = False,
 ) -> Network:
     """The network with linear heads of `sizes` and initial gains `scales` that suits a spec.
 
     Heads have a torso each on flat observations, and share one on images or with a `memory`
     ("none", "gru" or "lstm", as wide as the torso). Raises a ValueError for an unknown name.
     """
-    make = lambda: torso(spec.observation, hidden, activation, encoder)
+    make = lambda: torso(spec.observation, hidden, activation, encoder, layer_norm)
     image = isinstance(make(), CNN)
-    prepare = (
-        (lambda obs: jax.tree.leaves(obs)[0].astype(float))
-        if image
-        else (lambda obs: flat(spec.observation, obs))
-    )
+    prepare = partial(inputs, spec, make())
     if memory == "none":
         module = Heads(make, tuple(sizes), tuple(scales), shared=image)
         return feedforward(module, spec, prepare)

@@ -41,6 +41,7 @@ from jaxrl.values.categorical import (
     uniform_support,
     warped_support,
 )
+from jaxrl.values.critics import CRITICS, OBJECTIVES, Critic, Objective, critic, objective
 from jaxrl.values.distributions import (
     ReturnDistribution,
     Statistic,
@@ -104,6 +105,10 @@ from jaxrl.values.statistics import (
 )
 
 __all__ = [
+    "CRITICS",
+    "OBJECTIVES",
+    "Critic",
+    "Objective",
     "Representation",
     "ReturnDistribution",
     "Statistic",
@@ -114,6 +119,7 @@ __all__ = [
     "cdf",
     "collapse",
     "collapsed",
+    "critic",
     "cvar",
     "dirac",
     "energy",
@@ -145,6 +151,7 @@ __all__ = [
     "mix",
     "munchausen",
     "n_step_distributions",
+    "objective",
     "off_policy_distributions",
     "on_support",
     "ordered",

@@ -64,7 +64,7 @@ def implicit_quantile(size: int, kappa: float | Array = 1.0) -> Representation:
         values, fractions = theta[..., :size], fixed(theta[..., size:])
         return quantile_loss(values, fractions, distribution, kappa).sum(-1)
 
-    return Representation(2 * size, decode, project, loss)
+    return Representation(2 * size, decode, project, loss, fractions=size)
 
 
 def fully_parameterised_quantile(size: int, kappa: float | Array = 1.0) -> Representation:

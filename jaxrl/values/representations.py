@@ -14,13 +14,16 @@ class Representation(NamedTuple):
     """A family of return distributions indexed by outputs theta [..., size].
 
     `decode` says which distribution an array of outputs means, `project` how exact dynamic
-    programming returns to the family, and `loss` how a sampled learner approaches it.
+    programming returns to the family, and `loss` how a sampled learner approaches it. The last
+    `fractions` outputs are not learnt: they say at which fractions of [0, 1] the quantiles before
+    them were asked for. Whoever has a network tells it these, see `jaxrl.action_values`.
     """
 
     size: int
     decode: Callable[[Array], ReturnDistribution]
     project: Callable[[ReturnDistribution], Array]
     loss: Callable[[Array, ReturnDistribution], Array]  # (theta [..., size], atoms) -> [...]
+    fractions: int = 0
 
 
 def scalar() -> Representation:

@@ -28,4 +28,4 @@ def case(name: str):
     """The constructor, environment and hyperparameters of a case."""
     agent, env, options = CASES[name]
     entry = AGENTS[agent]
-    return entry.make, envs.make(env), entry.hyperparameters(**options)
+    return entry.make, envs.make(env), entry.defaults.replace(**options)

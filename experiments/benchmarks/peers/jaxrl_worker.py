@@ -13,9 +13,9 @@ from jaxrl.types import population_axes
 
 s = protocol.setting()
 entry = AGENTS[s["agent"]]
-names = {field.name for field in dataclasses.fields(entry.hyperparameters)}
+names = {field.name for field in dataclasses.fields(entry.defaults)}
 chosen = {name: value for name, value in s.items() if name in names}
-hp = entry.hyperparameters(**chosen | {"hidden": tuple(s["hidden"])})
+hp = entry.defaults.replace(**chosen | {"hidden": tuple(s["hidden"])})
 env = envs.make(s["env"], **s.get("env_params", {}))
 iterations = s["steps"] // (hp.num_envs * hp.rollout_length)
 
