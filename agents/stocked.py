@@ -60,7 +60,7 @@ def stocked_dqn(
         low, high = bounds(hp)
         return jax.random.uniform(key, stock.shape, minval=low, maxval=high)
 
-    def schedule(update: Update, hp: Hyperparameters) -> Update:
+    def schedule(update: Update, _: dqn.Hyperparameters) -> Update:
         return dqn.remember(relabelled(update, hp.discount, draw, bounds(hp)), hp)
 
     return dqn.dqn(spec, hp, representation, statistic, schedule=schedule)
