@@ -95,7 +95,7 @@ def two_steps():
 
 
 def test_one_network_obeys_every_stock():
-    """E |c + G| with the choice that undoes chance, where no policy of the state alone is below 1."""
+    """E |c + G| by the choice that undoes chance, where policies of the state alone are at 1."""
     hp = stocked.Hyperparameters(
         **REPLAY | dict(hidden=(32,), discount=1.0, learning_rate=3e-3),
         critic=Critic("quantile", atoms=5), lowest_stock=-4.0, highest_stock=4.0,
