@@ -16,7 +16,16 @@ from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.networks import dueling, network
 from jaxrl.policies import epsilon_greedy
 from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, Update, memoryless
-from jaxrl.updates import Learner, descend, every, n_step, polyak, prioritised, replay
+from jaxrl.updates import (
+    Learner,
+    descend,
+    every,
+    linear_decay,
+    n_step,
+    polyak,
+    prioritised,
+    replay,
+)
 from jaxrl.updates.offpolicy import check_buffer
 
 static = partial(struct.field, pytree_node=False)
@@ -28,6 +37,8 @@ class Hyperparameters:
 
     learning_rate: float = 2.5e-4
     """Step size of Adam."""
+    decay_steps: float = 0.0
+    """Environment steps over which the learning rate falls to zero; 0 keeps it constant."""
     discount: float = 0.99
     """Of rewards, per step."""
     epsilon: float = 0.05
@@ -131,9 +142,11 @@ def remember(update: Update, hp: Hyperparameters) -> Update:
 
 
 def optimiser(hp: Hyperparameters) -> optax.GradientTransformation:
-    """Adam on clipped gradients."""
+    """Adam on clipped gradients, with a learning rate that may decay."""
+    steps = hp.decay_steps / (hp.num_envs * hp.rollout_length) * hp.updates
     return optax.chain(
-        optax.clip_by_global_norm(hp.max_gradient_norm), optax.adam(hp.learning_rate)
+        optax.clip_by_global_norm(hp.max_gradient_norm),
+        optax.adam(linear_decay(hp.learning_rate, steps)),
     )
 
 
