@@ -17,7 +17,7 @@ from jaxrl import values
 from jaxrl.action_values import ActionValues, action_values, epsilon_actors
 from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import descend, every, n_step, polyak, prioritised, replay
+from jaxrl.updates import descend, every, linear_decay, n_step, polyak, prioritised, replay
 from jaxrl.updates.offpolicy import check_buffer
 
 static = partial(struct.field, pytree_node=False)
@@ -29,6 +29,8 @@ class Hyperparameters:
 
     learning_rate: float = 2.5e-4
     """Step size of Adam."""
+    decay_steps: float = 0.0
+    """Environment steps over which the learning rate falls to zero; 0 keeps it constant."""
     discount: float = 0.99
     """Of rewards, per step."""
     epsilon: float = 0.05
@@ -137,9 +139,11 @@ def dqn(
 
 
 def optimiser(hp: Hyperparameters) -> optax.GradientTransformation:
-    """Adam on clipped gradients."""
+    """Adam on clipped gradients, with a learning rate that may decay."""
+    steps = hp.decay_steps / (hp.num_envs * hp.rollout_length) * hp.updates
     return optax.chain(
-        optax.clip_by_global_norm(hp.max_gradient_norm), optax.adam(hp.learning_rate)
+        optax.clip_by_global_norm(hp.max_gradient_norm),
+        optax.adam(linear_decay(hp.learning_rate, steps)),
     )
 
 

@@ -62,7 +62,8 @@ def store(buffer: Buffer, batch: Tree) -> Buffer:
     words = pack(batch, buffer.layout)
     start = buffer.added.value % buffer.words.shape[0]
     written = jax.lax.dynamic_update_slice_in_dim(buffer.words, words, start, 0)
-    return buffer.replace(words=written, added=Counter(buffer.added.value + words.shape[0]))
+    added = Counter(buffer.added.value + words.shape[0])
+    return Buffer(written, added, buffer.warmup, buffer.layout)
 
 
 def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> Tree:

@@ -187,11 +187,12 @@ class Heads(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, ...]:
         """One output [..., size] for each of `sizes`."""
-        shared = self.torso()(x) if self.shared else None
-        return tuple(
-            Dense(size, scale)(shared if self.shared else self.torso()(x))
-            for size, scale in zip(self.sizes, self.scales)
+        number = len(self.sizes)
+        features = (
+            [self.torso()(x)] * number if self.shared else [self.torso()(x) for _ in range(number)]
         )
+        heads = zip(self.sizes, self.scales, features)
+        return tuple(Dense(size, scale)(cast(Array, y)) for size, scale, y in heads)
 
 
 def blank(spec: Spec) -> Tree:

@@ -4,13 +4,13 @@ One array in place of one per leaf makes storing a step a single write, and draw
 single gather. Nothing is differentiated through packing.
 """
 
+from collections.abc import Hashable
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import PyTreeDef
 
 from jaxrl.errors import require
 from jaxrl.types import Array, Tree
@@ -19,7 +19,7 @@ from jaxrl.types import Array, Tree
 class Layout(NamedTuple):
     """What a row holds: static, and no part of the data."""
 
-    structure: PyTreeDef
+    structure: Hashable  # a PyTreeDef
     shapes: tuple[tuple[int, ...], ...]  # of each leaf, without the leading axes
     dtypes: tuple[str, ...]
 
@@ -74,4 +74,5 @@ def unpack(rows: Array, form: Layout) -> Tree:
         x = x.reshape(*rows.shape[:-1], -1)[..., : prod(shape)]
         leaves.append(x.reshape(*rows.shape[:-1], *shape).astype(name))
         offset += width
-    return jax.tree.unflatten(form.structure, leaves)
+    structure: Any = form.structure
+    return jax.tree.unflatten(structure, leaves)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import distrax
 import jax
@@ -61,7 +61,7 @@ class Categorical(distrax.Categorical):
     def batch_shape(self) -> tuple[int, ...]:
         """The leading axes of the parameters."""
         given = self._logits if self._probs is None else self._probs
-        return given.shape[:-1]
+        return cast(Array, given).shape[:-1]
 
     def _sample_n(self, key: Key, n: int) -> Array:
         # By inversion: one random number for an action, where Gumbel noise takes one for each

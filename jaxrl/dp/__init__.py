@@ -4,7 +4,7 @@
 `scalar` the methods for expected values; `distributional` those for whole return
 distributions; `stock` what solves them for any statistic of the return. `robust` and
 `robust_control` plan against the worst process near the given one, `offline` from data alone;
-`horizon` and `sqirl` measure and use how far a random policy sees; `continuous` integrates in
+`horizon` and `fitted` measure and use how far a random policy sees; `continuous` integrates in
 continuous time; `successor` holds successor features, occupancies and proto-value functions.
 """
 
@@ -27,6 +27,13 @@ from jaxrl.dp.distributional import (
     largest_shift,
     wasserstein,
     wasserstein_on_grid,
+)
+from jaxrl.dp.fitted import (
+    Regression,
+    fitted_backups,
+    random_suffixes,
+    sqirl,
+    table,
 )
 from jaxrl.dp.horizon import (
     effective_horizon,
@@ -88,13 +95,6 @@ from jaxrl.dp.scalar import (
     relative_value_iteration,
     soft_value_iteration,
     value_iteration,
-)
-from jaxrl.dp.sqirl import (
-    Regression,
-    fitted_backups,
-    random_suffixes,
-    sqirl,
-    table,
 )
 from jaxrl.dp.stock import (
     best_stock_for_cvar,

@@ -59,7 +59,7 @@ def effective_horizon(
 
     _, returns = jax.lax.scan(deeper, q, None, depth or horizon)
     solves = returns >= optimal - slack
-    k = jnp.where(solves.any(), solves.argmax() + 1, returns.size + 1)
+    k = jnp.where(solves.any(), jnp.argmax(solves) + 1, returns.size + 1)
     return EffectiveHorizon(k.astype(jnp.int32), returns, optimal, of_start(q[0].mean(-1)))
 
 

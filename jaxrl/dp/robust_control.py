@@ -130,12 +130,12 @@ def static_robust_control(
         least = jnp.minimum(least, solve(model(index)))
         action = least.argmax(-1)
         value = judge(action, models)
-        worst, low = value.argmin().astype(jnp.int32), value.min()
+        worst, low = jnp.argmin(value).astype(jnp.int32), value.min()
         active, round = found.active.at[index].set(True), found.iterations
         better = low > found.value
         found = StaticRobustness(
             jnp.where(better, action, found.policy),
-            jnp.where(better, low, found.value),
+            jnp.maximum(low, found.value),
             active,
             found.values.at[round].set(low),
             found.worst.at[round].set(worst),

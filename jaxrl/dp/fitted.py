@@ -90,8 +90,11 @@ def fitted_backups(
     """
     require_positive(depth=depth)
     flat = lambda x: jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), x)
-    # What comes after the end of an episode may be anything, and not a number too.
-    kept = lambda x, weight: jnp.where(weight > 0, x, 0.0)
+
+    def kept(x: Array, weight: Array) -> Array:
+        # What comes after the end of an episode may be anything, and not a number too.
+        return jnp.where(weight > 0, x, 0.0)
+
     fit = lambda target: regression.fit(
         flat(suffixes.obs),
         flat(suffixes.action),
