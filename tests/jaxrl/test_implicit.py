@@ -64,6 +64,7 @@ def test_it_learns_the_quantile_function_of_an_exponential():
     )
     u = jnp.linspace(0.05, 0.9, 18)
     got = head.apply(params, x[0], u)[0]
-    np.testing.assert_allclose(got, -np.log1p(-u), atol=0.2)
+    # The density of the samples, and so the precision of a quantile, falls with 1 - u.
+    assert (np.abs(got + np.log1p(-u)) < 0.1 + 0.05 / (1 - u)).all()
     theta = with_fractions(head.apply(params, x[0], values.midpoints(8)), values.midpoints(8))
     assert abs(values.mean(family.decode(theta[0])) - 1) < 0.15
