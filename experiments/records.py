@@ -25,7 +25,7 @@ def replaced(record: Any, values: dict[str, Any]) -> Any:
     own = {name: value for name, value in values.items() if "." not in name}
     for outer in dict.fromkeys(name.partition(".")[0] for name in values if "." in name):
         inner = {k.partition(".")[2]: v for k, v in values.items() if k.startswith(f"{outer}.")}
-        own[outer] = replaced(getattr(record, outer), inner)
+        own[outer] = replaced(getattr(record, outer), inner) if hasattr(record, outer) else inner
     return dataclasses.replace(record, **own)
 
 
