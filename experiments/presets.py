@@ -6,6 +6,14 @@ not listed runs with the defaults of `agents/`.
 
 from typing import Any
 
+DQN_CONTROL = {
+    "learning_rate": 5e-4,
+    "target_period": 1,
+    "target_rate": 0.01,
+    "n_step": 3,
+    "buffer_size": 100_000,
+}
+
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("ppo", "CartPole-v1"): {"steps": 5e5, "learning_rate": 2e-3, "decay_steps": 5e5},
     ("ppo", "Acrobot-v1"): {"steps": 1e6, "learning_rate": 2.5e-3, "decay_steps": 1e6},
@@ -43,8 +51,8 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "normalise_observations": True,
         "entropy_coefficient": 0.0,
     },
-    ("dqn", "CartPole-v1"): {"steps": 2e5},
-    ("dqn", "Acrobot-v1"): {"steps": 2e5},
+    ("dqn", "CartPole-v1"): {"steps": 2e5, "decay_steps": 2e5} | DQN_CONTROL,
+    ("dqn", "Acrobot-v1"): {"steps": 2e5, "decay_steps": 2e5} | DQN_CONTROL,
     ("sac", "Pendulum-v1"): {"steps": 4e4},
 }
 
