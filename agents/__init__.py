@@ -6,9 +6,9 @@ Where a method is another one with other numbers, it is that one's file with oth
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from agents import dqn, munchausen, ppo, pqn, sac, stocked
+from agents import dqn, munchausen, ppo, pqn, sac, stocked, td3
 from jaxrl.types import Agent, Env, Spec
-from jaxrl.values import Critic, Objective
+from jaxrl.values import Critic, Ensemble, Objective
 
 
 class AgentEntry(NamedTuple):
@@ -22,6 +22,16 @@ class AgentEntry(NamedTuple):
 def dqn_with(**options: Any) -> AgentEntry:
     """DQN with other defaults."""
     return AgentEntry(dqn.Hyperparameters(**options), dqn.dqn)
+
+
+def sac_with(**options: Any) -> AgentEntry:
+    """SAC with other defaults."""
+    return AgentEntry(sac.Hyperparameters(**options), sac.sac)
+
+
+def td3_with(**options: Any) -> AgentEntry:
+    """TD3 with other defaults."""
+    return AgentEntry(td3.Hyperparameters(**options), td3.td3)
 
 
 AGENTS: dict[str, AgentEntry] = {
@@ -41,5 +51,21 @@ AGENTS: dict[str, AgentEntry] = {
     "stocked-dqn": AgentEntry(stocked.Hyperparameters(), stocked.stocked_dqn, stocked.world),
     "pqn": AgentEntry(pqn.Hyperparameters(), pqn.pqn),
     "ppo": AgentEntry(ppo.Hyperparameters(), ppo.ppo),
-    "sac": AgentEntry(sac.Hyperparameters(), sac.sac),
+    "sac": sac_with(),
+    "redq": sac_with(
+        ensemble=Ensemble(10, subset=2), actor_reduction="average", updates=20, actor_period=20
+    ),
+    "tqc": sac_with(
+        critic=Critic("quantile", atoms=25),
+        ensemble=Ensemble(5, "truncated", drop=2),
+        actor_reduction="average",
+    ),
+    "td3": td3_with(),
+    "d4pg": td3_with(
+        critic=Critic("categorical"),
+        ensemble=Ensemble(1),
+        n_step=5,
+        target_noise=0.0,
+        actor_period=1,
+    ),
 }

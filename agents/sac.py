@@ -1,5 +1,9 @@
-"""Soft actor-critic on any return representation (Haarnoja et al. 2018), learnt temperature."""
+"""Soft actor-critic on any return representation (Haarnoja et al. 2018), learnt temperature.
 
+REDQ and TQC are SAC with other ensembles of critics: see `agents.AGENTS`.
+"""
+
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -12,7 +16,7 @@ from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.networks import critic_ensemble, network
 from jaxrl.policies import tanh_family
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import descend, polyak, replay
+from jaxrl.updates import delayed, descend, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
 
 static = partial(struct.field, pytree_node=False)
@@ -33,6 +37,10 @@ class Hyperparameters:
     """Wanted entropy of the policy, per action dimension."""
     initial_temperature: float = 1.0
     """Weight of the entropy bonus at first."""
+    critic: values.Critic = values.Critic()
+    """What each critic predicts of the return."""
+    ensemble: values.Ensemble = values.Ensemble()
+    """How many critics, and what to believe where they disagree."""
     num_envs: int = static(default=1)
     """Environments that run side by side."""
     rollout_length: int = static(default=1)
@@ -45,10 +53,10 @@ class Hyperparameters:
     """Transitions that are kept."""
     warmup: int = static(default=1_000)
     """Environment steps of random acting before learning."""
-    critics: int = static(default=2)
-    """Size of the ensemble of critics."""
-    drop: int = static(default=1)
-    """How many of the critics' highest atoms the target leaves out."""
+    actor_reduction: str = static(default="minimum")
+    """What the actor believes of all critics: one of the names that ensemble.reduction takes."""
+    actor_period: int = static(default=1)
+    """Gradient steps of the critics for one of the actor and the temperature."""
     hidden: tuple[int, ...] = static(default=(64, 64))
     """Units of each hidden layer."""
     activation: str = static(default="relu")
@@ -56,22 +64,24 @@ class Hyperparameters:
 
 
 def sac(
-    spec: Spec,
-    hp: Hyperparameters,
-    representation: values.Representation = values.scalar(),
+    spec: Spec, hp: Hyperparameters, representation: values.Representation | None = None
 ) -> Agent:
     """SAC for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
-    Raises a ValueError if the hyperparameters do not fit each other, or actions are discrete.
+    `representation` is that of `hp` unless given. Raises a ValueError if the hyperparameters do not
+    fit each other, or actions are discrete.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     family, dimensions = tanh_family(spec.action), spec.action.low.size
-    actor = network(spec, (family.size,), (0.01,), hp.hidden, hp.activation)
-    critics = critic_ensemble(spec, representation.size, hp.critics, hp.hidden, hp.activation)
+    representation = values.critic(hp.critic) if representation is None else representation
+    members, layers = hp.ensemble.members, (hp.hidden, hp.activation)
+    actor = network(spec, (family.size,), (0.01,), *layers)
+    critics = critic_ensemble(spec, representation.size, members, *layers)
+    ensemble = partial(values.ensemble, representation, members)
+    judged = ensemble(values.reduction(replace(hp.ensemble, reduction=hp.actor_reduction)))
     pi = lambda params, obs: family.distribution(actor.step(params["actor"], (), obs)[0][0], ())
-    q = lambda params, obs, action: critics.apply(params["critics"], obs, action)  # [..., E, K]
-    pooled = lambda theta: values.pessimistic(representation.decode(theta), hp.drop)
+    q = lambda params, obs, action: critics.apply(params["critics"], obs, action)  # [..., E * K]
 
     def init(key: Key) -> Tree:
         k_actor, k_critics = jax.random.split(key)
@@ -86,15 +96,15 @@ def sac(
         k_now, k_next = jax.random.split(key)
         temperature = jnp.exp(params["log_temperature"])
         # Critics: the pessimistic future of the next action, less the cost of its certainty.
+        believed = ensemble(values.reduction(hp.ensemble, jax.random.fold_in(key, 1)))
         action, log_prob = pi(fixed(params), batch.final).sample_and_log_prob(seed=k_next)
-        future = pooled(q(target, batch.final, action))
+        future = believed.decode(q(target, batch.final, action))
         future = values.push(future, -temperature * log_prob, jnp.ones_like(log_prob))
         goal = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
-        theta = q(params, batch.obs, batch.action)
-        error = jax.vmap(representation.loss, (-2, None), -1)(theta, goal).sum(-1)
+        error = believed.loss(q(params, batch.obs, batch.action), goal)
         # The actor, through critics that it cannot change; then the temperature.
         action, log_prob = pi(params, batch.obs).sample_and_log_prob(seed=k_now)
-        value = values.mean(pooled(q(fixed(params), batch.obs, action)))
+        value = values.mean(judged.decode(q(fixed(params), batch.obs, action)))
         policy = fixed(temperature) * log_prob - value
         wanted = hp.target_entropy * dimensions
         balance = -params["log_temperature"] * fixed(log_prob + wanted)
@@ -104,7 +114,9 @@ def sac(
 
     explore = lambda view, obs, key: (pi(view.params, obs).sample(seed=key), ())
     exploit = lambda view, obs, key: (pi(view.params, obs).mode(), ())
-    update = descend(init, loss, optax.adam(hp.learning_rate), polyak(hp.target_rate))
+    slower = ("actor", "log_temperature")
+    optimiser = delayed(optax.adam(hp.learning_rate), hp.actor_period, slower)
+    update = descend(init, loss, optimiser, polyak(hp.target_rate))
     rows = hp.buffer_size // hp.num_envs
     update = replay(update, rows, hp.batch_size, hp.updates)
     return Agent(memoryless(explore), memoryless(exploit), update)
@@ -117,11 +129,7 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
         "sac needs continuous actions, but this environment's are discrete: try ppo or dqn.",
     )
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size)
-    require_positive(updates=hp.updates, critics=hp.critics, num_envs=hp.num_envs)
+    require_positive(updates=hp.updates, num_envs=hp.num_envs, actor_period=hp.actor_period)
     require_positive(initial_temperature=hp.initial_temperature)
     require_fraction(discount=hp.discount, target_rate=hp.target_rate)
-    require(
-        0 <= hp.drop < hp.critics,
-        f"drop must be between 0 and critics - 1 = {hp.critics - 1}, but it is {hp.drop}.",
-    )
     check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)

@@ -315,13 +315,16 @@ class Critics(NamedTuple):
     """An ensemble of functions of observations and actions."""
 
     init: Callable[[Key], Tree]
-    apply: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> outputs [..., E, K]
+    apply: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> outputs [..., E * K]
 
 
 def critic_ensemble(
     spec: Spec, size: int, members: int, hidden: Sequence[int] = (64, 64), activation: str = "relu"
 ) -> Critics:
-    """Independent critics of observations and continuous actions, with outputs [..., E, size]."""
+    """Independent critics of observations and continuous actions.
+
+    Their outputs [..., E * size] are those of `values.ensemble`.
+    """
     module = nn.vmap(
         Tower,
         variable_axes={"params": 0},
@@ -340,7 +343,8 @@ def critic_ensemble(
         return module.init(key, joined(blank(spec), jnp.zeros(spec.action.shape)))
 
     def apply(params: Tree, obs: Tree, action: Array) -> Array:
-        return cast(Array, module.apply(params, joined(obs, action)))
+        outputs = cast(Array, module.apply(params, joined(obs, action)))
+        return outputs.reshape(*outputs.shape[:-2], -1)
 
     return Critics(init, apply)
 

@@ -26,7 +26,11 @@ CLAIMS: dict[str, Claim] = {
     "ppo-cartpole": Claim("ppo --env CartPole-v1 --seeds 16", 490),
     "ppo-acrobot": Claim("ppo --env Acrobot-v1 --seeds 16", -85),
     "ppo-pendulum": Claim("ppo --env Pendulum-v1 --seeds 8", -200),
-    "ppo-breakout": Claim("ppo --env Breakout-MinAtar --seeds 2 --max-episode-steps 1000", 20),
+    "ppo-breakout": Claim(
+        "ppo --env Breakout-MinAtar --seeds 2 --steps 2e6 --decay-steps 2e6"
+        " --max-episode-steps 1000",
+        20,
+    ),
     "ppo-memory-chain-gru": Claim("ppo --env MemoryChain-bsuite --memory gru", 0.9),
     "ppo-memory-chain-feedforward": Claim(
         "ppo --env MemoryChain-bsuite --memory none --sequence-length 1", 0.6, below=True

@@ -1,6 +1,6 @@
 """Gradient descent as an Update, and the ways in which a target network follows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -80,3 +80,23 @@ def linear_decay(rate: float | Array, steps: float | Array) -> optax.Schedule:
         return rate * jnp.where(jnp.asarray(steps) > 0, remaining, 1.0)
 
     return schedule
+
+
+def delayed(
+    optimiser: optax.GradientTransformation, period: int, slower: Collection[str]
+) -> optax.GradientTransformation:
+    """Let the entries `slower` of the parameters, a mapping, move at every `period`-th step only.
+
+    Between, their gradients are not used. Source: the delayed policy updates of Fujimoto et al.
+    (2018), section 5.2.
+    """
+    if period == 1:
+        return optimiser
+
+    # The first step counts as number 0, and is to be skipped as the next period - 2 are.
+    def due(step: ArrayLike, **extra_args: Any) -> Array:
+        return (jnp.asarray(step) + 1) % period == 0
+
+    later = optax.transforms.conditionally_mask(optimiser, due)
+    label = lambda params: {name: "slow" if name in slower else "fast" for name in params}
+    return optax.partition({"slow": later, "fast": optimiser}, label)

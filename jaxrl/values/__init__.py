@@ -41,7 +41,17 @@ from jaxrl.values.categorical import (
     uniform_support,
     warped_support,
 )
-from jaxrl.values.critics import CRITICS, OBJECTIVES, Critic, Objective, critic, objective
+from jaxrl.values.critics import (
+    CRITICS,
+    OBJECTIVES,
+    REDUCTIONS,
+    Critic,
+    Ensemble,
+    Objective,
+    critic,
+    objective,
+    reduction,
+)
 from jaxrl.values.distributions import (
     ReturnDistribution,
     Statistic,
@@ -107,7 +117,9 @@ from jaxrl.values.statistics import (
 __all__ = [
     "CRITICS",
     "OBJECTIVES",
+    "REDUCTIONS",
     "Critic",
+    "Ensemble",
     "Objective",
     "Representation",
     "ReturnDistribution",
@@ -165,6 +177,7 @@ __all__ = [
     "quantiles",
     "random_subset",
     "reach_probability",
+    "reduction",
     "retrace_distributions",
     "scalar",
     "shift",

@@ -4,6 +4,7 @@ Numbers can be traced, so that whole runs are vmapped over them; names and count
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from flax import struct
 from jax.core import Tracer
 
 from jaxrl.errors import require, require_positive, unknown
-from jaxrl.types import Array
+from jaxrl.types import Array, Key
 from jaxrl.values.categorical import (
     Support,
     asinh_support,
@@ -22,6 +23,15 @@ from jaxrl.values.categorical import (
     uniform_support,
 )
 from jaxrl.values.distributions import Statistic, mean
+from jaxrl.values.ensemble import (
+    Reduction,
+    average,
+    lower_confidence,
+    minimum,
+    quantile_of_ensemble,
+    random_subset,
+    truncated,
+)
 from jaxrl.values.expectile import expectile
 from jaxrl.values.particle import gaussian, particles
 from jaxrl.values.quantile import fully_parameterised_quantile, implicit_quantile, quantile
@@ -75,6 +85,22 @@ class Objective:
     E min(return - level, 0) and excess E max(return - level, 0)."""
 
 
+@struct.dataclass
+class Ensemble:
+    """Several critics, and what to believe where they disagree: the settings of a `Reduction`."""
+
+    members: int = static(default=2)
+    """How many critics."""
+    reduction: str = static(default="minimum")
+    """What targets believe: minimum, average, truncated, lower-confidence or quantile."""
+    subset: int = static(default=0)
+    """How many members, drawn anew at each gradient step, targets ask; 0 is all."""
+    drop: int = static(default=2)
+    """How many of the highest atoms of each member truncated leaves out."""
+    level: float = 1.0
+    """The standard deviations that lower-confidence subtracts, or the level of quantile."""
+
+
 SPACINGS: dict[str, Callable[[float | Array, float | Array, int], Support]] = {
     "uniform": uniform_support,
     "symlog": symlog_support,
@@ -92,6 +118,15 @@ CRITICS: dict[str, Callable[[Critic], Representation]] = {
     "fully-parameterised-quantile": lambda s: fully_parameterised_quantile(s.atoms, s.kappa),
     "gaussian": lambda s: gaussian(),
     "particles": lambda s: particles(s.atoms),
+}
+
+
+REDUCTIONS: dict[str, Callable[[Ensemble], Reduction]] = {
+    "minimum": lambda s: minimum,
+    "average": lambda s: average,
+    "truncated": lambda s: truncated(s.drop * (s.subset or s.members)),
+    "lower-confidence": lambda s: lower_confidence(s.level),
+    "quantile": lambda s: quantile_of_ensemble(s.level),
 }
 
 
@@ -144,3 +179,18 @@ def objective(settings: Objective) -> Statistic:
     if settings.statistic not in OBJECTIVES:
         raise unknown("statistic", settings.statistic, OBJECTIVES)
     return OBJECTIVES[settings.statistic](settings.level)
+
+
+def reduction(settings: Ensemble, key: Key | None = None) -> Reduction:
+    """The reduction that settings name; of all members, if there is no `key` to draw some by.
+
+    Raises a ValueError for a reduction that does not exist, or numbers that do not fit.
+    """
+    if settings.reduction not in REDUCTIONS:
+        raise unknown("reduction of an ensemble", settings.reduction, REDUCTIONS)
+    members, subset = settings.members, settings.subset
+    require_positive(members=members)
+    require(0 <= subset <= members, f"subset must be between 0 and {members}, but it is {subset}.")
+    if not subset or key is None:
+        return REDUCTIONS[settings.reduction](replace(settings, subset=0))
+    return random_subset(key, subset, REDUCTIONS[settings.reduction](settings))

@@ -26,7 +26,9 @@ def average(distribution: ReturnDistribution) -> ReturnDistribution:
 
 def member(distribution: ReturnDistribution, index: Array) -> ReturnDistribution:
     """One member [..., N] of an ensemble [..., E, N], for an index [...]."""
-    pick = lambda x: jnp.take_along_axis(x, index[..., None, None], -2)[..., 0, :]
+    # By a mask: gathers and their gradients are slow on CPU, and ensembles are small.
+    chosen = jnp.arange(distribution.probabilities.shape[-2]) == index[..., None]
+    pick = lambda x: jnp.sum(x, -2, where=chosen[..., None])
     return jax.tree.map(pick, distribution)
 
 
