@@ -128,6 +128,7 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
         isinstance(spec.action, Box),
         "sac needs continuous actions, but this environment's are discrete: try ppo or dqn.",
     )
+    values.reduction(hp.ensemble)  # raises
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size)
     require_positive(updates=hp.updates, num_envs=hp.num_envs, actor_period=hp.actor_period)
     require_positive(initial_temperature=hp.initial_temperature)

@@ -125,6 +125,7 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
         isinstance(spec.action, Box),
         "td3 needs continuous actions, but this environment's are discrete: try ppo or dqn.",
     )
+    values.reduction(hp.ensemble)  # raises
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size, n_step=hp.n_step)
     require_positive(updates=hp.updates, num_envs=hp.num_envs, actor_period=hp.actor_period)
     require_fraction(discount=hp.discount, target_rate=hp.target_rate)

@@ -42,7 +42,11 @@ CLAIMS: dict[str, Claim] = {
     "dqn-cartpole": Claim("dqn --env CartPole-v1 --seeds 16", 475),
     "dqn-cartpole-single": Claim("dqn --env CartPole-v1 --seeds 16 --no-double", 475),
     "dqn-cartpole-dueling": Claim("dqn --env CartPole-v1 --seeds 16 --dueling", 475),
-    "dqn-cartpole-one-step": Claim("dqn --env CartPole-v1 --seeds 16 --n-step 1", 475),
+    "dqn-cartpole-one-step": Claim(
+        "dqn --env CartPole-v1 --seeds 16 --n-step 1 --target-period 250 --target-rate 1"
+        " --batch-size 128 --hidden 128 128",
+        475,
+    ),
     "dqn-cartpole-prioritised": Claim("dqn --env CartPole-v1 --seeds 16 --prioritised", 475),
     "dqn-acrobot": Claim("dqn --env Acrobot-v1 --seeds 16", -90),
     "sac-pendulum": Claim("sac --env Pendulum-v1 --seeds 16", -170),

@@ -155,3 +155,19 @@ def test_prioritised_replay_prefers_surprise_and_corrects_for_it():
     weights = np.asarray(metrics["batch"].weight).reshape(2000, 32)
     raw = (8 * expected[drawn.astype(int)]) ** -0.7
     np.testing.assert_allclose(weights, raw / raw.max(1, keepdims=True), rtol=1e-3)
+
+
+def test_delayed_entries_move_at_every_third_step_only():
+    """Plain gradient descent on a constant slope of 1, counted by hand."""
+    optimiser = updates.delayed(optax.sgd(1.0), 3, ("slow",))
+    update = updates.descend(
+        lambda key: {"slow": {"a": jnp.zeros(())}, "fast": jnp.zeros(2)},
+        lambda params, target, batch, key: (params["slow"]["a"] + params["fast"].sum(), {}),
+        optimiser,
+    )
+    state = update.init(jax.random.key(0), None)
+    seen = []
+    for _ in range(7):
+        state, _ = update.apply(state, None, jax.random.key(0))
+        seen.append((float(state.params["slow"]["a"]), float(state.params["fast"][0])))
+    assert seen == [(0, -1), (0, -2), (-1, -3), (-1, -4), (-1, -5), (-2, -6), (-2, -7)]

@@ -1,0 +1,109 @@
+"""Agents of continuous actions, on processes whose values are known in closed form."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from agents import AGENTS
+from jaxrl import advance, assemble, values
+from jaxrl.networks import critic_ensemble
+from jaxrl.types import Box, Env, Spec, TimeStep
+
+NAMES = ("sac", "redq", "tqc", "td3", "d4pg")
+SMALL = dict(
+    num_envs=8, rollout_length=2, batch_size=64, buffer_size=4096, warmup=256, updates=4,
+    hidden=(32,), learning_rate=5e-3, discount=0.5, target_rate=0.1, actor_period=2,
+)  # fmt: skip
+CALM = dict(initial_temperature=1e-9, target_entropy=-20.0)  # SAC without its entropy bonus
+
+
+def process(reward, length, terminates=True) -> Env:
+    """Episodes of `length` steps that pay reward(time, action), and then end or are truncated.
+
+    Those that are truncated do not show the time.
+    """
+
+    def emit(time, reward):
+        over = time >= length
+        obs = jax.nn.one_hot(time * terminates, length + 1)
+        discount = 1.0 - (over & terminates)
+        return TimeStep(obs, reward, discount, over & terminates, obs, {})
+
+    def init(key):
+        return jnp.int32(0), emit(jnp.int32(0), jnp.float32(0))
+
+    def step(time, action, key):
+        return time + 1, emit(jnp.minimum(time + 1, length), reward(time, action[0]))
+
+    spec = Spec(jax.ShapeDtypeStruct((length + 1,), jnp.float32), Box(-jnp.ones(1), jnp.ones(1)))
+    env = Env(init, step, spec)
+    return env if terminates else envs.time_limit(env, length)
+
+
+def learnt(name, env, rounds, **options):
+    """The hyperparameters, the greedy action [T + 1] and its value [T + 1], three seeds in front."""
+    hp = AGENTS[name].defaults
+    known = {k: v for k, v in (SMALL | CALM | options).items() if hasattr(hp, k)}
+    hp = replace(hp, **known | {"critic": replace(hp.critic, low=-4.0, high=4.0)})
+    rep = values.critic(hp.critic)
+    setup = assemble(AGENTS[name].make, env, hp)
+
+    def train(key):
+        run, _ = advance(setup.experiment, setup.experiment.init(key), rounds)
+        view = setup.agent.update.read(run.learner)
+        obs = jnp.eye(env.spec.observation.shape[0])
+        action = setup.agent.exploit.step(view, (), obs, key)[0]
+        critics = critic_ensemble(env.spec, rep.size, hp.ensemble.members, hp.hidden)
+        theta = critics.apply(view.params["critics"], obs, action)
+        every = values.ensemble(rep, hp.ensemble.members, values.average)
+        return action[:, 0], values.mean(every.decode(theta))
+
+    return jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 3))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_best_action_is_found_and_valued(name):
+    """Payment falls with the distance from an action that differs from state to state."""
+    best = np.array([0.4, -0.3])
+    env = process(lambda t, a: 1 - 2 * (a - jnp.asarray(best)[t]) ** 2, 2)
+    action, value = learnt(name, env, 200)
+    np.testing.assert_allclose(action[:, :2], np.tile(best, (3, 1)), atol=0.15)
+    np.testing.assert_allclose(value[:, :2], np.tile([1.5, 1.0], (3, 1)), atol=0.2)
+
+
+@pytest.mark.parametrize("name", ["sac", "td3", "d4pg"])
+def test_a_truncated_future_counts(name):
+    """A reward of 1 for ever is worth 2 at discount 1/2, though episodes are cut at two steps."""
+    env = process(lambda t, a: jnp.float32(1), 2, terminates=False)
+    _, value = learnt(name, env, 150)
+    np.testing.assert_allclose(value[:, 0], 2.0, atol=0.1)
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.3])
+def test_td3_values_the_noise_in_its_targets(deviation):
+    """The last action pays -6 a^2: optimal is 0, and noise around it costs 6 E clip(noise)^2."""
+    env = process(lambda t, a: jnp.where(t == 1, -6 * a**2, 0.0), 2)
+    _, value = learnt("td3", env, 400, target_noise=deviation, exploration_noise=0.4)
+    noise = np.clip(deviation * np.random.default_rng(0).normal(size=100_000), -0.5, 0.5)
+    np.testing.assert_allclose(value[:, 0], 0.5 * -6 * (noise**2).mean(), atol=0.08)
+
+
+def test_actions_of_discrete_environments_are_refused():
+    for name in ("td3", "d4pg", "tqc"):
+        with pytest.raises(ValueError, match="needs continuous actions"):
+            assemble(AGENTS[name].make, envs.make("CartPole-v1"), AGENTS[name].defaults)
+
+
+def test_ensembles_that_do_not_exist_are_refused():
+    env, hp = envs.make("Pendulum-v1"), AGENTS["redq"].defaults
+    for other, words in (
+        (replace(hp, ensemble=replace(hp.ensemble, reduction="mininum")), "minimum"),
+        (replace(hp, ensemble=replace(hp.ensemble, subset=11)), "between 0 and 10"),
+        (replace(hp, actor_reduction="mean"), "average"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            assemble(AGENTS["redq"].make, env, other)
