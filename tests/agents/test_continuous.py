@@ -45,7 +45,7 @@ def process(reward, length, terminates=True) -> Env:
 
 
 def learnt(name, env, rounds, **options):
-    """The hyperparameters, the greedy action [T + 1] and its value [T + 1], three seeds in front."""
+    """The greedy actions [3, T + 1] and their values [3, T + 1], of three seeds."""
     hp = AGENTS[name].defaults
     known = {k: v for k, v in (SMALL | CALM | options).items() if hasattr(hp, k)}
     hp = replace(hp, **known | {"critic": replace(hp.critic, low=-4.0, high=4.0)})
