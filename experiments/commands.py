@@ -153,20 +153,21 @@ def list_command(arguments: list[str]) -> None:
         print(f"  {agent} {env}: " + ", ".join(f"{k} {v}" for k, v in values.items()))
 
 
-BENCHMARKS = ("learning", "speed", "buffers")
+BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming")
 
 
 def benchmark_command(arguments: list[str]) -> Any:
-    """`jaxrl benchmark NAME`: what `experiments/benchmarks/NAME.py` measures."""
+    """`jaxrl benchmark NAME`: what the module of that name in `experiments/benchmarks` measures."""
+    module_of = lambda name: f"experiments.benchmarks.{name.replace('-', '_')}"
     # Looked for, not imported: a benchmark may need what is not installed.
-    there = [n for n in BENCHMARKS if importlib.util.find_spec(f"experiments.benchmarks.{n}")]
+    there = [name for name in BENCHMARKS if importlib.util.find_spec(module_of(name))]
     if not arguments or arguments[0] in ("-h", "--help"):
         require(bool(arguments), f"jaxrl benchmark needs one of {', '.join(there)}.")
         print(f"usage: jaxrl benchmark {{{','.join(there)}}} [OPTIONS]")
         return
     if arguments[0] not in there:
         raise unknown("benchmark", arguments[0], there)
-    module = importlib.import_module(f"experiments.benchmarks.{arguments[0]}")
+    module = importlib.import_module(module_of(arguments[0]))
     status = module.main(arguments[1:])
     if status:
         sys.exit(status)

@@ -1,1 +1,1 @@
-"""Measurements too long for a test: learning, speed, buffers."""
+"""Measurements too long for a test: learning, speed, buffers, dynamic programming."""

@@ -1,13 +1,12 @@
 """Exact dynamic programming against numpy and scipy: time of a sweep, and memory.
 
-`python -m experiments.benchmarks.dynamic_programming` prints milliseconds per sweep over all
+`jaxrl benchmark dynamic-programming` prints milliseconds per sweep over all
 processes of a row. The candidates of a row take turns in one process, so that what else the machine
 does meets all of them; compilation is timed apart. The numpy and scipy programs precompute what
 does not change between sweeps, as one would by hand.
 """
 
 import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import options
 from jaxrl import dp, values
+from jaxrl.errors import require_positive
 from jaxrl.types import Array
 from jaxrl.values import Representation, ReturnDistribution
 
@@ -27,7 +28,7 @@ GAMMA, LOW, HIGH, ATOMS = 0.95, -40.0, 40.0, 51
 
 @dataclass(frozen=True)
 class Options:
-    """What the benchmark of dynamic programming can be told."""
+    """Measure exact dynamic programming beside numpy and scipy."""
 
     repeats: int = 5
     """Times that each candidate is run, in turns."""
@@ -224,10 +225,12 @@ def table(title: str, sweeps: int, candidates: dict[str, tuple], repeats: int) -
         )
 
 
-def main(options: Options) -> None:
-    """Print all tables."""
-    size = lambda number: max(int(number * options.scale), 10)
-    sweeps, few, repeats = options.sweeps, max(options.sweeps // 5, 1), options.repeats
+def main(arguments: list[str]) -> None:
+    """Print all tables; raises a ValueError for numbers that are not positive."""
+    chosen = options.parse("benchmark dynamic-programming", Options, arguments)
+    require_positive(repeats=chosen.repeats, sweeps=chosen.sweeps, scale=chosen.scale)
+    size = lambda number: max(int(number * chosen.scale), 10)
+    sweeps, few, repeats = chosen.sweeps, max(chosen.sweeps // 5, 1), chosen.repeats
 
     mdp = random_process(size(10_000), 4, 8)
     candidates = {
@@ -276,9 +279,3 @@ def main(options: Options) -> None:
 def _paired(mdp: dp.TabularMDP) -> dp.TabularMDP:
     """The same process, its rewards and discounts stored by pair."""
     return mdp._replace(reward=mdp.reward[..., :1], discount=mdp.discount[..., :1])
-
-
-if __name__ == "__main__":
-    import tyro
-
-    main(tyro.cli(Options, args=sys.argv[1:]))
