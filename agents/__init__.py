@@ -6,7 +6,7 @@ Where a method is another one with other numbers, it is that one's file with oth
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from agents import dqn, munchausen, ppo, pqn, sac, stocked, td3
+from agents import dqn, munchausen, ppo, pqn, sac, stocked, tabular, td3
 from jaxrl.types import Agent, Env, Spec
 from jaxrl.values import Critic, Ensemble, Objective
 
@@ -34,6 +34,11 @@ def td3_with(**options: Any) -> AgentEntry:
     return AgentEntry(td3.Hyperparameters(**options), td3.td3)
 
 
+def tabular_with(**options: Any) -> AgentEntry:
+    """The agent with a table, with other defaults."""
+    return AgentEntry(tabular.Hyperparameters(**options), tabular.tabular)
+
+
 AGENTS: dict[str, AgentEntry] = {
     # Each is double DQN with another critic, whether or not its paper has the double part.
     "dqn": dqn_with(),
@@ -50,6 +55,10 @@ AGENTS: dict[str, AgentEntry] = {
     "munchausen-dqn": AgentEntry(munchausen.Hyperparameters(), munchausen.munchausen_dqn),
     "stocked-dqn": AgentEntry(stocked.Hyperparameters(), stocked.stocked_dqn, stocked.world),
     "pqn": AgentEntry(pqn.Hyperparameters(), pqn.pqn),
+    "q-learning": tabular_with(target="peng-q", trace_decay=0.0),
+    "q-lambda": tabular_with(target="watkins-q"),
+    "sarsa-lambda": tabular_with(target="sarsa"),
+    "expected-sarsa": tabular_with(target="expected-sarsa", trace_decay=0.0),
     "ppo": AgentEntry(ppo.Hyperparameters(), ppo.ppo),
     "sac": sac_with(),
     "redq": sac_with(

@@ -108,6 +108,12 @@ def implicit(
     return ActionValues(init, outputs, representation, statistic)
 
 
+def annealed(epsilon: float | Array, updates: float | Array, step: Array) -> Array:
+    """The probability [] of a random action, which falls from 1 to `epsilon` over `updates`."""
+    progress = jnp.clip(step / jnp.maximum(updates, 1.0), 0, 1)
+    return 1 + progress * (epsilon - 1)
+
+
 def epsilon_actors(
     q: ActionValues, epsilon: float | Array, updates: float | Array
 ) -> tuple[Actor, Actor]:
@@ -117,8 +123,7 @@ def epsilon_actors(
     """
 
     def explore(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
-        progress = jnp.clip(view.step / jnp.maximum(updates, 1.0), 0, 1)
-        now = 1 + progress * (epsilon - 1)
+        now = annealed(epsilon, updates, view.step)
         return epsilon_greedy(q.worth(view.params, obs), now).sample(seed=key), ()
 
     def exploit(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
