@@ -105,8 +105,9 @@ TARGETS: dict[str, Target] = {
 def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
     """An agent with a table of action values, for one-hot observations [S].
 
-    Of other vectors it learns a linear function. In an update each pair that was visited moves to the mean of its targets. Raises a ValueError if
-    the hyperparameters do not fit, actions are continuous, or observations are no vectors.
+    Of other vectors it learns a linear function. In an update each pair that was visited moves to
+    the mean of its targets. Raises a ValueError if the hyperparameters do not fit, actions are
+    continuous, or observations are no vectors.
     """
     check(spec, hp)
     assert isinstance(spec.action, Discrete)  # checked above; for the type checker
