@@ -1,16 +1,31 @@
-"""The quickstart runs from top to bottom, and what it shows is true."""
+"""The notebooks run from top to bottom, and what they show is true."""
 
+from inspect import cleandoc
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parents[2] / "experiments/notebooks/quickstart.ipynb"
+NOTEBOOKS = Path(__file__).parents[2] / "experiments/notebooks"
+CLAIMS = {
+    "quickstart": "assert float(result.metrics['evaluation_return'][:, -3:].mean()) > 200",
+    "one_backup_many_value_functions": """
+        actions = {wish: [int(found[name, wish][1].argmax()) for name in representations]
+                   for wish in objectives}
+        assert actions["mean"] == [1] * 5 and actions["worst quarter"] == [1, 0, 0, 0, 0]
+        assert actions["P(return > 3.5)"][1] == 1 and score[12].max() == 1  # greedy, and commanded
+    """,
+}
 
 
-def test_quickstart_runs_and_its_agents_learn():
-    notebook = nbformat.read(NOTEBOOK, 4)
-    check = "assert float(result.metrics['evaluation_return'][:, -3:].mean()) > 200"
-    notebook.cells.append(nbformat.v4.new_code_cell(check))
+@pytest.mark.parametrize("name", CLAIMS)
+def test_it_runs_and_keeps_its_claims(name):
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)
+    notebook.cells.append(nbformat.v4.new_code_cell(cleandoc(CLAIMS[name])))
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     assert all("error" not in [o.output_type for o in c.get("outputs", [])] for c in notebook.cells)
+
+
+def test_every_notebook_is_executed():
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(CLAIMS)
