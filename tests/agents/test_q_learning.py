@@ -17,9 +17,10 @@ REPLAY = dict(
     epsilon=1.0, hidden=(), num_envs=8, rollout_length=4, batch_size=128, buffer_size=8192,
     warmup=512, updates=4, learning_rate=2e-2, target_period=20, discount=0.9,
 )  # fmt: skip
-FAMILY = {name: AGENTS[name].defaults.critic for name in AGENTS if name != "sac"}
 OPTIONS = {
-    name: REPLAY | dict(critic=FAMILY[name].replace(low=-2.0, high=16.0, atoms=atoms))
+    name: REPLAY | dict(
+        critic=AGENTS[name].defaults.critic.replace(low=-2.0, high=16.0, atoms=atoms)
+    )
     for name, atoms in {
         "c51": 21, "two-hot-dqn": 21, "hl-gauss-dqn": 21, "qr-dqn": 11, "expectile-dqn": 11,
         "iqn": 8, "rainbow": 21, "munchausen-dqn": 1,
@@ -119,6 +120,8 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="observations with a stock"):
         AGENTS["stocked-dqn"].make(spec, AGENTS["stocked-dqn"].defaults)
     with pytest.raises(ValueError, match="implicit"):
-        AGENTS["ppo"].make(spec, AGENTS["ppo"].defaults.replace(critic=FAMILY["iqn"]))
+        AGENTS["ppo"].make(
+            spec, AGENTS["ppo"].defaults.replace(critic=AGENTS["iqn"].defaults.critic)
+        )
     with pytest.raises(ValueError, match="did you mean cvar"):
         AGENTS["dqn"].make(spec, AGENTS["dqn"].defaults.replace(objective=Objective("cva")))
