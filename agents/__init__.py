@@ -6,7 +6,7 @@ Where a method is another one with other numbers, it is that one's file with oth
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from agents import dqn, munchausen, ppo, pqn, sac, stocked, tabular, td3
+from agents import dqn, munchausen, ppo, pqn, r2d2, sac, stocked, tabular, td3
 from jaxrl.types import Agent, Env, Spec
 from jaxrl.values import Critic, Ensemble, Objective
 
@@ -55,6 +55,7 @@ AGENTS: dict[str, AgentEntry] = {
     "munchausen-dqn": AgentEntry(munchausen.Hyperparameters(), munchausen.munchausen_dqn),
     "stocked-dqn": AgentEntry(stocked.Hyperparameters(), stocked.stocked_dqn, stocked.world),
     "pqn": AgentEntry(pqn.Hyperparameters(), pqn.pqn),
+    "r2d2": AgentEntry(r2d2.Hyperparameters(), r2d2.r2d2),
     "q-learning": tabular_with(target="peng-q", trace_decay=0.0),
     "q-lambda": tabular_with(target="watkins-q"),
     "sarsa-lambda": tabular_with(target="sarsa"),

@@ -17,7 +17,7 @@ from jaxrl import values
 from jaxrl.action_values import ActionValues, action_values, epsilon_actors
 from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import descend, every, linear_decay, n_step, polyak, prioritised, replay
+from jaxrl.updates import clipped, descend, every, n_step, polyak, prioritised, replay
 from jaxrl.updates.offpolicy import check_buffer
 
 static = partial(struct.field, pytree_node=False)
@@ -134,17 +134,10 @@ def dqn(
         return (batch.weight * error).mean(), metrics
 
     follow = every(hp.target_period, polyak(hp.target_rate))
-    update = descend(q.init, loss, optimiser(hp), follow)
-    return Agent(*epsilon_actors(q, hp.epsilon, hp.epsilon_updates), schedule(update, hp))
-
-
-def optimiser(hp: Hyperparameters) -> optax.GradientTransformation:
-    """Adam on clipped gradients, with a learning rate that may decay."""
     steps = hp.decay_steps / (hp.num_envs * hp.rollout_length) * hp.updates
-    return optax.chain(
-        optax.clip_by_global_norm(hp.max_gradient_norm),
-        optax.adam(linear_decay(hp.learning_rate, steps)),
-    )
+    optimiser = clipped(optax.adam, hp.learning_rate, steps, hp.max_gradient_norm)
+    update = descend(q.init, loss, optimiser, follow)
+    return Agent(*epsilon_actors(q, hp.epsilon, hp.epsilon_updates), schedule(update, hp))
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -15,7 +15,7 @@ from jaxrl.normalise import normalise_observations, normalise_rewards
 from jaxrl.policies import policy_family
 from jaxrl.returns import gae
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree
-from jaxrl.updates import descend, epochs, linear_decay, prepared
+from jaxrl.updates import clipped, descend, epochs, prepared
 from jaxrl.updates.onpolicy import check_divisible
 
 static = partial(struct.field, pytree_node=False)
@@ -126,7 +126,7 @@ def ppo(
 
     def loss(params: Tree, target: Tree, batch: Sample, key: Key) -> tuple[Array, dict]:
         memory = jax.tree.map(lambda x: x[0], batch.memory)
-        outputs, theta = net.unroll(params["network"], memory, batch.obs, batch.last)
+        (outputs, theta), _ = net.unroll(params["network"], memory, batch.obs, batch.last)
         policy = pi(params, outputs)
         ratio = jnp.exp(policy.log_prob(batch.action) - batch.log_prob)
         clipped = jnp.clip(ratio, 1 - hp.clip, 1 + hp.clip)
@@ -138,21 +138,16 @@ def ppo(
 
     explore = partial(act, lambda policy, key: policy.sample_and_log_prob(seed=key))
     exploit = partial(act, lambda policy, key: (policy.mode(), jnp.zeros(())))
-    update = descend(init, loss, optimiser(hp))
+    steps = hp.decay_steps / (hp.num_envs * hp.rollout_length) * hp.epochs * hp.minibatches
+    optimiser = clipped(
+        partial(optax.adam, eps=1e-5), hp.learning_rate, steps, hp.max_gradient_norm
+    )
+    update = descend(init, loss, optimiser)
     update = epochs(update, hp.epochs, hp.minibatches, hp.sequence_length)
     update = prepared(update, advantages)
     agent = Agent(Actor(net.memory, explore), Actor(net.memory, exploit), update)
     agent = normalise_observations(agent, spec) if hp.normalise_observations else agent
     return normalise_rewards(agent, hp.discount) if hp.normalise_rewards else agent
-
-
-def optimiser(hp: Hyperparameters) -> optax.GradientTransformation:
-    """Adam on clipped gradients, with a learning rate that may decay."""
-    steps = hp.decay_steps / (hp.num_envs * hp.rollout_length) * hp.epochs * hp.minibatches
-    return optax.chain(
-        optax.clip_by_global_norm(hp.max_gradient_norm),
-        optax.adam(linear_decay(hp.learning_rate, steps), eps=1e-5),
-    )
 
 
 def check(hp: Hyperparameters) -> None:

@@ -10,7 +10,7 @@ from jaxrl import values
 from jaxrl.action_values import action_values, epsilon_actors
 from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree
-from jaxrl.updates import Learner, descend, epochs, linear_decay, prepared
+from jaxrl.updates import Learner, clipped, descend, epochs, prepared
 from jaxrl.updates.onpolicy import check_divisible
 
 static = partial(struct.field, pytree_node=False)
@@ -100,18 +100,11 @@ def pqn(
         error = family.loss(theta, batch.goal).mean()
         return error, {"loss": error, "value": values.mean(family.decode(theta)).mean()}
 
-    update = descend(q.init, loss, optimiser(hp))
+    steps = hp.decay_steps / (hp.num_envs * hp.rollout_length) * hp.epochs * hp.minibatches
+    optimiser = clipped(optax.radam, hp.learning_rate, steps, hp.max_gradient_norm)
+    update = descend(q.init, loss, optimiser)
     update = prepared(epochs(update, hp.epochs, hp.minibatches), returns)
     return Agent(*epsilon_actors(q, hp.epsilon, hp.epsilon_updates), update)
-
-
-def optimiser(hp: Hyperparameters) -> optax.GradientTransformation:
-    """RAdam on clipped gradients, with a learning rate that may decay."""
-    steps = hp.decay_steps / (hp.num_envs * hp.rollout_length) * hp.epochs * hp.minibatches
-    return optax.chain(
-        optax.clip_by_global_norm(hp.max_gradient_norm),
-        optax.radam(linear_decay(hp.learning_rate, steps)),
-    )
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxrl import networks, values
 from jaxrl.implicit import ImplicitHead, with_fractions
+from jaxrl.layers import initialise
 from jaxrl.policies import epsilon_greedy
 from jaxrl.stock import Stocked, with_stock
 from jaxrl.types import Actor, Array, Discrete, Key, Spec, Tree, memoryless
@@ -95,7 +96,8 @@ def implicit(
     middle = values.midpoints(representation.fractions)
 
     def init(key: Key) -> Tree:
-        return module.init(key, networks.inputs(spec, module.torso, networks.blank(spec)), middle)
+        first = networks.inputs(spec, module.torso, networks.blank(spec))
+        return initialise(module, key, first, middle)
 
     def outputs(params: Tree, obs: Tree, key: Key | None = None) -> Array:
         x, fractions = networks.inputs(spec, module.torso, obs), middle

@@ -14,15 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import unknown
+from jaxrl.layers import CNN, MLP, Dense, Tower, initialise
 from jaxrl.types import Array, Box, Key, Spec, Tree, select
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "elu": nn.elu,
-    "gelu": nn.gelu,
-    "relu": nn.relu,
-    "swish": nn.swish,
-    "tanh": jnp.tanh,
-}
 
 
 class Network(NamedTuple):
@@ -35,105 +28,9 @@ class Network(NamedTuple):
     memory: Callable[[int], Tree]  # of B new episodes, () if there is none
     step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]]
     # step: (params, memory [..., *], obs [..., *]) -> (outputs [..., *], memory)
-    unroll: Callable[[Tree, Tree, Tree, Array], Tree]
-    # unroll: (params, memory [B, *], obs [L, B, *], last [L, B]) -> outputs [L, B, *]
-
-
-def activation(name: str) -> Callable[[Array], Array]:
-    """The activation function called `name`; a ValueError names the valid ones."""
-    if name not in ACTIVATIONS:
-        raise unknown("activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name]
-
-
-@jax.custom_vjp
-def linear(x: Array, kernel: Array, bias: Array) -> Array:
-    """The layer `x @ kernel + bias` [..., O] of inputs [..., I], with a faster gradient on CPU.
-
-    It can be differentiated in reverse mode, any number of times, but not in forward mode.
-    """
-    return x @ kernel + bias
-
-
-def linear_forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, Array]]:
-    """The layer, and what its gradient needs."""
-    return linear(x, kernel, bias), (x, kernel)
-
-
-def linear_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array, Array]:
-    """The gradients of inputs, kernel and bias, for a gradient g [..., O] of the outputs."""
-    x, kernel = saved
-    rows, grads = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
-
-    def transposed_first(x: Array, g: Array) -> Array:
-        return jax.lax.optimization_barrier(x.T) @ g
-
-    # XLA's CPU product over leading axes takes another, slower path: to transpose before it makes
-    # the gradient of an MLP 1.3 to 1.6 times as fast, from 128 to 5120 rows.
-    slope = jax.lax.platform_dependent(
-        rows, grads, cpu=transposed_first, default=lambda x, g: x.T @ g
-    )
-    return g @ kernel.T, slope, grads.sum(0)
-
-
-linear.defvjp(linear_forward, linear_backward)
-
-
-class Dense(nn.Module):
-    """A linear layer with orthogonal weights (Saxe et al. 2014) of gain `scale`, zero biases."""
-
-    size: int
-    scale: float = 2**0.5
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Outputs [..., size] of inputs [..., D]."""
-        shape = (x.shape[-1], self.size)
-        kernel = self.param("kernel", nn.initializers.orthogonal(self.scale), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.size,))
-        return linear(x, kernel, bias)
-
-
-class MLP(nn.Module):
-    """A multilayer perceptron from flat inputs [..., D] to features [..., hidden[-1]]."""
-
-    hidden: Sequence[int] = (64, 64)
-    activation: str = "tanh"
-    layer_norm: bool = False
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Features of inputs [..., D]."""
-        for size in self.hidden:
-            x = Dense(size)(x)
-            x = nn.LayerNorm()(x) if self.layer_norm else x
-            x = activation(self.activation)(x)
-        return x
-
-
-class CNN(nn.Module):
-    """One 3 x 3 convolution and an MLP: for MinAtar-like images [..., H, W, C].
-
-    The convolution has unit stride and no padding, as in Young and Tian (2019), section 4.
-    """
-
-    channels: int = 16
-    hidden: Sequence[int] = (128,)
-    activation: str = "relu"
-    layer_norm: bool = False
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Features of images [..., H, W, C]."""
-        lead, height, width = x.shape[:-3], x.shape[-3], x.shape[-2]
-        # As a product of patches and a matrix: on CPU several times faster than a convolution.
-        rows = [x[..., i : height - 2 + i, :, :] for i in range(3)]
-        patches = [row[..., j : width - 2 + j, :] for row in rows for j in range(3)]
-        x = Dense(self.channels)(jnp.concatenate(patches, -1))
-        x = nn.LayerNorm(reduction_axes=(-3, -2, -1))(x) if self.layer_norm else x
-        x = activation(self.activation)(x)
-        x = x.reshape(*lead, (height - 2) * (width - 2) * self.channels)
-        return MLP(self.hidden, self.activation, self.layer_norm)(x)
+    unroll: Callable[[Tree, Tree, Tree, Array], tuple[Tree, Tree]]
+    # unroll: (params, memory [B, *], obs [L, B, *], last [L, B]) -> (outputs [L, B, *],
+    # memories [L, B, *] after each step, of the old episode also where it is the last)
 
 
 def torso(
@@ -204,13 +101,13 @@ def feedforward(module: nn.Module, spec: Spec, prepare: Callable[[Tree], Array])
     """A module of `prepare(obs)` [..., D] as a network without a memory."""
 
     def init(key: Key) -> Tree:
-        return module.init(key, prepare(blank(spec)))
+        return initialise(module, key, prepare(blank(spec)))
 
     def step(params: Tree, memory: Tree, obs: Tree) -> tuple[Tree, Tree]:
         return module.apply(params, prepare(obs)), memory
 
-    def unroll(params: Tree, memory: Tree, obs: Tree, last: Array) -> Tree:
-        return module.apply(params, prepare(obs))
+    def unroll(params: Tree, memory: Tree, obs: Tree, last: Array) -> tuple[Tree, Tree]:
+        return module.apply(params, prepare(obs)), memory
 
     return Network(init, lambda batch_size: (), step, unroll)
 
@@ -230,30 +127,29 @@ def recurrent(
 
     def init(key: Key) -> Tree:
         k_encoder, k_cell, k_heads = jax.random.split(key, 3)
-        x, parameters = encoder.init_with_output(k_encoder, prepare(blank(spec)))
-        (_, y), cell_parameters = cell.init_with_output(k_cell, fresh(()), x)
-        return {
-            "encoder": parameters,
-            "cell": cell_parameters,
-            "heads": heads.init(k_heads, y),
-        }
+        obs, memory = prepare(blank(spec)), fresh(())
+        start = {"encoder": initialise(encoder, k_encoder, obs)}
+        x = cast(Array, encoder.apply(start["encoder"], obs))
+        start["cell"] = cell.init(k_cell, memory, x)
+        _, y = cast(tuple, cell.apply(start["cell"], memory, x))
+        return start | {"heads": initialise(heads, k_heads, y)}
 
     def step(params: Tree, memory: Tree, obs: Tree) -> tuple[Tree, Tree]:
         x = encoder.apply(params["encoder"], prepare(obs))
         memory, y = cell.apply(params["cell"], memory, x)
         return heads.apply(params["heads"], y), memory
 
-    def unroll(params: Tree, memory: Tree, obs: Tree, last: Array) -> Tree:
+    def unroll(params: Tree, memory: Tree, obs: Tree, last: Array) -> tuple[Tree, Tree]:
         x = cast(Array, encoder.apply(params["encoder"], prepare(obs)))
         initial = fresh(last.shape[1:])
 
-        def advance(memory: Tree, inputs: tuple[Array, Array]) -> tuple[Tree, Array]:
+        def advance(memory: Tree, inputs: tuple[Array, Array]) -> tuple[Tree, tuple[Array, Tree]]:
             x, last = inputs
             memory, y = cast(tuple, cell.apply(params["cell"], memory, x))
-            return select(last, initial, memory), y
+            return select(last, initial, memory), (y, memory)
 
-        _, y = jax.lax.scan(advance, memory, (x, last))
-        return heads.apply(params["heads"], y)
+        _, (y, memories) = jax.lax.scan(advance, memory, (x, last))
+        return heads.apply(params["heads"], y), memories
 
     return Network(init, lambda batch_size: fresh((batch_size,)), step, unroll)
 
@@ -340,23 +236,10 @@ def critic_ensemble(
 
     def init(key: Key) -> Tree:
         assert isinstance(spec.action, Box), "critics of actions need continuous ones"
-        return module.init(key, joined(blank(spec), jnp.zeros(spec.action.shape)))
+        return initialise(module, key, joined(blank(spec), jnp.zeros(spec.action.shape)))
 
     def apply(params: Tree, obs: Tree, action: Array) -> Array:
         outputs = cast(Array, module.apply(params, joined(obs, action)))
         return outputs.reshape(*outputs.shape[:-2], -1)
 
     return Critics(init, apply)
-
-
-class Tower(nn.Module):
-    """An MLP and one linear head [..., size]."""
-
-    hidden: Sequence[int]
-    activation: str
-    size: int
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Outputs [..., size] of inputs [..., D]."""
-        return Dense(self.size, 1.0)(MLP(self.hidden, self.activation)(x))

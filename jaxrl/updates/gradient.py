@@ -82,6 +82,19 @@ def linear_decay(rate: float | Array, steps: float | Array) -> optax.Schedule:
     return schedule
 
 
+def clipped(
+    optimiser: Callable[[optax.Schedule], optax.GradientTransformation],
+    rate: float | Array,
+    steps: float | Array,
+    norm: float | Array,
+) -> optax.GradientTransformation:
+    """An optax `optimiser` of gradients clipped to a global `norm`.
+
+    Its learning rate is `rate`, and falls linearly to zero at `steps` updates unless they are 0.
+    """
+    return optax.chain(optax.clip_by_global_norm(norm), optimiser(linear_decay(rate, steps)))
+
+
 def delayed(
     optimiser: optax.GradientTransformation, period: int, slower: Collection[str]
 ) -> optax.GradientTransformation:

@@ -1,5 +1,6 @@
 """A recurrent agent must see, when it learns, exactly what it saw when it acted."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,7 +39,12 @@ def test_unroll_repeats_what_acting_computed(memory):
             own = net.memory(1) if data.last[t, lane] else own
     for begin in (0, 8, 13):
         first = jax.tree.map(lambda x, at=begin: x[at], memories)
-        again = net.unroll(params, first, data.obs[begin:], data.last[begin:])
+        again, after = net.unroll(params, first, data.obs[begin:], data.last[begin:])
+        # What follows the last step of an episode is its memory, not the next one's.
+        _, expected = net.step(
+            params, jax.tree.map(lambda x, at=begin: x[at:], memories), data.obs[begin:]
+        )
+        chex.assert_trees_all_close(after, expected, atol=1e-6)
         for a, b in zip(again, outputs, strict=True):
             np.testing.assert_allclose(a, b[begin:], atol=1e-6)
     assert float(jnp.abs(jax.tree.leaves(memories)[0][0]).max()) == 0.0
