@@ -81,11 +81,14 @@ def test_sac_raises_the_temperature_when_entropy_is_below_the_target(target, sig
     )
     env = envs.make("Pendulum-v1")
     setup = assemble(sac.sac, env, hp)
-    run = setup.experiment.init(KEY)
-    before = setup.agent.update.read(run.learner).params["log_temperature"]
-    run, _ = setup.experiment.step(run)
-    after = setup.agent.update.read(run.learner).params["log_temperature"]
-    assert np.sign(float(after - before)) == sign
+    temperature = lambda run: setup.agent.update.read(run.learner).params["log_temperature"]
+
+    @jax.jit
+    def change(key):
+        run = setup.experiment.init(key)
+        return temperature(setup.experiment.step(run)[0]) - temperature(run)
+
+    assert np.sign(float(change(KEY))) == sign
 
 
 def test_ppo_takes_the_same_first_step_as_the_plain_policy_gradient():
@@ -95,7 +98,8 @@ def test_ppo_takes_the_same_first_step_as_the_plain_policy_gradient():
     values = []
     for clip in (0.2, 1e-3):
         setup = assemble(ppo.ppo, env, hp.replace(clip=clip))
-        run, metrics = setup.experiment.step(setup.experiment.init(KEY))
+        first = jax.jit(lambda key, of=setup.experiment: of.step(of.init(key)))
+        run, metrics = first(KEY)
         values.append((run.learner, metrics["policy_loss"]))
     # No ratio has moved yet, so the clip is without influence; normalised advantages sum to zero.
     for a, b in zip(jax.tree.leaves(values[0][0]), jax.tree.leaves(values[1][0]), strict=True):
@@ -103,11 +107,13 @@ def test_ppo_takes_the_same_first_step_as_the_plain_policy_gradient():
     assert abs(float(values[0][1])) < 1e-5
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_ppo_learns_cartpole(seed):
+def test_ppo_learns_cartpole():
     hp = ppo.Hyperparameters(learning_rate=2e-3)
-    setup = assemble(ppo.ppo, envs.make("CartPole-v1"), hp)
-    train = jax.jit(lambda key: advance(setup.experiment, setup.experiment.init(key), 15)[0])
-    measure = jax.jit(lambda run: advance(setup.experiment, run, 20))
-    _, metrics = measure(train(jax.random.key(seed)))
-    assert float(metrics["episode_return"]) > 150  # from 22 at random
+    experiment = assemble(ppo.ppo, envs.make("CartPole-v1"), hp).experiment
+
+    def score(key):
+        run, _ = advance(experiment, experiment.init(key), 15)
+        return advance(experiment, run, 20)[1]["episode_return"]
+
+    keys = jax.random.split(KEY, 3)
+    assert float(jax.jit(jax.vmap(score))(keys).min()) > 150  # from 22 at random

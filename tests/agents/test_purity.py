@@ -61,69 +61,47 @@ def test_evaluation_does_not_disturb(whole):
     setup = assemble(make, env, hp)
 
     @jax.jit
-    def with_evaluation(run):
-        for _ in range(2):
-            run, _ = advance(setup.experiment, run, 3)
-            view = setup.agent.update.read(run.learner)
-            score = evaluate(setup.env, setup.agent.exploit, view, jax.random.key(1), 2, 20)
-        return run, score
+    def half(run):
+        run, _ = advance(setup.experiment, run, 3)
+        view = setup.agent.update.read(run.learner)
+        return run, evaluate(setup.env, setup.agent.exploit, view, jax.random.key(1), 2, 20)
 
-    assert_same(with_evaluation(start)[0], end)
+    assert_same(half(half(start)[0])[0], end)
 
 
-def trained(make, env, hp, key):
-    experiment = assemble(make, env, hp).experiment
-    return advance(experiment, experiment.init(key), 6)[0]
+@pytest.mark.parametrize("name", ["ppo_gru", "dqn_options", "sac"])
+def test_a_member_of_a_sweep_depends_on_no_neighbour_and_no_device(name):
+    """To the bit; and to rounding it is what a run by itself, or on one device, computes.
+
+    XLA is free to contract a * b + c and to order sums differently when shapes differ, so that
+    another compilation may round otherwise.
+    """
+    make, env, hp = case(name)
+    assert jax.device_count() == 4
+
+    def run(rate, gamma, key):
+        experiment = assemble(make, env, hp.replace(learning_rate=rate, discount=gamma)).experiment
+        return advance(experiment, experiment.init(key), 6)[0]
+
+    rates, gammas = jnp.array([hp.learning_rate, 1e-4] * 4), jnp.array([hp.discount, 0.9] * 4)
+    points = rates, gammas, jax.random.split(jax.random.key(KEY), 8)
+    alone = jax.jit(run)(*(x[0] for x in points))
+    axes = population_axes(alone)
+    spread = jax.jit(populate(run, (0, 0, 0), axes, jax.devices()))
+    # On one device before they are compared: to index what is spread takes collectives, several of
+    # which at once can wait for each other where there are fewer cores than devices.
+    here = lambda tree: jax.block_until_ready(jax.device_put(tree, jax.devices()[0]))
+    many, moved = here(spread(*points)), here(spread(*(jnp.roll(x, 3) for x in points)))
+    for i in range(8):
+        assert_same(member(many, i), member(moved, (i + 3) % 8))
+    one = jax.jit(populate(run, (0, 0, 0), axes))(*points)
+    assert_close(many.learner, one.learner)
+    assert_close(member(many, 0).learner, alone.learner)
+    text = spread.lower(*points).as_text()
+    assert "all_reduce" not in text and "all_gather" not in text
 
 
 def member(population, index):
     """One member of a population."""
     pick = lambda x: x if isinstance(x, Counter) else jax.tree.map(lambda y: y[index], x)
     return jax.tree.map(pick, population, is_leaf=lambda node: isinstance(node, Counter))
-
-
-OFTEN_ENOUGH = pytest.mark.parametrize("name", ["ppo_gru", "dqn_options", "sac"])
-
-
-@OFTEN_ENOUGH
-def test_a_sweep_is_its_points_one_at_a_time(name):
-    """Neighbours change no bit of a member; a compilation of its own may round otherwise.
-
-    XLA is free to contract a * b + c and to order sums differently when shapes differ, so that a
-    run by itself agrees with a member of a sweep to rounding, and a member with itself exactly.
-    """
-    make, env, hp = case(name)
-
-    def run(rate, gamma, key):
-        return trained(make, env, hp.replace(learning_rate=rate, discount=gamma), key)
-
-    rates, gammas = jnp.array([hp.learning_rate, 1e-4]), jnp.array([hp.discount, 0.9])
-    keys = jnp.stack([jax.random.key(KEY), jax.random.key(1)])
-    alone = jax.jit(run)(rates[0], gammas[0], keys[0])
-    sweep = jax.jit(jax.vmap(run, out_axes=population_axes(alone)))
-    many = sweep(rates, gammas, keys)
-    for i in range(2):
-        twice = sweep(*(jnp.stack([x[i]] * 2) for x in (rates, gammas, keys)))
-        assert_same(member(twice, 1 - i), member(many, i))
-    assert_close(member(many, 0).learner, alone.learner)
-
-
-@OFTEN_ENOUGH
-def test_a_population_does_not_depend_on_the_devices(name):
-    """A member is the same to the bit on whichever device, and to rounding without the others."""
-    make, env, hp = case(name)
-    assert jax.device_count() == 4
-    keys = jax.random.split(jax.random.key(KEY), 8)
-    fn = lambda key: trained(make, env, hp, key)
-    axes = population_axes(jax.eval_shape(fn, keys[0]))
-    spread = jax.jit(populate(fn, (0,), axes, jax.devices()))
-    # On one device before they are compared: to index what is spread takes collectives, several of
-    # which at once can wait for each other where there are fewer cores than devices.
-    here = lambda keys: jax.block_until_ready(jax.device_put(spread(keys), jax.devices()[0]))
-    many, moved = here(keys), here(jnp.roll(keys, 2))
-    for i in range(8):
-        assert_same(member(many, i), member(moved, (i + 2) % 8))
-    one = jax.jit(populate(fn, (0,), axes))(keys)
-    assert_close(many.learner, one.learner)
-    text = spread.lower(keys).as_text()
-    assert "all_reduce" not in text and "all_gather" not in text
