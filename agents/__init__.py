@@ -6,7 +6,7 @@ Where a method is another one with other numbers, it is that one's file with oth
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from agents import dqn, munchausen, ppo, pqn, r2d2, sac, stocked, tabular, td3
+from agents import beer, dqn, munchausen, ppo, pqn, proto_value, r2d2, sac, stocked, tabular, td3
 from jaxrl.types import Agent, Env, Spec
 from jaxrl.values import Critic, Ensemble, Objective
 
@@ -71,6 +71,8 @@ AGENTS: dict[str, AgentEntry] = {
         actor_reduction="average",
     ),
     "td3": td3_with(),
+    "beer": AgentEntry(beer.Hyperparameters(), beer.beer),
+    "proto-value": AgentEntry(proto_value.Hyperparameters(), proto_value.proto_value),
     "d4pg": td3_with(
         critic=Critic("categorical"),
         ensemble=Ensemble(1),

@@ -5,6 +5,7 @@ steps that only bring it up to date. Instead of the paper's rescaling of values,
 warped atoms: `family="two-hot", spacing="symlog"`.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -16,7 +17,7 @@ from jaxrl import networks, values
 from jaxrl.action_values import annealed
 from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.policies import epsilon_greedy
-from jaxrl.types import Actor, Agent, Array, Discrete, Key, Spec, Transition, Tree, select
+from jaxrl.types import Actor, Agent, Array, Discrete, Key, Spec, Transition, Tree, Update, select
 from jaxrl.updates import Learner, clipped, descend, every, polyak, prioritised
 from jaxrl.updates.offpolicy import check_buffer
 
@@ -84,10 +85,22 @@ class Hyperparameters:
     """gru or lstm; none makes it DQN on sequences."""
 
 
-def r2d2(spec: Spec, hp: Hyperparameters) -> Agent:
+def remember(update: Update, hp: Hyperparameters) -> Update:
+    """Prioritised replay of sequences, whose first steps are the burn-in."""
+    rows, length = hp.buffer_size // hp.num_envs, hp.burn_in + hp.sequence_length
+    exponents = hp.priority_exponent, hp.importance_exponent
+    return prioritised(update, rows, hp.batch_size, hp.updates, length, *exponents)
+
+
+def r2d2(
+    spec: Spec,
+    hp: Hyperparameters,
+    schedule: Callable[[Update, Hyperparameters], Update] = remember,
+) -> Agent:
     """R2D2 with a critic of any representation but implicit, greedy in any statistic.
 
-    Raises a ValueError if the hyperparameters do not fit each other, or actions are continuous.
+    `schedule` says from which sequences it learns. Raises a ValueError if the hyperparameters do
+    not fit each other, or actions are continuous.
     """
     check(spec, hp)
     assert isinstance(spec.action, Discrete)  # checked above; for the type checker
@@ -147,11 +160,9 @@ def r2d2(spec: Spec, hp: Hyperparameters) -> Agent:
     steps = hp.decay_steps / (hp.num_envs * hp.rollout_length) * hp.updates
     optimiser = clipped(optax.adam, hp.learning_rate, steps, hp.max_gradient_norm)
     update = descend(net.init, loss, optimiser, every(hp.target_period, polyak(hp.target_rate)))
-    rows, length = hp.buffer_size // hp.num_envs, hp.burn_in + hp.sequence_length
-    exponents = hp.priority_exponent, hp.importance_exponent
-    update = prioritised(update, rows, hp.batch_size, hp.updates, length, *exponents)
     exploit = partial(act, lambda view, value, key: value.argmax(-1))
-    return Agent(Actor(net.memory, partial(act, explore)), Actor(net.memory, exploit), update)
+    actors = Actor(net.memory, partial(act, explore)), Actor(net.memory, exploit)
+    return Agent(*actors, schedule(update, hp))
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

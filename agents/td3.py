@@ -4,6 +4,7 @@ By default TD3 (Fujimoto et al. 2018); D4PG (Barth-Maron et al. 2018) is the sam
 distributional critic, returns of several steps, and neither noise nor delay: see `agents.AGENTS`.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -13,7 +14,7 @@ from flax import struct
 
 from jaxrl import values
 from jaxrl.errors import require, require_fraction, require_positive
-from jaxrl.networks import critic_ensemble, network
+from jaxrl.networks import Critics, critic_ensemble, network
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import delayed, descend, every, n_step, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
@@ -64,13 +65,20 @@ class Hyperparameters:
     """Of hidden layers: elu, gelu, relu, swish or tanh."""
 
 
+Penalty = Callable[[Critics, Tree, Tree, Transition, Array], Array]
+"""(critics, params, target, batch, next action) -> what to add to the critics' loss [B]."""
+
+
 def td3(
-    spec: Spec, hp: Hyperparameters, representation: values.Representation | None = None
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    penalty: Penalty | None = None,
 ) -> Agent:
     """TD3 for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
-    `representation` is that of `hp` unless given. Raises a ValueError if the hyperparameters do not
-    fit each other, or actions are discrete.
+    `representation` is that of `hp` unless given; a `penalty` is added to the loss. Raises a
+    ValueError if the hyperparameters do not fit each other, or actions are discrete.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
@@ -101,11 +109,15 @@ def td3(
         future = believed.decode(q(target, batch.final, action))
         goal = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
         error = believed.loss(q(params, batch.obs, batch.action), goal)
+        metrics = {"critic_loss": error.mean()}
+        if penalty is not None:
+            extra = penalty(critics, params["critics"], target["critics"], batch, action)
+            error, metrics = error + extra, metrics | {"penalty": extra.mean()}
         # The actor, through the first of the critics, which it cannot change.
         theta = q(fixed(params), batch.obs, mu(params, batch.obs))[..., : representation.size]
         value = values.mean(representation.decode(theta))
         total = (batch.weight * (error - value)).mean()
-        return total, {"critic_loss": error.mean(), "policy_loss": -value.mean()}
+        return total, metrics | {"policy_loss": -value.mean()}
 
     def explore(view: Tree, obs: Tree, key: Key) -> tuple[Array, tuple]:
         return near(mu(view.params, obs), hp.exploration_noise, jnp.inf, key), ()

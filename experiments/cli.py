@@ -1,4 +1,4 @@
-"""The command `jaxrl`: train, evaluate, sweep, plot, list, benchmark."""
+"""The command `jaxrl`: train, evaluate, sweep, plot, list, benchmark, reproduce."""
 
 import sys
 
@@ -12,11 +12,12 @@ commands:
   evaluate   play complete episodes with a trained agent, and record one
   plot       draw the learning curves of results folders
   list       name the agents, environments and presets
-  benchmark  measure learning, speed or buffers
+  benchmark  measure learning, speed, buffers or dynamic programming
+  reproduce  try a paper's claim again, and draw what came of it
 
 `jaxrl COMMAND --help` explains the options of a command."""
 
-COMMANDS = ("train", "sweep", "evaluate", "plot", "list", "benchmark")
+COMMANDS = ("train", "sweep", "evaluate", "plot", "list", "benchmark", "reproduce")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """What each command does, from its arguments to its results folder."""
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -154,20 +154,30 @@ def list_command(arguments: list[str]) -> None:
 
 
 BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming")
+REPRODUCTIONS = ("rates", "robust")
 
 
 def benchmark_command(arguments: list[str]) -> Any:
     """`jaxrl benchmark NAME`: what the module of that name in `experiments/benchmarks` measures."""
-    module_of = lambda name: f"experiments.benchmarks.{name.replace('-', '_')}"
-    # Looked for, not imported: a benchmark may need what is not installed.
-    there = [name for name in BENCHMARKS if importlib.util.find_spec(module_of(name))]
+    module_command("benchmark", "benchmarks", BENCHMARKS, arguments)
+
+
+def reproduce_command(arguments: list[str]) -> Any:
+    """`jaxrl reproduce NAME`: the claim of that module in `experiments/reproductions`."""
+    module_command("reproduce", "reproductions", REPRODUCTIONS, arguments)
+
+
+def module_command(
+    command: str, package: str, names: tuple[str, ...], arguments: list[str]
+) -> None:
+    """Run the `main` of the module that the first argument names."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        require(bool(arguments), f"jaxrl benchmark needs one of {', '.join(there)}.")
-        print(f"usage: jaxrl benchmark {{{','.join(there)}}} [OPTIONS]")
+        require(bool(arguments), f"jaxrl {command} needs one of {', '.join(names)}.")
+        print(f"usage: jaxrl {command} {{{','.join(names)}}} [OPTIONS]")
         return
-    if arguments[0] not in there:
-        raise unknown("benchmark", arguments[0], there)
-    module = importlib.import_module(module_of(arguments[0]))
-    status = module.main(arguments[1:])
+    if arguments[0] not in names:
+        raise unknown(command, arguments[0], names)
+    module = f"experiments.{package}.{arguments[0].replace('-', '_')}"
+    status = importlib.import_module(module).main(arguments[1:])
     if status:
         sys.exit(status)

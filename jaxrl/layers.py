@@ -1,7 +1,7 @@
 """Layers, and the parameters that networks of them begin with."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -119,16 +119,23 @@ class CNN(nn.Module):
 
 
 class Tower(nn.Module):
-    """An MLP and one linear head [..., size]."""
+    """A torso and one linear head [..., size]."""
 
-    hidden: Sequence[int]
-    activation: str
+    torso: nn.Module
     size: int
+    scale: float = 1.0
 
-    @nn.compact
+    def setup(self) -> None:
+        """The head."""
+        self.head = Dense(self.size, self.scale)
+
     def __call__(self, x: Array) -> Array:
         """Outputs [..., size] of inputs [..., D]."""
-        return Dense(self.size, 1.0)(MLP(self.hidden, self.activation)(x))
+        return self.head(self.features(x))
+
+    def features(self, x: Array) -> Array:
+        """What the head is linear in [..., H], of inputs [..., D]."""
+        return cast(Array, self.torso(x))
 
 
 def initialise(module: nn.Module, key: Key, *inputs: Any) -> Tree:

@@ -212,6 +212,9 @@ class Critics(NamedTuple):
 
     init: Callable[[Key], Tree]
     apply: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> outputs [..., E * K]
+    linear: Callable[[Tree, Tree, Array], tuple[Array, Array]]
+    # linear: (params, obs, action) -> features [..., E, H] and weights [E, H, K], of which the
+    # outputs are the products; the last feature is 1, so that biases are weights
 
 
 def critic_ensemble(
@@ -228,7 +231,8 @@ def critic_ensemble(
         in_axes=None,  # pyright: ignore[reportArgumentType]
         out_axes=-2,
         axis_size=members,
-    )(tuple(hidden), activation, size)
+        methods=("__call__", "features"),
+    )(MLP(tuple(hidden), activation), size)
 
     def joined(obs: Tree, action: Array) -> Array:
         x = flat(spec.observation, obs)
@@ -242,4 +246,10 @@ def critic_ensemble(
         outputs = cast(Array, module.apply(params, joined(obs, action)))
         return outputs.reshape(*outputs.shape[:-2], -1)
 
-    return Critics(init, apply)
+    def linear(params: Tree, obs: Tree, action: Array) -> tuple[Array, Array]:
+        features = cast(Array, module.apply(params, joined(obs, action), method="features"))
+        head = params["params"]["head"]
+        weights = jnp.concatenate([head["kernel"], head["bias"][:, None]], 1)
+        return jnp.concatenate([features, jnp.ones_like(features[..., :1])], -1), weights
+
+    return Critics(init, apply, linear)

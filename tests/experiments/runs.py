@@ -18,7 +18,7 @@ SMALL = {
     "sac": f"sac --env Pendulum-v1 {SMALL_REPLAY}",
 }
 UPDATE = {"ppo": 64, "dqn": 8, "sac": 8}  # environment steps
-COMMON = "--hidden 8 8 --seeds 2 --episodes 3 --max-episode-steps 200"
+COMMON = "--hidden 8 8 --seeds 2 --episodes 3 --max-episode-steps 500"
 CLOCK = ("wall_time", "steps_per_second")
 
 

@@ -84,6 +84,9 @@ def refused(monkeypatch, capsys):
         ("list all", ["list"]),
         ("benchmark", ["speed"]),
         ("benchmark sped", ["speed"]),
+        ("reproduce", ["rates"]),
+        ("reproduce robbust", ["robust"]),
+        ("reproduce rates --atom 3", ["--atoms"]),
     ],
 )
 def test_one_sentence(words, parts, refused, tmp_path, monkeypatch):

@@ -1,0 +1,8 @@
+"""What papers claim, tried again: each module is one claim, run by `jaxrl reproduce NAME`.
+
+- `rates`: how fast distributional dynamic programming converges, beside its bounds.
+- `robust`: what planning for the worst costs where the world is as modelled, and brings elsewhere.
+
+Each leaves a table, the numbers behind it and a picture in its folder; those in `kept` are what the
+commands gave here.
+"""

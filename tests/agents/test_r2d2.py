@@ -1,0 +1,93 @@
+"""R2D2's goals by loops over single steps, and a task that only a memory can do."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from agents import r2d2
+from jaxrl import advance, assemble, evaluate
+from jaxrl.environments import auto_reset, vectorize
+from jaxrl.loop import rollout
+from jaxrl.networks import dueling, network
+
+KEYS = jax.random.split(jax.random.key(0), 4)
+PROCESS = dict(states=5, actions=2, end=0.1, seed=1, max_steps_in_episode=6)
+
+
+def brute_force(net, hp, params, target, steps):
+    """The errors of the steps [T, 1, ...] of one lane that are learnt from."""
+
+    def q(at, memory, obs):
+        heads, after = net.step(at, memory, obs)
+        return np.asarray(dueling(heads[0][..., None], heads[1])[0, :, 0]), after
+
+    step = lambda t: jax.tree.map(lambda x: x[t], steps)
+    memory = {name: step(0).extras for name in ("online", "target")}
+    now, best = [], []  # of each step, Q(S_t, A_t), and the target's Q of the successor's best
+    for t in range(len(steps.reward)):
+        one, successors = step(t), {}
+        for name, at in (("online", params), ("target", target)):
+            value, after = q(at, memory[name], one.obs)
+            if name == "online":
+                now.append(value[int(one.action[0])])
+            successors[name], _ = q(at, after, one.final)
+            memory[name] = net.memory(1) if one.last[0] else after
+        best.append(successors["target"][successors["online"].argmax()])
+    errors = []
+    for t in range(hp.burn_in, len(now)):
+        goal, weight = 0.0, 1.0
+        for k in range(t, min(t + hp.n_step, len(now))):
+            goal += weight * float(steps.reward[k, 0])
+            weight *= hp.discount * float(steps.discount[k, 0])
+            if steps.last[k, 0]:
+                break
+        errors.append(abs(goal + weight * best[k] - now[t]))
+    return errors
+
+
+@pytest.mark.parametrize("burn_in", [0, 3])
+def test_goals_are_those_of_a_loop_over_single_steps(burn_in):
+    """Over terminations and truncations, from memories stored in the middle of episodes."""
+    hp = r2d2.Hyperparameters(burn_in=burn_in, n_step=2, hidden=(8,), discount=0.9, memory="gru")
+    env = auto_reset(vectorize(envs.make("garnet", **PROCESS), 3))
+    agent = r2d2.r2d2(env.spec, hp, schedule=lambda update, hp: update)
+    net = network(env.spec, (2, 1), (1.0, 1.0), hp.hidden, hp.activation, "auto", hp.memory)
+    params, target = net.init(KEYS[0]), net.init(KEYS[1])
+    learner = agent.update.init(KEYS[0], None)._replace(params=params, target=target)
+    state, now = env.init(KEYS[2])
+    start = (state, now, agent.explore.init(3))
+    _, data, _ = rollout(env, agent.explore, learner, start, KEYS[3], 36)
+    data = jax.tree.map(lambda x: x[14:], data)
+    last, died = data.last[burn_in:], data.discount[burn_in:] == 0
+    assert (last & died).any() and (last & ~died).any()
+    assert float(jnp.abs(jax.tree.leaves(data.extras)[0][0]).max()) > 0
+    _, metrics = agent.update.apply(learner, data, KEYS[0])
+    for lane in range(3):
+        one = jax.tree.map(lambda x, lane=lane: x[:, lane : lane + 1], data)
+        errors = brute_force(net, hp, params, target, one)
+        expected = hp.priority_peak * max(errors) + (1 - hp.priority_peak) * np.mean(errors)
+        np.testing.assert_allclose(metrics["priority"][lane], expected, rtol=1e-4)
+
+
+def test_a_memory_remembers_what_feed_forward_networks_cannot():
+    """The action that pays is shown at the first of six steps; three seeds."""
+    env = envs.make("MemoryChain-bsuite")
+
+    def score(memory):
+        hp = r2d2.Hyperparameters(
+            memory=memory, hidden=(16,), epsilon_updates=200.0, num_envs=8, updates=2,
+            buffer_size=4096, warmup=256, batch_size=16, sequence_length=8, burn_in=2,
+        )  # fmt: skip
+        setup = assemble(r2d2.r2d2, env, hp)
+
+        def run(key):
+            run, _ = advance(setup.experiment, setup.experiment.init(key), 300)
+            view = setup.agent.update.read(run.learner)
+            return evaluate(setup.env, setup.agent.exploit, view, key, 64).returns.mean()
+
+        return jax.jit(jax.vmap(run))(KEYS[:3])
+
+    with_memory, without = score("gru"), score("none")
+    assert (with_memory > 0.9).all() and (without < 0.5).all()
