@@ -2,6 +2,7 @@
 
 - `rates`: how fast distributional dynamic programming converges, beside its bounds.
 - `robust`: what planning for the worst costs where the world is as modelled, and brings elsewhere.
+- `stock`: one network that obeys the level of risk it is commanded, beside the exact optimum.
 
 Each leaves a table, the numbers behind it and a picture in its folder; those in `kept` are what the
 commands gave here.

@@ -1,0 +1,53 @@
+"""Reproductions in small: what they leave, and what they claim where it is exact."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.cli import main
+from experiments.reproductions import stock
+
+
+def rows(name, tmp_path, *words):
+    assert main(["reproduce", name, *words, "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / name / "picture.png").stat().st_size > 0
+    assert (tmp_path / name / "results.md").read_text().count("|") > 20
+    return json.loads((tmp_path / name / "results.json").read_text())
+
+
+def test_no_sweep_contracts_by_less_than_its_bound(tmp_path):
+    found = rows("rates", tmp_path, "--processes", "3", "--sweeps", "15", "--atoms", "21")
+    for row in found:
+        assert row["mean factor"] <= row["largest factor"] <= row["bound"] + 1e-3, row
+        if row["family"] == "mean":  # attained where all rewards are alike, and nearly anywhere
+            assert row["largest factor"] > 0.9 * row["bound"]
+
+
+def test_robust_plans_pay_without_a_shift_and_gain_with_a_large_one(tmp_path):
+    found = rows("robust", tmp_path, "--processes", "10", "--draws", "2")
+    for row in found:
+        if row["shift"] == 0:
+            assert row["gain"] <= 1e-4
+        if row["shift"] == 0.8 and row["kernel"] == "worst":
+            assert row["low"] > 0, row
+
+
+def test_the_mine_has_the_cvar_of_all_its_plans():
+    """A plan is how many steps to dig, by what was dug so far, and then to walk to the garden."""
+    best, neutral = stock.exact()
+    digs = stock.TIME - 3
+    # Brute force of plans that never leave what they chose: all garden, or all mine.
+    outcomes = np.array([5.0 * k - 2.0 * (digs - k) for k in range(digs + 1)])
+    chances = np.array([float(np.prod(range(digs - k + 1, digs + 1))) for k in range(digs + 1)])
+    chances = chances / np.cumprod([1, *range(1, digs + 1)]) / 2**digs
+
+    def cvar(level):
+        below = np.cumsum(chances) - chances
+        return (np.clip(level - below, 0, chances) * outcomes).sum() / level
+
+    for level, found, mean in zip(stock.LEVELS, best, neutral):
+        assert mean == pytest.approx(cvar(level), abs=1e-3)
+        assert found >= max(cvar(level), float(digs)) - 1e-3
+    assert best[-1] == pytest.approx(1.5 * digs, abs=1e-3)
+    assert best[0] == pytest.approx(digs, abs=0.5) and best[0] > neutral[0] + 5
