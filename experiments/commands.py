@@ -154,7 +154,7 @@ def list_command(arguments: list[str]) -> None:
 
 
 BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming")
-REPRODUCTIONS = ("rates", "robust", "stock")
+REPRODUCTIONS = ("horizon", "rates", "robust", "stock")
 
 
 def benchmark_command(arguments: list[str]) -> Any:

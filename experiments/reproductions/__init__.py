@@ -1,5 +1,6 @@
 """What papers claim, tried again: each module is one claim, run by `jaxrl reproduce NAME`.
 
+- `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `rates`: how fast distributional dynamic programming converges, beside its bounds.
 - `robust`: what planning for the worst costs where the world is as modelled, and brings elsewhere.
 - `stock`: one network that obeys the level of risk it is commanded, beside the exact optimum.

@@ -19,9 +19,10 @@ PROCESS = dict(states=5, actions=2, end=0.1, seed=1, max_steps_in_episode=6)
 def brute_force(net, hp, params, target, steps):
     """The errors of the steps [T, 1, ...] of one lane that are learnt from."""
 
+    @jax.jit
     def q(at, memory, obs):
         heads, after = net.step(at, memory, obs)
-        return np.asarray(dueling(heads[0][..., None], heads[1])[0, :, 0]), after
+        return dueling(heads[0][..., None], heads[1])[0, :, 0], after
 
     step = lambda t: jax.tree.map(lambda x: x[t], steps)
     memory = {name: step(0).extras for name in ("online", "target")}
@@ -35,7 +36,7 @@ def brute_force(net, hp, params, target, steps):
             successors[name], _ = q(at, after, one.final)
             memory[name] = net.memory(1) if one.last[0] else after
         best.append(successors["target"][successors["online"].argmax()])
-    errors = []
+    now, best, errors = np.array(now), np.array(best), []
     for t in range(hp.burn_in, len(now)):
         goal, weight = 0.0, 1.0
         for k in range(t, min(t + hp.n_step, len(now))):
@@ -78,7 +79,7 @@ def test_a_memory_remembers_what_feed_forward_networks_cannot():
     def score(memory):
         hp = r2d2.Hyperparameters(
             memory=memory, hidden=(16,), epsilon_updates=200.0, num_envs=8, updates=2,
-            buffer_size=4096, warmup=256, batch_size=16, sequence_length=8, burn_in=2,
+            buffer_size=2048, warmup=256, batch_size=16, sequence_length=8, burn_in=2,
         )  # fmt: skip
         setup = assemble(r2d2.r2d2, env, hp)
 

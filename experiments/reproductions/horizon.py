@@ -1,0 +1,155 @@
+"""Does the effective horizon say how long deep agents need to learn? (Laidlaw et al. 2024).
+
+On a family of random mazes with pits and slippery floors, the effective horizon is how many optimal
+backups of the random policy's action values make acting greedily optimal: exact, from the table.
+DQN and PPO learn the same mazes, all at once in one vmapped program, and what they have learnt is
+judged exactly too. The claim is a rank correlation between the two.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.stats import spearmanr
+
+import envs
+from agents import dqn, ppo
+from experiments import options
+from experiments.reproductions.report import save
+from jaxrl import advance, assemble, dp
+from jaxrl.environments import time_limit
+from jaxrl.errors import require_positive
+from jaxrl.types import Array, Key
+
+TITLE = "Effective horizon of random mazes, and the steps that agents need to solve them"
+SIDE, HORIZON, SOLVED = 5, 20, 0.9
+MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
+DEPTH = 12  # the largest effective horizon that is told apart from larger ones
+AGENTS: dict[str, tuple[Callable[..., Any], Any]] = {
+    "dqn": (
+        dqn.dqn,
+        dqn.Hyperparameters(
+            num_envs=4, rollout_length=4, updates=4, buffer_size=20_000, epsilon_updates=5_000.0,
+            learning_rate=5e-4, target_period=1, target_rate=0.01, warmup=512,
+        ),
+    ),
+    "ppo": (ppo.ppo, ppo.Hyperparameters(num_envs=16, rollout_length=32)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """Set the effective horizon of mazes beside the steps that DQN and PPO need."""
+
+    mazes: int = 32
+    """Random mazes of 5 x 5 cells, in episodes of 20 steps."""
+    seeds: int = 3
+    """Training runs in each maze."""
+    steps: int = 100_000
+    """Environment steps of each run."""
+    checks: int = 40
+    """How often on the way the greedy policy is judged."""
+    out: Path = Path(".reproductions/horizon")
+    """Folder for the table, the numbers and the picture."""
+
+
+def maze(seed: int) -> dp.TabularMDP:
+    """A maze whose goal pays 1, decoy 0.2 and pits nothing; each of them ends the episode.
+
+    The start is a corner. The floor slips sideways in none, a tenth or three tenths of all moves.
+    """
+    rng = np.random.default_rng(seed)
+    cells = SIDE * SIDE
+    slip = rng.choice([0.0, 0.1, 0.3])
+    others = 1 + rng.permutation(cells - 1)
+    pits = set(others[2 : 2 + rng.integers(0, 8)].tolist())
+    goal, decoy = (int(x) for x in others[:2])
+    p, r, d = np.zeros((cells, 4, cells)), np.zeros((cells, 4, cells)), np.ones((cells, 4, cells))
+    for cell in range(cells):
+        for action in range(4):
+            for turn, chance in ((0, 1 - slip), (1, slip / 2), (-1, slip / 2)):
+                row, column = np.array(divmod(cell, SIDE)) + MOVES[(action + turn) % 4]
+                to = np.clip(row, 0, SIDE - 1) * SIDE + np.clip(column, 0, SIDE - 1)
+                p[cell, action, to] += chance
+    r[..., goal], r[..., decoy] = 1.0, 0.2
+    d[..., [goal, decoy, *pits]] = 0.0
+    return dp.from_arrays(p, r, d, np.eye(cells)[0])
+
+
+def worth(mdp: dp.TabularMDP, action: Array) -> Array:
+    """The return [] of taking actions [S] in an episode, exactly."""
+    policy = jax.nn.one_hot(action, mdp.transition.shape[1])
+    kernel = dp.policy_kernel(mdp, policy, 1.0)
+    reward = (policy * (mdp.transition * mdp.reward).sum(-1)).sum(-1)
+    value, _ = jax.lax.scan(
+        lambda v, _: (reward + kernel @ v, None), jnp.zeros_like(reward), None, HORIZON
+    )
+    return mdp.initial @ value
+
+
+def learnt(
+    make: Callable[..., Any], hp: Any, chosen: Options, mdp: dp.TabularMDP, key: Key
+) -> Array:
+    """The returns [checks] of the greedy policy in the course of training."""
+    env = time_limit(envs.from_mdp(mdp), HORIZON)
+    setup = assemble(make, env, hp)
+    states = mdp.transition.shape[0]
+    every = chosen.steps // (chosen.checks * hp.num_envs * hp.rollout_length)
+
+    def check(run: Any, _: None) -> tuple[Any, Array]:
+        run, _ = advance(setup.experiment, run, every)
+        view, memory = setup.agent.update.read(run.learner), setup.agent.exploit.init(states)
+        action, _, _ = setup.agent.exploit.step(view, memory, jnp.eye(states), key)
+        return run, worth(mdp, action)
+
+    return jax.lax.scan(check, setup.experiment.init(key), None, chosen.checks)[1]
+
+
+def needed(returns: np.ndarray, random: np.ndarray, best: np.ndarray, steps: int) -> np.ndarray:
+    """Steps [mazes] until the mean over seeds of returns [mazes, seeds, checks] stays solved."""
+    enough = random + SOLVED * (best - random)
+    solved = returns.mean(1) >= enough[:, None]
+    stays = np.flip(np.logical_and.accumulate(np.flip(solved, 1), 1), 1)
+    first = np.where(stays.any(1), stays.argmax(1) + 1, np.inf)
+    return first * steps / returns.shape[-1]
+
+
+def main(arguments: list[str]) -> None:
+    """Run the reproduction."""
+    chosen = options.parse("reproduce horizon", Options, arguments)
+    require_positive(mazes=chosen.mazes, seeds=chosen.seeds, checks=chosen.checks)
+    require_positive(steps=chosen.steps // chosen.checks)
+    mdps = jax.tree.map(lambda *x: jnp.stack(x), *(maze(seed) for seed in range(chosen.mazes)))
+    effective = jax.jit(jax.vmap(partial(dp.effective_horizon, horizon=HORIZON, depth=DEPTH)))(mdps)
+    k, best, random = (np.asarray(x) for x in (effective.k, effective.optimal, effective.random))
+    rows = [
+        {"maze": i, "effective horizon": int(k[i]), "optimal": float(best[i]),
+         "random": float(random[i])} for i in range(chosen.mazes)
+    ]  # fmt: skip
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    jitter = np.random.default_rng(0).uniform(-0.15, 0.15, chosen.mazes)
+    summary = []
+    for name, (make, hp) in AGENTS.items():
+        print(f"{name} learns {chosen.mazes} mazes with {chosen.seeds} seeds ...")
+        keys = jax.random.split(jax.random.key(0), (chosen.mazes, chosen.seeds))
+        train = jax.vmap(partial(learnt, make, hp, chosen), (None, 0))
+        returns = np.asarray(jax.jit(jax.vmap(train))(mdps, keys))
+        steps = needed(returns, random, best, chosen.steps)
+        shown = np.where(np.isfinite(steps), steps, 2 * chosen.steps)
+        correlation, chance = (float(x) for x in spearmanr(k, shown))
+        summary.append(f"{name}: {correlation:.2f} (p = {chance:.1g})")
+        axes.scatter(
+            k + jitter, shown, alpha=0.6, label=f"{name}, rank correlation {correlation:.2f}"
+        )
+        for row, value in zip(rows, steps):
+            row[f"{name} steps"] = float(value)
+    axes.set(xlabel="effective horizon", ylabel="steps to solve (top: never)", yscale="log")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    save(chosen.out, f"{TITLE}. Rank correlations: {', '.join(summary)}.", rows, figure)
