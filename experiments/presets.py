@@ -40,7 +40,12 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "memory": "gru",
         "sequence_length": 32,
     },
-    ("ppo", "MemoryChain-bsuite"): {"steps": 3e5, "memory": "gru", "sequence_length": 16},
+    ("ppo", "MemoryChain-bsuite"): {
+        "steps": 3e5,
+        "decay_steps": 3e5,
+        "memory": "gru",
+        "sequence_length": 16,
+    },
     ("ppo", "brax/halfcheetah"): {
         "steps": 5e6,
         "learning_rate": 3e-4,

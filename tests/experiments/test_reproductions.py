@@ -25,11 +25,11 @@ def test_no_sweep_contracts_by_less_than_its_bound(tmp_path):
 
 
 def test_robust_plans_pay_without_a_shift_and_gain_with_a_large_one(tmp_path):
-    found = rows("robust", tmp_path, "--processes", "10", "--draws", "2")
+    found = rows("robust", tmp_path, "--processes", "30", "--draws", "2")
     for row in found:
         if row["shift"] == 0:
             assert row["gain"] <= 1e-4
-        if row["shift"] == 0.8 and row["kernel"] == "worst":
+        if row["shift"] == 0.8 and row["kernel"] == "worst" and row["plan"].endswith("price 1"):
             assert row["low"] > 0, row
 
 
