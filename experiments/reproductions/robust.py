@@ -4,7 +4,7 @@ Policies are planned on random processes, nominally or with the regularised wors
 and Xu (2025), and judged exactly in other worlds: kernels that are mixed with random ones, and with
 the worst that keep the same successors. Their claim in small: where the shift is large robust plans
 are better, and without one they are worse. It holds for worst kernels; towards random ones, which
-nobody chose to do harm, the nominal plan stays the better one.
+nobody chose to do harm, the nominal plan stays the better one nearly always.
 """
 
 from dataclasses import dataclass
