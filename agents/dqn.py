@@ -15,8 +15,8 @@ from flax import struct
 
 from jaxrl import values
 from jaxrl.action_values import ActionValues, action_values, epsilon_actors
-from jaxrl.errors import require, require_fraction, require_positive
-from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, Update
+from jaxrl.errors import require_discrete, require_fraction, require_positive
+from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates import clipped, descend, every, n_step, polyak, prioritised, replay
 from jaxrl.updates.offpolicy import check_buffer
 
@@ -142,10 +142,7 @@ def dqn(
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
-    require(
-        isinstance(spec.action, Discrete),
-        "dqn needs discrete actions, but this environment's are continuous: try ppo or sac.",
-    )
+    require_discrete(spec, "dqn")
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size, n_step=hp.n_step)
     require_positive(updates=hp.updates, target_period=hp.target_period, num_envs=hp.num_envs)
     require_positive(rollout_length=hp.rollout_length, buffer_size=hp.buffer_size)

@@ -129,8 +129,8 @@ def ppo(
         (outputs, theta), _ = net.unroll(params["network"], memory, batch.obs, batch.last)
         policy = pi(params, outputs)
         ratio = jnp.exp(policy.log_prob(batch.action) - batch.log_prob)
-        clipped = jnp.clip(ratio, 1 - hp.clip, 1 + hp.clip)
-        surrogate = jnp.minimum(ratio * batch.advantage, clipped * batch.advantage).mean()
+        near = jnp.clip(ratio, 1 - hp.clip, 1 + hp.clip)
+        surrogate = jnp.minimum(ratio * batch.advantage, near * batch.advantage).mean()
         error = representation.loss(theta, values.dirac(batch.target)).mean()
         entropy = policy.entropy().mean()
         total = hp.value_coefficient * error - surrogate - hp.entropy_coefficient * entropy

@@ -8,8 +8,8 @@ from flax import struct
 
 from jaxrl import values
 from jaxrl.action_values import action_values, epsilon_actors
-from jaxrl.errors import require, require_fraction, require_positive
-from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree
+from jaxrl.errors import require_discrete, require_fraction, require_positive
+from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
 from jaxrl.updates import Learner, clipped, descend, epochs, prepared
 from jaxrl.updates.onpolicy import check_divisible
 
@@ -109,10 +109,7 @@ def pqn(
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
-    require(
-        isinstance(spec.action, Discrete),
-        "pqn needs discrete actions, but this environment's are continuous: try ppo or sac.",
-    )
+    require_discrete(spec, "pqn")
     require_positive(learning_rate=hp.learning_rate, num_envs=hp.num_envs)
     require_positive(rollout_length=hp.rollout_length, epochs=hp.epochs)
     require_positive(minibatches=hp.minibatches)

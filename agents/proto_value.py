@@ -17,7 +17,7 @@ from jaxrl import networks, values
 from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.layers import Tower, initialise
 from jaxrl.loop import random_actions
-from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, memoryless
+from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, lanes, memoryless
 from jaxrl.updates import Learner, descend, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
 from jaxrl.values import take
@@ -122,11 +122,6 @@ def proto_value(spec: Spec, hp: Hyperparameters) -> Agent:
     update = descend(init, loss, optax.adam(hp.learning_rate), polyak(hp.target_rate))
     update = replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
     return Agent(act, act, update)
-
-
-def lanes(obs: Tree) -> int:
-    """How many observations [B, *] there are."""
-    return jax.tree.leaves(obs)[0].shape[0]
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

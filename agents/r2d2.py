@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrl import networks, values
-from jaxrl.action_values import annealed
-from jaxrl.errors import require, require_fraction, require_positive
+from jaxrl import values
+from jaxrl.action_values import annealed, value_heads
+from jaxrl.errors import require, require_discrete, require_fraction, require_positive
+from jaxrl.networks import network
 from jaxrl.policies import epsilon_greedy
 from jaxrl.types import Actor, Agent, Array, Discrete, Key, Spec, Transition, Tree, Update, select
 from jaxrl.updates import Learner, clipped, descend, every, polyak, prioritised
@@ -106,36 +107,31 @@ def r2d2(
     assert isinstance(spec.action, Discrete)  # checked above; for the type checker
     family, statistic = values.critic(hp.critic), values.objective(hp.objective)
     require(not family.fractions, "r2d2 cannot have an implicit critic: try quantile.")
-    shape = spec.action.num, family.size
-    sizes = (shape[0] * shape[1], shape[1])[: 1 + hp.dueling]
+    sizes, theta = value_heads(spec.action.num, family.size, hp.dueling)
     layers = hp.hidden, hp.activation, hp.encoder, hp.memory
-    net = networks.network(spec, sizes, (1.0, 1.0)[: 1 + hp.dueling], *layers)
+    net = network(spec, sizes, (1.0,) * len(sizes), *layers)
     worth = lambda theta: statistic(family.decode(theta))  # of each action
 
-    def theta(heads: tuple[Array, ...]) -> Array:
-        advantages = heads[0].reshape(*heads[0].shape[:-1], *shape)
-        return networks.dueling(advantages, heads[1]) if hp.dueling else advantages
-
-    def refreshed(params: Tree, batch: Transition) -> Tree:
+    def refreshed(params: Tree, stored: Tree, early: Transition) -> Tree:
         """The memory with which each sequence goes on after the burn-in."""
-        stored = jax.tree.map(lambda x: x[0], batch.extras)
         if not hp.burn_in:
             return stored
-        early = jax.tree.map(lambda x: x[: hp.burn_in], batch)
         _, memories = net.unroll(params, stored, early.obs, early.last)
         after = jax.tree.map(lambda x: x[-1], memories)
         return fixed(select(early.last[-1], net.memory(early.last.shape[1]), after))
 
-    def unrolled(params: Tree, batch: Transition) -> tuple[Array, Array]:
+    def unrolled(params: Tree, memory: Tree, late: Transition) -> tuple[Array, Array]:
         """Theta at each step that is learnt from, and at its successor."""
-        late = jax.tree.map(lambda x: x[hp.burn_in :], batch)
-        now, after = net.unroll(params, refreshed(params, batch), late.obs, late.last)
+        now, after = net.unroll(params, memory, late.obs, late.last)
         return theta(now), theta(net.step(params, after, late.final)[0])
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        stored = jax.tree.map(lambda x: x[0], batch.extras)
+        early = jax.tree.map(lambda x: x[: hp.burn_in], batch)
         late = jax.tree.map(lambda x: x[hp.burn_in :], batch)
-        now, judge = unrolled(params, batch)
-        future = values.greedy(family, unrolled(target, batch)[1], statistic, judge)
+        now, judge = unrolled(params, refreshed(params, stored, early), late)
+        _, following = unrolled(target, refreshed(target, stored, early), late)
+        future = values.greedy(family, following, statistic, judge)
         discount = hp.discount * late.discount
         goal = fixed(
             values.n_step_distributions(late.reward, discount, late.last, future, hp.n_step)
@@ -167,10 +163,7 @@ def r2d2(
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
-    require(
-        isinstance(spec.action, Discrete),
-        "r2d2 needs discrete actions, but this environment's are continuous: try ppo or sac.",
-    )
+    require_discrete(spec, "r2d2")
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size, n_step=hp.n_step)
     require_positive(updates=hp.updates, target_period=hp.target_period, num_envs=hp.num_envs)
     require_positive(rollout_length=hp.rollout_length, buffer_size=hp.buffer_size)

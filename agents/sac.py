@@ -12,7 +12,7 @@ import optax
 from flax import struct
 
 from jaxrl import values
-from jaxrl.errors import require, require_fraction, require_positive
+from jaxrl.errors import require_continuous, require_fraction, require_positive
 from jaxrl.networks import critic_ensemble, network
 from jaxrl.policies import tanh_family
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
@@ -124,10 +124,7 @@ def sac(
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
-    require(
-        isinstance(spec.action, Box),
-        "sac needs continuous actions, but this environment's are discrete: try ppo or dqn.",
-    )
+    require_continuous(spec, "sac")
     values.reduction(hp.ensemble)  # raises
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size)
     require_positive(updates=hp.updates, num_envs=hp.num_envs, actor_period=hp.actor_period)

@@ -13,7 +13,7 @@ import optax
 from flax import struct
 
 from jaxrl import values
-from jaxrl.errors import require, require_fraction, require_positive
+from jaxrl.errors import require_continuous, require_fraction, require_positive
 from jaxrl.networks import Critics, critic_ensemble, network
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import delayed, descend, every, n_step, polyak, replay
@@ -133,10 +133,7 @@ def td3(
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
-    require(
-        isinstance(spec.action, Box),
-        "td3 needs continuous actions, but this environment's are discrete: try ppo or dqn.",
-    )
+    require_continuous(spec, "td3")
     values.reduction(hp.ensemble)  # raises
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size, n_step=hp.n_step)
     require_positive(updates=hp.updates, num_envs=hp.num_envs, actor_period=hp.actor_period)

@@ -38,7 +38,7 @@ def gridworld(rows: int = 5, columns: int = 5, slip: float = 0.1) -> TabularMDP:
     for s in range(states):
         for a in range(4):
             for b, (down, right) in enumerate(((-1, 0), (0, 1), (1, 0), (0, -1))):
-                new = _move(s, down, right, rows, columns)
+                new = move(s, down, right, rows, columns)
                 p[s, a, new] += slip / 4 + (1 - slip) * (a == b)
                 r[s, a, new] = -1.0
                 d[s, a, new] = float(new != goal)
@@ -99,7 +99,7 @@ def frozen_lake(map_name: str = "4x4", is_slippery: bool = True) -> TabularMDP:
                 p[s, a, s] = 1.0
                 continue
             for b in ((a - 1) % 4, a, (a + 1) % 4) if is_slippery else (a,):
-                new = _move(s, *moves[b], size, size)
+                new = move(s, *moves[b], size, size)
                 p[s, a, new] += 1 / 3 if is_slippery else 1.0
                 r[s, a, new] = float(cells[new] == "G")
                 d[s, a, new] = float(cells[new] not in "GH")
@@ -142,7 +142,7 @@ def cliff(is_slippery: bool = False) -> TabularMDP:
     for s in range(states):
         for a in range(4):
             for b in ((a - 1) % 4, a, (a + 1) % 4) if is_slippery else (a,):
-                new = _move(s, *moves[b], rows, columns)
+                new = move(s, *moves[b], rows, columns)
                 fell = start < new < states - 1
                 new = start if fell else new
                 weight = 1 / 3 if is_slippery else 1.0
@@ -163,7 +163,7 @@ def _one_hot(index: int, size: int) -> np.ndarray:
     return np.eye(size)[index]
 
 
-def _move(cell: int, down: int, right: int, rows: int, columns: int) -> int:
+def move(cell: int, down: int, right: int, rows: int, columns: int) -> int:
     """The cell one step away from `cell`, counted row by row, or at the edge `cell` itself."""
     row = min(max(cell // columns + down, 0), rows - 1)
     column = min(max(cell % columns + right, 0), columns - 1)

@@ -3,7 +3,6 @@
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -157,12 +156,12 @@ BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming")
 REPRODUCTIONS = ("horizon", "rates", "robust", "stock")
 
 
-def benchmark_command(arguments: list[str]) -> Any:
+def benchmark_command(arguments: list[str]) -> None:
     """`jaxrl benchmark NAME`: what the module of that name in `experiments/benchmarks` measures."""
     module_command("benchmark", "benchmarks", BENCHMARKS, arguments)
 
 
-def reproduce_command(arguments: list[str]) -> Any:
+def reproduce_command(arguments: list[str]) -> None:
     """`jaxrl reproduce NAME`: the claim of that module in `experiments/reproductions`."""
     module_command("reproduce", "reproductions", REPRODUCTIONS, arguments)
 

@@ -1,9 +1,11 @@
 """Pictures of results."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
+from numpy.typing import ArrayLike
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -14,17 +16,25 @@ from experiments.results import curves, mean_and_interval, read_metrics
 Rows = list[dict[str, float]]
 
 
-def shade(axes: plt.Axes, steps: np.ndarray, values: np.ndarray, label: str) -> None:
-    """Draw the mean over seeds of values [seeds, E] and its 95 % bootstrap interval."""
-    mean, low, high = mean_and_interval(values)
-    (line,) = axes.plot(steps, mean, label=f"{label} ({values.shape[0]} seeds)")
-    axes.fill_between(steps, low, high, alpha=0.25, color=line.get_color(), linewidth=0)
+def band(axes: plt.Axes, x: ArrayLike, values: np.ndarray, label: str, **style: Any) -> np.ndarray:
+    """Draw and return the mean of values [members, E] and its 95 % bootstrap interval, [3, E]."""
+    mean, low, high = found = mean_and_interval(values)
+    (line,) = axes.plot(x, mean, label=label, **style)
+    axes.fill_between(x, low, high, alpha=0.25, color=line.get_color(), linewidth=0)
+    return found
+
+
+def write(figure: plt.Figure, path: Path) -> None:
+    """Write a picture, and forget it."""
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 def draw_curves(axes: plt.Axes, groups: dict[str, Rows]) -> None:
     """Draw evaluation return against environment steps, a line for each group."""
     for label, rows in groups.items():
-        shade(axes, *curves(rows), label)
+        steps, values = curves(rows)
+        band(axes, steps, values, f"{label} ({len(values)} seeds)")
     axes.set(xlabel="environment steps", ylabel="evaluation return")
     axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 4))
     axes.grid(alpha=0.3)
@@ -36,8 +46,7 @@ def learning_curves(groups: dict[str, Rows], title: str, path: Path) -> None:
     draw_curves(axes, groups)
     axes.set_title(title)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    write(figure, path)
 
 
 def of_folders(folders: list[Path], path: Path) -> None:
@@ -81,5 +90,4 @@ def sweep(rows: Rows, names: list[str], title: str, path: Path) -> None:
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3,
                   frameon=False, fontsize="small")  # fmt: skip
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    write(figure, path)

@@ -77,16 +77,27 @@ def action_values(
         torso = networks.torso(spec.observation, hidden, activation, encoder, layer_norm)
         module = Implicit(torso, actions, dueling)
         return implicit(spec, module, representation, statistic)
-    sizes = (actions * size, size) if dueling else (actions * size,)
+    sizes, theta = value_heads(actions, size, dueling)
     scales = (1.0,) * len(sizes)
     net = networks.network(spec, sizes, scales, hidden, activation, encoder, layer_norm=layer_norm)
 
     def outputs(params: Tree, obs: Tree, key: Key | None = None) -> Array:
-        heads, _ = net.step(params, (), obs)
+        return theta(net.step(params, (), obs)[0])
+
+    return ActionValues(net.init, outputs, representation, statistic)
+
+
+def value_heads(
+    actions: int, size: int, dueling: bool
+) -> tuple[tuple[int, ...], Callable[[Sequence[Array]], Array]]:
+    """The sizes of a network's heads, and how they make theta [..., actions, size]."""
+    sizes = (actions * size, size) if dueling else (actions * size,)
+
+    def theta(heads: Sequence[Array]) -> Array:
         advantages = heads[0].reshape(*heads[0].shape[:-1], actions, size)
         return networks.dueling(advantages, heads[1]) if dueling else advantages
 
-    return ActionValues(net.init, outputs, representation, statistic)
+    return sizes, theta
 
 
 def implicit(

@@ -6,6 +6,8 @@ from typing import Any
 
 from jax.core import Tracer
 
+from jaxrl.types import Box, Discrete, Spec
+
 
 def require(condition: bool, message: str) -> None:
     """Raise a ValueError with `message`, one sentence, unless `condition` holds."""
@@ -35,6 +37,24 @@ def require_fraction(**values: Any) -> None:
                 bool(inside.all() if hasattr(inside, "all") else inside),
                 f"{name} must lie between 0 and 1, but it is {value}.",
             )
+
+
+def require_discrete(spec: Spec, who: str) -> Discrete:
+    """The discrete actions of a spec; a ValueError in the name of `who` if they are continuous."""
+    if not isinstance(spec.action, Discrete):
+        raise ValueError(
+            f"{who} needs discrete actions, but this environment's are continuous: try ppo or sac."
+        )
+    return spec.action
+
+
+def require_continuous(spec: Spec, who: str) -> Box:
+    """The continuous actions of a spec; a ValueError in the name of `who` if they are discrete."""
+    if not isinstance(spec.action, Box):
+        raise ValueError(
+            f"{who} needs continuous actions, but this environment's are discrete: try ppo or dqn."
+        )
+    return spec.action
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> ValueError:

@@ -28,6 +28,7 @@ from jaxrl.types import (
     Transition,
     Tree,
     count,
+    lanes,
     select,
 )
 
@@ -75,7 +76,7 @@ def blind(spec: Spec, agent: Agent) -> Actor:
     """Act at random, and report extras that are zeros of the shapes that `explore` reports."""
 
     def step(view: Tree, memory: Tree, obs: Tree, key: Key) -> tuple[Array, Tree, Tree]:
-        batch_size = jax.tree.leaves(obs)[0].shape[0]
+        batch_size = lanes(obs)
 
         def explore(key: Key) -> Tree:
             action = random_actions(spec, batch_size, key)

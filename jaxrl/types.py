@@ -141,6 +141,11 @@ def count(start: int = 0) -> Counter:
     return Counter(jnp.asarray(start, jnp.int32))
 
 
+def lanes(tree: Tree) -> int:
+    """The length of the first axis of a tree's arrays [B, *]."""
+    return jax.tree.leaves(tree)[0].shape[0]
+
+
 def memoryless(act: Callable[[Tree, Tree, Key], tuple[Array, Tree]]) -> Actor:
     """Lift `act(view, obs, key) -> (action, extras)` to an actor with no memory."""
 

@@ -250,7 +250,7 @@ def main(arguments: list[str]) -> None:
     table(f"Value iteration, {size(1_000)} x 4 dense", sweeps, candidates, repeats)
 
     many = [random_process(10, 4, None, seed) for seed in range(size(1_000))]
-    mdps = jax.tree.map(lambda *x: jnp.stack(x), *many)
+    mdps = dp.stacked(many)
     candidates = {
         "jaxrl, vmapped": ours_many(mdps, sweeps),
         "numpy, one by one": one_by_one(jax.tree.map(np.asarray, mdps), sweeps),

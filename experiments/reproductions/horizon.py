@@ -20,9 +20,10 @@ from scipy.stats import spearmanr
 
 import envs
 from agents import dqn, ppo
+from envs.mdps import move
 from experiments import options
 from experiments.reproductions.report import save
-from jaxrl import advance, assemble, dp
+from jaxrl import advance, assemble, dp, values
 from jaxrl.environments import time_limit
 from jaxrl.errors import require_positive
 from jaxrl.types import Array, Key
@@ -74,9 +75,8 @@ def maze(seed: int) -> dp.TabularMDP:
     for cell in range(cells):
         for action in range(4):
             for turn, chance in ((0, 1 - slip), (1, slip / 2), (-1, slip / 2)):
-                row, column = np.array(divmod(cell, SIDE)) + MOVES[(action + turn) % 4]
-                to = np.clip(row, 0, SIDE - 1) * SIDE + np.clip(column, 0, SIDE - 1)
-                p[cell, action, to] += chance
+                down, right = MOVES[(action + turn) % 4]
+                p[cell, action, move(cell, down, right, SIDE, SIDE)] += chance
     r[..., goal], r[..., decoy] = 1.0, 0.2
     d[..., [goal, decoy, *pits]] = 0.0
     return dp.from_arrays(p, r, d, np.eye(cells)[0])
@@ -85,12 +85,9 @@ def maze(seed: int) -> dp.TabularMDP:
 def worth(mdp: dp.TabularMDP, action: Array) -> Array:
     """The return [] of taking actions [S] in an episode, exactly."""
     policy = jax.nn.one_hot(action, mdp.transition.shape[1])
-    kernel = dp.policy_kernel(mdp, policy, 1.0)
-    reward = (policy * (mdp.transition * mdp.reward).sum(-1)).sum(-1)
-    value, _ = jax.lax.scan(
-        lambda v, _: (reward + kernel @ v, None), jnp.zeros_like(reward), None, HORIZON
-    )
-    return mdp.initial @ value
+    select = partial(values.expected, probabilities=policy)
+    q = dp.finite_horizon(mdp, HORIZON, select=select)
+    return mdp.initial @ (policy * q[0]).sum(-1)
 
 
 def learnt(
@@ -125,7 +122,7 @@ def main(arguments: list[str]) -> None:
     chosen = options.parse("reproduce horizon", Options, arguments)
     require_positive(mazes=chosen.mazes, seeds=chosen.seeds, checks=chosen.checks)
     require_positive(steps=chosen.steps // chosen.checks)
-    mdps = jax.tree.map(lambda *x: jnp.stack(x), *(maze(seed) for seed in range(chosen.mazes)))
+    mdps = dp.stacked(maze(seed) for seed in range(chosen.mazes))
     effective = jax.jit(jax.vmap(partial(dp.effective_horizon, horizon=HORIZON, depth=DEPTH)))(mdps)
     k, best, random = (np.asarray(x) for x in (effective.k, effective.optimal, effective.random))
     rows = [

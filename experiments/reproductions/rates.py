@@ -73,7 +73,7 @@ def factors(family: Family, gamma: float, seeds: range, sweeps: int) -> np.ndarr
     """The factors [processes, sweeps] of each sweep, nan where distances are down to rounding."""
     representation, distance, _ = family
     make = partial(envs.tabular_mdp, "garnet", states=10, actions=3)
-    mdps = jax.tree.map(lambda *x: jnp.stack(x), *(make(seed=seed) for seed in seeds))
+    mdps = dp.stacked(make(seed=seed) for seed in seeds)
 
     def run(mdp: dp.TabularMDP, key: Key) -> Array:
         process = dp.discounted(dp.under(mdp, jnp.full((10, 3), 1 / 3)), gamma)

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
+from experiments.plots import write
 from experiments.results import make_folder
 
 
@@ -21,11 +19,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def save(folder: Path, title: str, rows: Sequence[dict[str, Any]], figure: plt.Figure) -> None:
+def save(folder: Path, title: str, rows: Sequence[dict[str, Any]], figure: Figure) -> None:
     """Write `results.json`, `results.md` and `picture.png` to a folder, and print the table."""
     make_folder(folder)
     (folder / "results.json").write_text(json.dumps(list(rows), indent=1) + "\n")
     (folder / "results.md").write_text(f"{title}\n\n{table(rows)}\n")
-    figure.savefig(folder / "picture.png", dpi=120)
-    plt.close(figure)
+    write(figure, folder / "picture.png")
     print(f"{title}\n\n{table(rows)}\n\nThe numbers and a picture are in {folder}.")

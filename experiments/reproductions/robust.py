@@ -18,8 +18,8 @@ import numpy as np
 
 import envs
 from experiments import options
+from experiments.plots import band
 from experiments.reproductions.report import save
-from experiments.results import mean_and_interval
 from jaxrl import dp
 from jaxrl.dp import robust
 from jaxrl.errors import require_positive
@@ -62,10 +62,14 @@ def plan(mdp: dp.TabularMDP) -> dict[str, Array]:
     return {name: one_hot(q) for name, q in (nominal | found).items()}
 
 
+def state_values(mdp: dp.TabularMDP, policy: Array) -> Array:
+    """The values [S] of a policy [S, A]."""
+    return (policy * dp.policy_evaluation(mdp, policy, GAMMA).theta).sum(-1)
+
+
 def worth(mdp: dp.TabularMDP, policy: Array, kernel: Array) -> Array:
     """The return [] of a policy where transitions are those of a kernel [S, A, S]."""
-    world = mdp._replace(transition=kernel)
-    return mdp.initial @ (policy * dp.policy_evaluation(world, policy, GAMMA).theta).sum(-1)
+    return mdp.initial @ state_values(mdp._replace(transition=kernel), policy)
 
 
 def returns(mdp: dp.TabularMDP, keys: Key) -> dict[str, Array]:
@@ -79,9 +83,8 @@ def returns(mdp: dp.TabularMDP, keys: Key) -> dict[str, Array]:
 
     def of(policy: Array) -> Array:
         # The worst kernel for this very policy: all on the successor that it likes least.
-        value = (policy * dp.policy_evaluation(mdp, policy, GAMMA).theta).sum(-1)
-        liked = jnp.where(possible, value, jnp.inf)
-        worst = jax.nn.one_hot(liked.argmin(-1), value.size)
+        liked = jnp.where(possible, state_values(mdp, policy), jnp.inf)
+        worst = jax.nn.one_hot(liked.argmin(-1), liked.shape[-1])
         mixed = lambda shift, other: (1 - shift) * mdp.transition + shift * other
         near = lambda shift, key: worth(mdp, policy, mixed(shift, random_kernel(key)))
         by_chance = jax.vmap(jax.vmap(near, (None, 0)), (0, None))(shifts, keys).mean(-1)
@@ -96,7 +99,7 @@ def main(arguments: list[str]) -> None:
     chosen = options.parse("reproduce robust", Options, arguments)
     require_positive(processes=chosen.processes, draws=chosen.draws)
     make = partial(envs.tabular_mdp, "garnet", states=20, actions=4, branching=4)
-    mdps = jax.tree.map(lambda *x: jnp.stack(x), *(make(seed=i) for i in range(chosen.processes)))
+    mdps = dp.stacked(make(seed=seed) for seed in range(chosen.processes))
     keys = jax.random.split(jax.random.key(0), (chosen.processes, chosen.draws))
     found = jax.tree.map(np.asarray, jax.jit(jax.vmap(returns))(mdps, keys))
     figure, pair = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained", sharey=True)
@@ -104,10 +107,7 @@ def main(arguments: list[str]) -> None:
     for which, (axes, kernel) in enumerate(zip(pair, ("random", "worst"))):
         for name in PLANS:
             gain = found[name][..., which] - found["nominal"][..., which]
-            mean, low, high = mean_and_interval(gain)
-            (line,) = axes.plot(SHIFTS, mean, marker="o", label=name)
-            axes.fill_between(SHIFTS, low, high, alpha=0.25, color=line.get_color(), linewidth=0)
-            for shift, *numbers in zip(SHIFTS, mean, low, high):
+            for shift, *numbers in zip(SHIFTS, *band(axes, SHIFTS, gain, name, marker="o")):
                 gained = dict(zip(("gain", "low", "high"), (float(x) for x in numbers)))
                 rows.append({"kernel": kernel, "shift": shift, "plan": name} | gained)
         axes.axhline(0, color="black", linewidth=0.8)

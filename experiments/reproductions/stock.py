@@ -19,9 +19,10 @@ import numpy as np
 
 import envs
 from agents import stocked
+from envs.mdps import move
 from experiments import options
+from experiments.plots import band
 from experiments.reproductions.report import save
-from experiments.results import mean_and_interval
 from jaxrl import advance, assemble, dp, evaluate, values
 from jaxrl.action_values import action_values
 from jaxrl.errors import require_positive
@@ -56,13 +57,10 @@ def mine() -> dp.TabularMDP:
     p, r, d = np.full(shape, 0.5), np.zeros(shape), np.ones(shape)
     successors = np.zeros(shape, np.int32)
     for cell in range(cells):
-        row, column = divmod(cell, SIDE)
         for action, (down, right) in enumerate([(-1, 0), (1, 0), (0, -1), (0, 1), (0, 0)]):
-            to = [int(np.clip(x, 0, SIDE - 1)) for x in (row + down, column + right)]
+            to = move(cell, down, right, SIDE, SIDE)
             for time in range(TIME):
-                successors[time, cell, action] = (
-                    min(time + 1, TIME - 1) * cells + to[0] * SIDE + to[1]
-                )
+                successors[time, cell, action] = min(time + 1, TIME - 1) * cells + to
     r[:, MINE, STAY] = [5.0, -2.0]
     r[:, GARDEN, STAY] = 1.0
     d[-1] = 0.0
@@ -127,18 +125,15 @@ def main(arguments: list[str]) -> None:
     best, neutral = exact()
     keys = jax.random.split(jax.random.key(0), chosen.seeds)
     found = np.asarray(jax.jit(jax.vmap(partial(commanded, hp, chosen)))(keys))
-    mean, low, high = mean_and_interval(found)
-    columns = zip(LEVELS, best, mean, low, high, neutral)
-    names = ("level", "optimum", "network", "low", "high", "risk-neutral")
-    rows = [dict(zip(names, (float(x) for x in row))) for row in columns]
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     axes.plot(LEVELS, best, marker="o", label="exact optimum, a policy for each level")
-    (line,) = axes.plot(
-        LEVELS, mean, marker="s", label=f"one network, commanded ({chosen.seeds} seeds)"
-    )
-    axes.fill_between(LEVELS, low, high, alpha=0.25, color=line.get_color(), linewidth=0)
+    label = f"one network, commanded ({chosen.seeds} seeds)"
+    mean, low, high = band(axes, LEVELS, found, label, marker="s")
     axes.plot(LEVELS, neutral, marker="^", label="the policy of the best mean")
     axes.set(xlabel="level: the share of worst returns", ylabel="their mean")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
+    columns = zip(LEVELS, best, mean, low, high, neutral)
+    names = ("level", "optimum", "network", "low", "high", "risk-neutral")
+    rows = [dict(zip(names, (float(x) for x in row))) for row in columns]
     save(chosen.out, TITLE, rows, figure)

@@ -52,6 +52,7 @@ from jaxrl.dp.mdp import (
     from_arrays,
     paired,
     sparse,
+    stacked,
     under,
 )
 from jaxrl.dp.offline import (
@@ -183,6 +184,7 @@ __all__ = [
     "soft_value_iteration",
     "sparse",
     "sqirl",
+    "stacked",
     "stages",
     "static_robust_control",
     "stock_augmented",

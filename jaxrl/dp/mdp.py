@@ -5,6 +5,7 @@ reward and a discount. In a dense process B = S and slot b leads to state b; in 
 `successors` says where it leads, and nothing here ever makes an array [S, A, S] of it.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -173,6 +174,11 @@ def sparse(mdp: TabularMDP) -> TabularMDP:
     order = np.argsort(p == 0, axis=-1, kind="stable")[..., :slots]
     p, r, d = (np.take_along_axis(x, order, -1) for x in (p, r, d))
     return from_arrays(p, r, d, np.asarray(mdp.initial), np.where(p > 0, order, 0))
+
+
+def stacked(mdps: Iterable[TabularMDP]) -> TabularMDP:
+    """Processes of the same shapes as one, whose arrays have a first axis to vmap over."""
+    return jax.tree.map(lambda *x: jnp.stack(x), *mdps)
 
 
 def dense(mdp: TabularMDP) -> TabularMDP:

@@ -63,8 +63,10 @@ def test_swept(tmp_path):
     assert main(["sweep", "--resume", str(tmp_path / "s")]) == 0
 
 
-def test_a_stock_is_shown(tmp_path):
+def test_a_stock_is_shown_and_swept(tmp_path):
     small = SMALL.replace("CartPole-v1", "chain")
     words = f"train stocked-dqn {small} --steps 16 --initial-stock -1 --out {tmp_path / 't'}"
     assert main(words.split()) == 0
     assert (tmp_path / "t" / "best_agent.gif").stat().st_size > 0
+    words = f"sweep stocked-dqn {small} --steps 16 --initial-stock -1 1 --out {tmp_path / 's'}"
+    assert main(words.split()) == 0

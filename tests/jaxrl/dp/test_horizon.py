@@ -8,7 +8,7 @@ import numpy as np
 
 from envs import mdps
 from jaxrl.dp.horizon import effective_horizon
-from jaxrl.dp.mdp import TabularMDP, sparse
+from jaxrl.dp.mdp import TabularMDP, sparse, stacked
 
 diagnose = jax.jit(effective_horizon, static_argnums=(1, 2))
 
@@ -92,10 +92,9 @@ def test_every_greedy_policy_must_be_optimal():
 
 def test_vmapped_over_processes_and_discounts():
     batch = [TabularMDP(*mdps.garnet(5, 2, 2, seed=i)) for i in range(3)]
-    stack = jax.tree.map(lambda *x: jnp.stack(x), *batch)
     fn = functools.partial(effective_horizon, horizon=5, depth=5)
     gammas = jnp.asarray([0.9, 1.0])
     each = jax.vmap(lambda m: jax.vmap(lambda g: fn(m, gamma=g))(gammas))
-    out = jax.jit(each)(stack)
+    out = jax.jit(each)(stacked(batch))
     assert out.k.shape == (3, 2)
     np.testing.assert_allclose(out.returns[2, 0], diagnose(batch[2], 5, 5, 0.9).returns, atol=1e-5)

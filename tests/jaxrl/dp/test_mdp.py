@@ -64,7 +64,7 @@ def test_a_process_under_a_policy_keeps_whole_distributions():
 
 
 def test_the_arrays_may_be_batched():
-    mdps = jax.tree.map(lambda *x: jnp.stack(x), *[random_mdp(s) for s in range(3)])
+    mdps = dp.stacked(random_mdp(s) for s in range(3))
     x = jnp.ones((3, 7))
     np.testing.assert_allclose(jax.vmap(dp.expect)(mdps, x), 1, atol=1e-6)
 

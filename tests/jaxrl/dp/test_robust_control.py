@@ -12,7 +12,7 @@ import pytest
 from envs import mdps
 from jaxrl import values
 from jaxrl.dp import robust
-from jaxrl.dp.mdp import TabularMDP, discounted, sparse
+from jaxrl.dp.mdp import TabularMDP, discounted, sparse, stacked
 from jaxrl.dp.operator import backup, zeros
 from jaxrl.dp.robust_control import (
     robust_mixed,
@@ -119,11 +119,10 @@ def test_distributions_are_backed_up_under_the_same_worst_case():
 
 def test_vmapped_over_processes_discounts_and_strengths():
     batch = [TabularMDP(*mdps.garnet(6, 2, 3, seed=i)) for i in range(3)]
-    stack = jax.tree.map(lambda *x: jnp.stack(x), *batch)
     gammas, radii = jnp.asarray([0.8, 0.9]), jnp.asarray([0.0, 0.1, 0.5])
     fn = lambda mdp, g, s: robust_value_iteration(mdp, g, s, robust.constrained_kl).theta
     each = jax.vmap(jax.vmap(jax.vmap(fn, (None, None, 0)), (None, 0, None)), (0, None, None))
-    out = jax.jit(each)(stack, gammas, radii)
+    out = jax.jit(each)(stacked(batch), gammas, radii)
     assert out.shape == (3, 2, 3, 6, 2)
     one = solve(batch[1], 0.9, 0.1, robust.constrained_kl).theta
     np.testing.assert_allclose(out[1, 1, 1], one, atol=1e-4)

@@ -147,7 +147,7 @@ def test_finite_horizon():
 
 
 def test_populations_of_processes_discounts_and_temperatures():
-    stack = jax.tree.map(lambda *x: jnp.stack(x), *[random_mdp(s) for s in range(3)])
+    stack = dp.stacked(random_mdp(s) for s in range(3))
     gammas = jnp.array([0.5, 0.9])
     both = jax.vmap(jax.vmap(dp.value_iteration, (None, 0)), (0, None))
     solution = jax.jit(both)(stack, gammas)

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import linprog
 
 from envs import mdps
-from jaxrl.dp.mdp import TabularMDP, sparse
+from jaxrl.dp.mdp import TabularMDP, sparse, stacked
 from jaxrl.dp.scalar import value_iteration
 from jaxrl.dp.successor import (
     generalised_policy_improvement,
@@ -109,7 +109,6 @@ def test_linear_programs_agree_with_value_iteration():
 
 def test_vmapped_over_processes_and_discounts():
     batch = [TabularMDP(*mdps.garnet(5, 2, 2, seed=i)) for i in range(3)]
-    stack = jax.tree.map(lambda *x: jnp.stack(x), *batch)
     policy, gammas = jnp.full((5, 2), 0.5), jnp.asarray([0.5, 0.9])
     features = jnp.broadcast_to(jnp.eye(5)[:, None], (5, 2, 5))
 
@@ -119,7 +118,7 @@ def test_vmapped_over_processes_and_discounts():
         visits = occupancy_by_iteration(mdp, policy, gamma).theta - occupancy(mdp, policy, gamma)
         return psi - kernel @ psi, visits
 
-    identity, none = jax.jit(jax.vmap(jax.vmap(both, (None, 0)), (0, None)))(stack, gammas)
+    identity, none = jax.jit(jax.vmap(jax.vmap(both, (None, 0)), (0, None)))(stacked(batch), gammas)
     np.testing.assert_allclose(identity, np.broadcast_to(np.eye(5), identity.shape), atol=1e-4)
     np.testing.assert_allclose(none, 0.0, atol=1e-4)
 
