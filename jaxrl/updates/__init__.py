@@ -4,20 +4,38 @@
 """
 
 from jaxrl.updates.gradient import Learner, clipped, delayed, descend, every, linear_decay, polyak
+from jaxrl.updates.imagined import (
+    Dream,
+    dreaming,
+    fitting,
+    imagined,
+    in_turn,
+    mixed,
+    repeated,
+    waking,
+)
 from jaxrl.updates.offpolicy import n_step, prioritised, replay
 from jaxrl.updates.onpolicy import epochs, prepared
 
 __all__ = [
+    "Dream",
     "Learner",
     "clipped",
     "delayed",
     "descend",
+    "dreaming",
     "epochs",
     "every",
+    "fitting",
+    "imagined",
+    "in_turn",
     "linear_decay",
+    "mixed",
     "n_step",
     "polyak",
     "prepared",
     "prioritised",
+    "repeated",
     "replay",
+    "waking",
 ]

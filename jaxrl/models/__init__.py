@@ -1,0 +1,76 @@
+"""Models of the world, learnt or true: what a rollout needs to be imagination.
+
+model        a Model, and transforms of it: penalties, ends, known rewards; branched rollouts
+dynamics     networks that predict: a point or a Gaussian, one or an ensemble
+ensemble     the Model of an ensemble, by a choice among what its members propose
+fitting      how a dynamics learns: statistics, bootstrap, holdout
+losses       what it is to be good at: likelihood, several steps, values
+sparse       SINDy: sparse regression on a library of functions
+
+Trajectory diffusion will be another way to make `branched`'s transitions.
+"""
+
+from jaxrl.models.dynamics import Dynamics, deterministic_mlp, gaussian_mlp, outlook
+from jaxrl.models.ensemble import (
+    average,
+    best_scored,
+    ensemble_model,
+    median,
+    random_member,
+    trajectory_member,
+)
+from jaxrl.models.fitting import fitted
+from jaxrl.models.losses import (
+    iterative_value_aware,
+    likelihood,
+    multi_step,
+    squared_error,
+    value_gradient_weighted,
+)
+from jaxrl.models.model import (
+    Model,
+    branched,
+    halted,
+    known_reward,
+    known_termination,
+    penalised,
+    starting_from,
+    terminating,
+    true_model,
+    truncated,
+)
+from jaxrl.models.sparse import polynomials, sparse_dynamics, sparse_model, thresholded_ridge, waves
+
+__all__ = [
+    "Dynamics",
+    "Model",
+    "average",
+    "best_scored",
+    "branched",
+    "deterministic_mlp",
+    "ensemble_model",
+    "fitted",
+    "gaussian_mlp",
+    "halted",
+    "iterative_value_aware",
+    "known_reward",
+    "known_termination",
+    "likelihood",
+    "median",
+    "multi_step",
+    "outlook",
+    "penalised",
+    "polynomials",
+    "random_member",
+    "sparse_dynamics",
+    "sparse_model",
+    "squared_error",
+    "starting_from",
+    "terminating",
+    "thresholded_ridge",
+    "trajectory_member",
+    "true_model",
+    "truncated",
+    "value_gradient_weighted",
+    "waves",
+]

@@ -1,0 +1,188 @@
+"""Networks that predict the next observation, the reward and the end: one, or an ensemble.
+
+They predict the change of the observation and the reward in standardised units, from standardised
+inputs, as Gaussians (`gaussian_mlp`) or as points (`deterministic_mlp`). Everything has a leading
+axis of members [M, ...], also if there is one.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxrl import normalise
+from jaxrl.errors import require
+from jaxrl.layers import MLP, Dense, initialise
+from jaxrl.networks import blank, flat
+from jaxrl.normalise import Moments
+from jaxrl.types import Array, Box, Discrete, Key, Spec, Transition, Tree
+
+
+class Prediction(NamedTuple):
+    """What the members of a dynamics expect, in units in which targets have deviation one."""
+
+    mean: Array  # [M, ..., D + 1] of the change of the observation, then of the reward
+    log_std: Array  # [M, ..., D + 1], minus infinity where there is no noise
+    survival: Array  # [M, ...] logits that the episode goes on
+
+
+class Dynamics(NamedTuple):
+    """A family of predictions, with parameters."""
+
+    init: Callable[[Key], Tree]
+    apply: Callable[[Tree, Array], Prediction]  # (params, inputs [M, ..., D + A])
+    penalty: Callable[[Tree], Array]  # of the parameters, to be added to a loss
+    spec: Spec
+    members: int
+
+
+class Scales(NamedTuple):
+    """Statistics of what goes into a dynamics and of what is to come out."""
+
+    inputs: Moments  # [D + A]
+    targets: Moments  # [D + 1]
+
+
+class View(NamedTuple):
+    """What is needed to predict."""
+
+    params: Tree
+    scales: Scales
+    elite: Array  # [M] bool, members to be believed
+
+
+class Outlook(NamedTuple):
+    """What the members expect, in the environment's units."""
+
+    mean: Array  # [M, B, D + 1] the next observation, then the reward
+    std: Array  # [M, B, D + 1]
+    survival: Array  # [M, B] the probability that the episode goes on
+
+
+def vector_size(spec: Spec) -> int:
+    """The length of the observations of a spec; a ValueError unless they are one vector."""
+    leaves = jax.tree.leaves(spec.observation)
+    shapes = ", ".join(str(leaf.shape) for leaf in leaves)
+    require(
+        len(leaves) == 1 and len(leaves[0].shape) == 1,
+        f"A dynamics needs observations that are one vector, not {shapes}: flatten_observation.",
+    )
+    return leaves[0].shape[0]
+
+
+def joined(spec: Spec, obs: Tree, action: Array) -> Array:
+    """Observations and actions [..., D + A] as inputs; discrete actions are one-hot."""
+    x = flat(spec.observation, obs)
+    if isinstance(spec.action, Discrete):
+        return jnp.concatenate([x, jax.nn.one_hot(action, spec.action.num)], -1)
+    return jnp.concatenate([x, action.reshape(*x.shape[:-1], -1)], -1)
+
+
+def targets(spec: Spec, batch: Transition) -> Array:
+    """The change of the observation and the reward [..., D + 1] of transitions."""
+    change = flat(spec.observation, batch.final) - flat(spec.observation, batch.obs)
+    return jnp.concatenate([change, batch.reward[..., None]], -1)
+
+
+def empty_scales(spec: Spec) -> Scales:
+    """The statistics of no data yet."""
+    size = vector_size(spec)
+    action = spec.action.num if isinstance(spec.action, Discrete) else math.prod(spec.action.shape)
+    shape = lambda n: normalise.init(jax.ShapeDtypeStruct((n,), jnp.float32))
+    return Scales(shape(size + action), shape(size + 1))
+
+
+class Trunk(nn.Module):
+    """An MLP and a linear head of inputs [..., D + A]."""
+
+    hidden: Sequence[int]
+    activation: str
+    size: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Outputs [..., size]."""
+        return Dense(self.size, 1.0)(MLP(self.hidden, self.activation)(x))
+
+
+def members_of(module: nn.Module, members: int, size: int) -> tuple[Callable, Callable]:
+    """`init(key)` and `apply(params, x [M, ..., D])` of independent copies of a module."""
+
+    def init(key: Key) -> Tree:
+        make = lambda key: initialise(module, key, jnp.zeros(size))
+        return jax.vmap(make)(jax.random.split(key, members))
+
+    return init, jax.vmap(cast(Callable, module.apply))
+
+
+def gaussian_mlp(
+    spec: Spec,
+    members: int = 1,
+    hidden: Sequence[int] = (200, 200),
+    activation: str = "swish",
+    bound_weight: float = 0.01,
+) -> Dynamics:
+    """Gaussian predictions whose log-variance is kept between two learnt bounds.
+
+    The bounds are one pair for each output and member; a penalty of `bound_weight` draws them
+    together. Source: Chua et al. (2018), appendix A.1.
+    """
+    size = vector_size(spec)
+    inputs = joined(spec, blank(spec), blank_action(spec)).shape[-1]
+    start, forward = members_of(Trunk(hidden, activation, 2 * size + 3), members, inputs)
+
+    def init(key: Key) -> Tree:
+        shape = (members, size + 1)
+        return {"net": start(key), "high": jnp.full(shape, 0.5), "low": jnp.full(shape, -10.0)}
+
+    def apply(params: Tree, x: Array) -> Prediction:
+        out = forward(params["net"], x)
+        mean, raw, survival = jnp.split(out, [size + 1, 2 * size + 2], -1)
+        wide = lambda bound: bound.reshape(members, *(1,) * (x.ndim - 2), size + 1)
+        high, low = wide(params["high"]), wide(params["low"])
+        log_variance = high - jax.nn.softplus(high - raw)
+        log_variance = low + jax.nn.softplus(log_variance - low)
+        return Prediction(mean, log_variance / 2, survival[..., 0])
+
+    penalty = lambda params: bound_weight * (params["high"] - params["low"]).sum()
+    return Dynamics(init, apply, penalty, spec, members)
+
+
+def deterministic_mlp(
+    spec: Spec, members: int = 1, hidden: Sequence[int] = (200, 200), activation: str = "swish"
+) -> Dynamics:
+    """Predictions of one outcome, without noise."""
+    size = vector_size(spec)
+    inputs = joined(spec, blank(spec), blank_action(spec)).shape[-1]
+    init, forward = members_of(Trunk(hidden, activation, size + 2), members, inputs)
+
+    def apply(params: Tree, x: Array) -> Prediction:
+        mean, survival = jnp.split(forward(params, x), [size + 1], -1)
+        return Prediction(mean, jnp.full_like(mean, -jnp.inf), survival[..., 0])
+
+    return Dynamics(init, apply, lambda params: jnp.zeros(()), spec, members)
+
+
+def blank_action(spec: Spec) -> Array:
+    """An action without a batch axis."""
+    return jnp.zeros(spec.action.shape) if isinstance(spec.action, Box) else jnp.int32(0)
+
+
+def predict(dynamics: Dynamics, params: Tree, scales: Scales, x: Array) -> Prediction:
+    """The predictions [M, ...] of inputs [..., D + A], the same for all members."""
+    x = normalise.standardise(scales.inputs, x)
+    return dynamics.apply(params, jnp.broadcast_to(x, (dynamics.members, *x.shape)))
+
+
+def outlook(dynamics: Dynamics, view: View, obs: Tree, action: Array) -> Outlook:
+    """What the members expect to follow observations and actions [B, *]."""
+    found = predict(dynamics, view.params, view.scales, joined(dynamics.spec, obs, action))
+    moments = view.scales.targets
+    deviation = jnp.sqrt(moments.variance + 1e-8)
+    now = flat(dynamics.spec.observation, obs)
+    base = jnp.concatenate([now, jnp.zeros_like(now[..., :1])], -1) + moments.mean
+    mean, std = base + deviation * found.mean, deviation * jnp.exp(found.log_std)
+    return Outlook(mean, std, jax.nn.sigmoid(found.survival))

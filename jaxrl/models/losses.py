@@ -1,0 +1,149 @@
+"""What a dynamics is to be good at: losses [M, ...] of M members on transitions [..., *].
+
+The batch is `(transitions, context)`; only losses that say so need the context.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl import normalise
+from jaxrl.models.dynamics import Dynamics, Prediction, Scales, joined, predict, targets
+from jaxrl.networks import flat
+from jaxrl.types import Array, Transition, Tree
+
+fixed = jax.lax.stop_gradient
+
+
+def standardised_targets(dynamics: Dynamics, scales: Scales, batch: Transition) -> Array:
+    """What the members are to predict [..., D + 1], in their units."""
+    moments = scales.targets
+    return (targets(dynamics.spec, batch) - moments.mean) / jnp.sqrt(moments.variance + 1e-8)
+
+
+def forward(dynamics: Dynamics, params: Tree, scales: Scales, batch: Transition) -> Prediction:
+    """The predictions [M, ..., *] for transitions [..., *]."""
+    return predict(dynamics, params, scales, joined(dynamics.spec, batch.obs, batch.action))
+
+
+def survival_loss(found: Prediction, batch: Transition) -> Array:
+    """The cross-entropy [M, ...] of whether the episode goes on."""
+    goal = jnp.broadcast_to(batch.discount, found.survival.shape)
+    return optax.sigmoid_binary_cross_entropy(found.survival, goal)
+
+
+def likelihood(dynamics: Dynamics, params: Tree, scales: Scales, batch: tuple) -> Array:
+    """The negative log-likelihood [M, ...] of Gaussian members, but for a constant."""
+    data = batch[0]
+    found = forward(dynamics, params, scales, data)
+    z = (standardised_targets(dynamics, scales, data) - found.mean) * jnp.exp(-found.log_std)
+    return (0.5 * jnp.square(z) + found.log_std).sum(-1) + survival_loss(found, data)
+
+
+def squared_error(dynamics: Dynamics, params: Tree, scales: Scales, batch: tuple) -> Array:
+    """Half the squared error [M, ...], summed over standardised targets."""
+    return weighted_error(dynamics, params, scales, batch[0], jnp.ones(()))
+
+
+def weighted_error(
+    dynamics: Dynamics, params: Tree, scales: Scales, data: Transition, weight: Array
+) -> Array:
+    """Half the squared error [M, ...], of the successor's coordinates times `weight` [..., D]."""
+    found = forward(dynamics, params, scales, data)
+    square = 0.5 * jnp.square(standardised_targets(dynamics, scales, data) - found.mean)
+    error = (weight * square[..., :-1]).sum(-1) + square[..., -1]
+    return error + survival_loss(found, data)
+
+
+Value = Callable[[Tree, Tree], Array]
+"""(context, observations [..., *]) -> values [V, ...] of one or several critics."""
+
+
+def value_gradient_weighted(value: Value, quantile: float = 0.95) -> Callable:
+    """Squared errors that count as much as the value depends on them: VaGraM.
+
+    l = sum_i (dV/ds'_i)^2 (s'_i - prediction_i)^2, the mean over the critics of `value`, at real
+    successors; in place of the raw scale, gradients are in units in which their mean square is
+    one. Gradients longer than the `quantile` of the batch's are scaled down to it; the paper's
+    code has the clip, but a condition that never lets it act. Source: Voelcker et al. (2022),
+    equation 7.
+    """
+
+    def loss(dynamics: Dynamics, params: Tree, scales: Scales, batch: tuple) -> Array:
+        data, context = batch
+        slope = value_gradients(value, context, data.final)  # [V, ..., D]
+        slope = clip_lengths(slope, quantile)
+        # The error is in standardised units, so the gradient is too.
+        slope = slope * jnp.sqrt(scales.targets.variance[:-1] + 1e-8)
+        weight = jnp.square(slope).mean(0)
+        weight = weight / jnp.maximum(weight.mean(), 1e-12)
+        return weighted_error(dynamics, params, scales, data, fixed(weight))
+
+    return loss
+
+
+def value_gradients(value: Value, context: Tree, obs: Array) -> Array:
+    """The gradients [V, ..., D] of several values of observations [..., D]."""
+    one = lambda x: value(context, x[None])[:, 0]
+    slopes = jax.vmap(jax.jacrev(one))(obs.reshape(-1, obs.shape[-1]))
+    return jnp.moveaxis(slopes, 1, 0).reshape(-1, *obs.shape)
+
+
+def clip_lengths(slope: Array, quantile: float) -> Array:
+    """Vectors [V, ..., D] no longer than the `quantile` of the lengths for the same V."""
+    length = jnp.linalg.norm(slope, axis=-1, keepdims=True)
+    bound = jnp.quantile(length, quantile, axis=tuple(range(1, slope.ndim)), keepdims=True)
+    return slope * jnp.minimum(1.0, bound / jnp.maximum(length, 1e-12))
+
+
+def iterative_value_aware(value: Value) -> Callable:
+    """The squared difference that a wrong successor makes to the value: IterVAML.
+
+    (V(s') - V(prediction))^2, the mean over the critics of `value`; the reward is as it is in
+    `squared_error`. Source: Farahmand (2018), equation 4, for deterministic models.
+    """
+
+    def loss(dynamics: Dynamics, params: Tree, scales: Scales, batch: tuple) -> Array:
+        data, context = batch
+        found = forward(dynamics, params, scales, data)
+        moments = scales.targets
+        change = moments.mean + jnp.sqrt(moments.variance + 1e-8) * found.mean
+        final = flat(dynamics.spec.observation, data.obs) + change[..., :-1]
+        wanted = value(context, data.final)  # [V, ...]
+        gap = jax.vmap(lambda obs: value(context, obs))(final) - fixed(wanted)  # [M, V, ...]
+        goal = standardised_targets(dynamics, scales, data)[..., -1]
+        reward = 0.5 * jnp.square(goal - found.mean[..., -1])
+        return 0.5 * jnp.square(gap).mean(1) + reward + survival_loss(found, data)
+
+    return loss
+
+
+def multi_step(
+    dynamics: Dynamics, params: Tree, scales: Scales, batch: tuple[Transition, Tree]
+) -> Array:
+    """The squared errors [M, L, B] of L steps of prediction in a row, on sequences [L, B, ...].
+
+    Each member goes on from its own prediction. Steps after the end of an episode count nothing.
+    """
+    rows, _ = batch
+    spec, moments = dynamics.spec, scales.targets
+    deviation = jnp.sqrt(moments.variance + 1e-8)
+
+    def step(carry: tuple, row: Transition) -> tuple[tuple, Array]:
+        obs, alive = carry  # [M, B, D], [B]
+        inputs = jax.vmap(lambda x: joined(spec, x, row.action))(obs)
+        found = dynamics.apply(params, normalise.standardise(scales.inputs, inputs))
+        change = moments.mean + deviation * found.mean
+        reached = obs + change[..., :-1]
+        wrong = (reached - flat(spec.observation, row.final)) / deviation[:-1]
+        reward = (change[..., -1] - row.reward) / deviation[-1]
+        error = 0.5 * (jnp.square(wrong).sum(-1) + jnp.square(reward))
+        error = alive * (error + survival_loss(found, row))
+        return (reached, alive * ~row.last), error
+
+    first = flat(spec.observation, rows.obs)[0]
+    first = jnp.broadcast_to(first, (dynamics.members, *first.shape))
+    _, errors = jax.lax.scan(step, (first, jnp.ones(first.shape[1])), rows)
+    return jnp.swapaxes(errors, 0, 1)
