@@ -4,9 +4,27 @@ Where a method is another one with other numbers, it is that one's file with oth
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
-from agents import beer, dqn, munchausen, ppo, pqn, proto_value, r2d2, sac, stocked, tabular, td3
+from agents import (
+    alphazero,
+    beer,
+    dqn,
+    dyna,
+    mbpo,
+    munchausen,
+    muzero,
+    pets,
+    ppo,
+    pqn,
+    proto_value,
+    r2d2,
+    sac,
+    stocked,
+    tabular,
+    td3,
+)
 from jaxrl.types import Agent, Env, Spec
 from jaxrl.values import Critic, Ensemble, Objective
 
@@ -15,8 +33,13 @@ class AgentEntry(NamedTuple):
     """An agent as the shell finds it by name."""
 
     defaults: Any  # a record of hyperparameters
-    make: Callable[[Spec, Any], Agent]
+    make: Callable[..., Agent]  # (spec, hyperparameters)
     world: Callable[[Env, Any], Env] = lambda env, hp: env  # how it wants to see an environment
+    plans: bool = False  # in the environment itself, which `make` then takes as a third argument
+
+    def maker(self, env: Env) -> Callable[[Spec, Any], Agent]:
+        """`make` for the environment, of one lane, that `world` returned."""
+        return partial(self.make, env=env) if self.plans else self.make
 
 
 def dqn_with(**options: Any) -> AgentEntry:
@@ -60,6 +83,7 @@ AGENTS: dict[str, AgentEntry] = {
     "q-lambda": tabular_with(target="watkins-q"),
     "sarsa-lambda": tabular_with(target="sarsa"),
     "expected-sarsa": tabular_with(target="expected-sarsa", trace_decay=0.0),
+    "dyna-q": AgentEntry(dyna.Hyperparameters(), dyna.dyna_q),
     "ppo": AgentEntry(ppo.Hyperparameters(), ppo.ppo),
     "sac": sac_with(),
     "redq": sac_with(
@@ -70,6 +94,13 @@ AGENTS: dict[str, AgentEntry] = {
         ensemble=Ensemble(5, "truncated", drop=2),
         actor_reduction="average",
     ),
+    # They plan: in the simulator itself, and in a model of values.
+    "alphazero": AgentEntry(
+        alphazero.Hyperparameters(), alphazero.alphazero, alphazero.world, plans=True
+    ),
+    "gumbel-muzero": AgentEntry(muzero.Hyperparameters(), muzero.muzero),
+    "mbpo": AgentEntry(mbpo.Hyperparameters(), mbpo.mbpo),
+    "pets": AgentEntry(pets.Hyperparameters(), pets.pets),
     "td3": td3_with(),
     "beer": AgentEntry(beer.Hyperparameters(), beer.beer),
     "proto-value": AgentEntry(proto_value.Hyperparameters(), proto_value.proto_value),

@@ -3,9 +3,12 @@
 REDQ and TQC are SAC with other ensembles of critics: see `agents.AGENTS`.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
+import distrax
 import jax
 import jax.numpy as jnp
 import optax
@@ -15,7 +18,7 @@ from jaxrl import values
 from jaxrl.errors import require_continuous, require_fraction, require_positive
 from jaxrl.networks import critic_ensemble, network
 from jaxrl.policies import tanh_family
-from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
+from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, Update, memoryless
 from jaxrl.updates import delayed, descend, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
 
@@ -63,6 +66,11 @@ class Hyperparameters:
     """Of hidden layers: elu, gelu, relu, swish or tanh."""
 
 
+def remember(update: Update, hp: Hyperparameters) -> Update:
+    """The replay that the hyperparameters ask for."""
+    return replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
+
+
 def sac(
     spec: Spec, hp: Hyperparameters, representation: values.Representation | None = None
 ) -> Agent:
@@ -71,17 +79,24 @@ def sac(
     `representation` is that of `hp` unless given. Raises a ValueError if the hyperparameters do not
     fit each other, or actions are discrete.
     """
-    check(spec, hp)
-    assert isinstance(spec.action, Box)  # checked above; for the type checker
-    family, dimensions = tanh_family(spec.action), spec.action.low.size
-    representation = values.critic(hp.critic) if representation is None else representation
-    members, layers = hp.ensemble.members, (hp.hidden, hp.activation)
+    agent = learner(spec, hp, representation)
+    return agent._replace(update=remember(agent.update, hp))
+
+
+class Networks(NamedTuple):
+    """What SAC learns: a policy, critics and a temperature."""
+
+    init: Callable[[Key], Tree]
+    pi: Callable[[Tree, Tree], distrax.Distribution]  # (params, obs [..., *]) -> of actions
+    q: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> outputs [..., E * K]
+
+
+def networks(spec: Spec, hp: Hyperparameters, size: int) -> Networks:
+    """The networks that the hyperparameters ask for, with `size` outputs of each critic."""
+    box = require_continuous(spec, "sac")
+    family, layers = tanh_family(box), (hp.hidden, hp.activation)
     actor = network(spec, (family.size,), (0.01,), *layers)
-    critics = critic_ensemble(spec, representation.size, members, *layers)
-    ensemble = partial(values.ensemble, representation, members)
-    judged = ensemble(values.reduction(replace(hp.ensemble, reduction=hp.actor_reduction)))
-    pi = lambda params, obs: family.distribution(actor.step(params["actor"], (), obs)[0][0], ())
-    q = lambda params, obs, action: critics.apply(params["critics"], obs, action)  # [..., E * K]
+    critics = critic_ensemble(spec, size, hp.ensemble.members, *layers)
 
     def init(key: Key) -> Tree:
         k_actor, k_critics = jax.random.split(key)
@@ -91,6 +106,23 @@ def sac(
             "critics": critics.init(k_critics),
             "log_temperature": temperature,
         }
+
+    pi = lambda params, obs: family.distribution(actor.step(params["actor"], (), obs)[0][0], ())
+    q = lambda params, obs, action: critics.apply(params["critics"], obs, action)
+    return Networks(init, pi, q)
+
+
+def learner(
+    spec: Spec, hp: Hyperparameters, representation: values.Representation | None = None
+) -> Agent:
+    """SAC without a memory: it learns from the batches [B, ...] that it is given."""
+    check(spec, hp)
+    assert isinstance(spec.action, Box)  # checked above; for the type checker
+    representation = values.critic(hp.critic) if representation is None else representation
+    init, pi, q = networks(spec, hp, representation.size)
+    ensemble = partial(values.ensemble, representation, hp.ensemble.members)
+    judged = ensemble(values.reduction(replace(hp.ensemble, reduction=hp.actor_reduction)))
+    wanted = hp.target_entropy * spec.action.low.size
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
         k_now, k_next = jax.random.split(key)
@@ -106,7 +138,6 @@ def sac(
         action, log_prob = pi(params, batch.obs).sample_and_log_prob(seed=k_now)
         value = values.mean(judged.decode(q(fixed(params), batch.obs, action)))
         policy = fixed(temperature) * log_prob - value
-        wanted = hp.target_entropy * dimensions
         balance = -params["log_temperature"] * fixed(log_prob + wanted)
         total = (batch.weight * (error + policy + balance)).mean()
         metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
@@ -117,8 +148,6 @@ def sac(
     slower = ("actor", "log_temperature")
     optimiser = delayed(optax.adam(hp.learning_rate), hp.actor_period, slower)
     update = descend(init, loss, optimiser, polyak(hp.target_rate))
-    rows = hp.buffer_size // hp.num_envs
-    update = replay(update, rows, hp.batch_size, hp.updates)
     return Agent(memoryless(explore), memoryless(exploit), update)
 
 

@@ -153,7 +153,7 @@ def list_command(arguments: list[str]) -> None:
 
 
 BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming")
-REPRODUCTIONS = ("horizon", "rates", "robust", "stock")
+REPRODUCTIONS = ("edge", "horizon", "rates", "robust", "stock")
 
 
 def benchmark_command(arguments: list[str]) -> None:

@@ -91,7 +91,8 @@ def make_env(config: Configuration) -> Env:
 def build(config: Configuration, hp: Any) -> Setup:
     """The agent at work in the environment; `hp` may hold tracers."""
     entry = AGENTS[config.agent]
-    return assemble(entry.make, entry.world(make_env(config), hp), hp)
+    env = entry.world(make_env(config), hp)
+    return assemble(entry.maker(env), env, hp)
 
 
 def validate(config: Configuration) -> None:

@@ -9,6 +9,8 @@ takes one key, for the number of lanes that `vectorize` was given, or a vector o
 n lanes: pools of initial states are made, and refreshed, a few lanes at a time.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -170,6 +172,31 @@ def scale_actions(env: Env) -> Env:
 
     ones = jnp.ones_like(box.low)
     return env._replace(step=step, spec=env.spec._replace(action=Box(-ones, ones)))
+
+
+class Revealed(NamedTuple):
+    """An observation, and the whole state of the environment that shows it."""
+
+    obs: Tree
+    state: Tree
+
+
+def revealed(env: Env) -> Env:
+    """Show the state with each observation, `Revealed(obs, state)`: for who plans in the simulator.
+
+    Works on one lane, inside auto-reset.
+    """
+
+    def show(state: Tree, ts: TimeStep) -> tuple[Tree, TimeStep]:
+        obs, final = Revealed(ts.obs, state), Revealed(ts.final, state)
+        return state, ts._replace(obs=obs, final=final)
+
+    state = jax.eval_shape(env.init, jax.random.key(0))[0]
+    return Env(
+        lambda key: show(*env.init(key)),
+        lambda state, action, key: show(*env.step(state, action, key)),
+        env.spec._replace(observation=Revealed(env.spec.observation, state)),
+    )
 
 
 def require_box(env: Env, who: str) -> Box:

@@ -1,5 +1,6 @@
 """What papers claim, tried again: each module is one claim, run by `jaxrl reproduce NAME`.
 
+- `edge`: rollouts of the true model that end where nothing is learnt, and two remedies.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `rates`: how fast distributional dynamic programming converges, beside its bounds.
 - `robust`: what planning for the worst costs where the world is as modelled, and brings elsewhere.

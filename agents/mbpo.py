@@ -1,0 +1,151 @@
+"""Soft actor-critic that learns from short imagined rollouts (Janner et al. 2019).
+
+Variants are options, each a transform of the model or of its loss: penalties of MOPO (Yu et al.
+2020), ends of MOReL (Kidambi et al. 2020), value-gradient weights of VaGraM (Voelcker et al. 2022).
+RAVL (Sims et al. 2024) is `--ensemble.members 10` with no penalty at all.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from agents import sac
+from jaxrl import models, values
+from jaxrl.errors import require, require_fraction, require_positive, unknown
+from jaxrl.models import Dynamics, Model
+from jaxrl.models.fitting import ModelLoss
+from jaxrl.models.losses import Value
+from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
+from jaxrl.updates import imagined, mixed, replay
+
+static = partial(struct.field, pytree_node=False)
+
+
+@struct.dataclass
+class Hyperparameters(sac.Hyperparameters):
+    """What MBPO can be told, beyond SAC; `updates` are now those of the model."""
+
+    model_learning_rate: float = 1e-3
+    """Step size of AdamW for the model."""
+    model_weight_decay: float = 1e-5
+    """Of the model's weights, per step and learning rate."""
+    penalty: float = 0.0
+    """Weight of the uncertainty that is subtracted from imagined rewards."""
+    edge: float = 1e6
+    """Uncertainty beyond which imagined rollouts end; their value there is believed."""
+    uncertainty: str = static(default="aleatoric")
+    """aleatoric, deviation or disagreement: see jaxrl.models.ensemble_model."""
+    members: int = static(default=5)
+    """Networks in the model."""
+    elites: int = static(default=3)
+    """Of them, those that are believed."""
+    choice: str = static(default="random")
+    """What is believed of the members: average, median, random or trajectory."""
+    model_loss: str = static(default="likelihood")
+    """iterative-value-aware, likelihood, squared-error or value-gradient."""
+    model_hidden: tuple[int, ...] = static(default=(128, 128))
+    """Units of each hidden layer of the model."""
+    horizon: int = static(default=1)
+    """Steps of an imagined rollout."""
+    dreams: int = static(default=20)
+    """Gradient steps of actor and critics for one of the model."""
+    real_share: float = static(default=0.05)
+    """How much of a batch is real experience."""
+
+
+CHOICES = {
+    "average": models.average,
+    "median": models.median,
+    "random": models.random_member,
+    "trajectory": models.trajectory_member,
+}
+UNCERTAINTIES = ("aleatoric", "deviation", "disagreement")
+LOSSES = ("iterative-value-aware", "likelihood", "squared-error", "value-gradient")
+
+
+def mbpo(spec: Spec, hp: Hyperparameters) -> Agent:
+    """SAC on batches of a learnt model's rollouts from replayed states, and some that are real.
+
+    Raises a ValueError as `sac` does, or if the model's hyperparameters do not fit.
+    """
+    check(hp)
+    base, (dynamics, world) = sac.learner(spec, hp), world_of(spec, hp)
+
+    def dream(view_of_world: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
+        starts = jax.tree.map(lambda x: x[: hp.batch_size // hp.horizon], batch.obs)
+        model = model_of(dynamics, view_of_world, hp)
+        return models.branched(model, base.explore, view, starts, key, hp.horizon)[0]
+
+    update = imagined(base.update, world, mixed(dream, hp.real_share), hp.dreams)
+    update = replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
+    return base._replace(update=update)
+
+
+def world_of(spec: Spec, hp: Hyperparameters) -> tuple[Dynamics, Update]:
+    """The dynamics that the hyperparameters ask for, and how it learns."""
+    likely = hp.model_loss == "likelihood"
+    make = models.gaussian_mlp if likely else models.deterministic_mlp
+    dynamics = make(spec, hp.members, hp.model_hidden)
+    optimiser = optax.adamw(hp.model_learning_rate, weight_decay=hp.model_weight_decay)
+    return dynamics, models.fitted(dynamics, loss_of(spec, hp), optimiser, hp.elites)
+
+
+def loss_of(spec: Spec, hp: Hyperparameters) -> ModelLoss:
+    """What the model is to be good at."""
+    if hp.model_loss == "likelihood":
+        return models.likelihood
+    if hp.model_loss == "squared-error":
+        return models.squared_error
+    value = critics_of(spec, hp)
+    if hp.model_loss == "value-gradient":
+        return models.value_gradient_weighted(value)
+    return models.iterative_value_aware(value)
+
+
+def critics_of(spec: Spec, hp: Hyperparameters) -> Value:
+    """The values [2 E, ...] of the most likely action: of all critics, and their targets."""
+    representation = values.critic(hp.critic)
+    _, pi, q = sac.networks(spec, hp, representation.size)
+
+    def value(view: Tree, obs: Tree) -> Array:
+        action = jax.lax.stop_gradient(pi(view.params, obs).mode())
+
+        def means(params: Tree) -> Array:
+            theta = q(params, obs, action)
+            theta = theta.reshape(*theta.shape[:-1], hp.ensemble.members, -1)
+            return jnp.moveaxis(values.mean(representation.decode(theta)), -1, 0)
+
+        return jnp.concatenate([means(view.params), means(view.target)])
+
+    return value
+
+
+def model_of(dynamics: Dynamics, view: Tree, hp: Hyperparameters) -> Model:
+    """The model to dream in."""
+    noise = hp.model_loss == "likelihood"
+    model = models.ensemble_model(dynamics, view, CHOICES[hp.choice](), noise)
+    uncertainty = lambda now: now.info[hp.uncertainty]
+    model = models.penalised(model, uncertainty, hp.penalty)
+    return models.truncated(model, lambda now: uncertainty(now) > hp.edge)
+
+
+def check(hp: Hyperparameters) -> None:
+    """Raise a ValueError if the model's hyperparameters do not fit each other."""
+    for kind, name, valid in (
+        ("choice", hp.choice, CHOICES),
+        ("uncertainty", hp.uncertainty, UNCERTAINTIES),
+        ("model_loss", hp.model_loss, LOSSES),
+    ):
+        if name not in valid:
+            raise unknown(kind, name, valid)
+    require_positive(members=hp.members, elites=hp.elites, horizon=hp.horizon, dreams=hp.dreams)
+    require_positive(model_learning_rate=hp.model_learning_rate)
+    require_fraction(real_share=hp.real_share)
+    require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")
+    require(
+        hp.batch_size % hp.horizon == 0,
+        f"batch_size {hp.batch_size} is not divisible by horizon {hp.horizon}.",
+    )

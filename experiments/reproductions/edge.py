@@ -1,0 +1,132 @@
+"""The edge of reach: short rollouts from a dataset fail though the model is the truth (RAVL).
+
+Sims et al. (2024): rollouts of k steps from the dataset bootstrap from states that they reach last,
+where nothing is ever learnt; a greedy maximum over arbitrary values there spreads inwards. On a
+line of 21 states with data on 0 to 5 only, walked back to 0 at best, the model is the simulator
+itself: one critic believes in the edge, the minimum over ten does not, nor does one critic whose
+rollouts go everywhere. To terminate rollouts at their length is no remedy.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from tqdm import tqdm
+
+import envs
+from experiments import options
+from experiments.reproductions.report import save
+from experiments.results import mean_and_interval
+from jaxrl import dp, models
+from jaxrl.errors import require_positive
+from jaxrl.types import Actor, Array, Key, Transition, Tree
+
+TITLE = "Greedy return from state 5 after learning in rollouts of the true model (best: -1.40)"
+STATES, DATA, GAMMA = 21, 6, 0.95
+SETTINGS: dict[str, tuple[int, int, bool]] = {  # steps of a rollout, critics, terminated at the end
+    "1 step, 1 critic": (1, 1, False),
+    "1 step, 1 critic, terminated": (1, 1, True),
+    "1 step, minimum of 2": (1, 2, False),
+    "1 step, minimum of 10": (1, 10, False),
+    "3 steps, 1 critic": (3, 1, False),
+    "3 steps, minimum of 10": (3, 10, False),
+    "16 steps, 1 critic": (16, 1, False),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Learn in short rollouts of the true model, at the edge of what they reach."""
+
+    seeds: int = 200
+    """Draws of the values that learning begins with."""
+    rounds: int = 400
+    """Rounds of rollouts and learning."""
+    out: Path = Path(".reproductions/edge")
+    """Folder for the table, the numbers and the picture."""
+
+
+def line() -> dp.TabularMDP:
+    """A line of 21 states, left by action 0 and right by action 1; a step costs 0.1 per place."""
+    state = np.arange(STATES)
+    to = np.clip(state[:, None] + np.array([-1, 1]), 0, STATES - 1)
+    reward = np.broadcast_to(-0.1 * state[:, None, None], (STATES, 2, STATES))
+    return envs.tabular.from_arrays(
+        np.eye(STATES)[to], reward, np.ones((STATES, 2, STATES)), np.eye(STATES)[DATA - 1]
+    )
+
+
+def wanderer() -> Actor:
+    """Go left or right, whichever it is, and turn at every fifth step or so: it gets everywhere."""
+
+    def step(view: Tree, memory: Array, obs: Array, key: Key) -> tuple[Array, Array, tuple]:
+        k_turn, k_way = jax.random.split(key)
+        turn = (memory < 0) | (jax.random.uniform(k_turn, memory.shape) < 0.2)
+        way = jnp.where(turn, jax.random.randint(k_way, memory.shape, 0, 2), memory)
+        return way, way, ()
+
+    return Actor(lambda size: jnp.full(size, -1), step)
+
+
+def learn(tables: Array, batch: Transition) -> Array:
+    """Move the visited pairs of every table [N, S, A] to what all of them together believe."""
+    believed = jnp.einsum("tbs,nsa->ntba", batch.final, tables).min(0).max(-1)
+    goal = batch.reward + GAMMA * batch.discount * believed
+    action = jax.nn.one_hot(batch.action, 2)
+    at = lambda x: jnp.einsum("tbs,tba,tb->sa", batch.obs, action, batch.weight * x)
+    count = at(jnp.ones_like(goal))
+    return jnp.where(count > 0, at(goal) / jnp.maximum(count, 1.0), tables)
+
+
+def trained(steps: int, critics: int, terminated: bool, rounds: int) -> Callable[[Key], tuple]:
+    """A function of a key: the value that is believed, and the true return of the greedy policy."""
+    mdp = line()
+    model = models.true_model(envs.from_mdp(mdp), lambda obs, key: obs.argmax(-1))
+    model = models.terminating(model, steps) if terminated else model
+    starts = jnp.tile(jnp.eye(STATES)[:DATA], (16, 1))
+    actor = wanderer()
+
+    def run(key: Key) -> tuple[Array, Array]:
+        k_init, k_run = jax.random.split(key)
+
+        def one(tables: Array, key: Key) -> tuple[Array, None]:
+            batch, _ = models.branched(model, actor, (), starts, key, steps)
+            return learn(tables, batch), None
+
+        tables = 5.0 * jax.random.normal(k_init, (critics, STATES, 2))
+        tables, _ = jax.lax.scan(one, tables, jax.random.split(k_run, rounds))
+        q = tables.min(0)
+        policy = jax.nn.one_hot(q.argmax(-1), 2)
+        value = (policy * dp.policy_evaluation(mdp, policy, GAMMA).theta).sum(-1)
+        return q[DATA - 1].max(), value[DATA - 1]
+
+    return run
+
+
+def main(arguments: list[str]) -> None:
+    """Run the reproduction."""
+    chosen = options.parse("reproduce edge", Options, arguments)
+    require_positive(seeds=chosen.seeds, rounds=chosen.rounds)
+    keys = jax.random.split(jax.random.key(0), chosen.seeds)
+    best = float(dp.value_iteration(line(), GAMMA).theta[DATA - 1].max())
+    rows, shown = [], []
+    for name, setting in tqdm(SETTINGS.items(), unit=" settings"):
+        run = jax.jit(jax.vmap(trained(*setting, chosen.rounds)))
+        believed, value = (np.asarray(x) for x in run(keys))
+        mean, low, high = (float(x) for x in mean_and_interval(value[:, None])[:, 0])
+        rows.append(
+            {"setting": name, "believed": float(believed.mean()), "return": mean, "low": low,
+             "high": high, "optimal": float((value > best - 1e-3).mean())}
+        )  # fmt: skip
+        shown.append(value)
+    figure, axes = plt.subplots(figsize=(7.5, 4), layout="constrained")
+    axes.boxplot(shown, orientation="horizontal", tick_labels=list(SETTINGS), whis=(0, 100))
+    axes.axvline(best, color="black", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="return of the greedy policy", title="The model is the truth in all of these")
+    axes.invert_yaxis()
+    axes.grid(alpha=0.3, axis="x")
+    save(chosen.out, TITLE, rows, figure)

@@ -1,0 +1,129 @@
+"""Models whose states are whatever predicts rewards, ends and values: value equivalence.
+
+An observation is encoded once; from then on the model steps in its own states. Nothing says what
+the states mean, but what is predicted from them. Source: Schrittwieser et al. (2020), "MuZero";
+Grimm et al. (2020), "The value equivalence principle".
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxrl.errors import require_discrete
+from jaxrl.layers import MLP, Dense, initialise
+from jaxrl.models.model import Model
+from jaxrl.networks import blank, inputs, torso
+from jaxrl.types import Array, Key, Spec, TimeStep, Tree
+from jaxrl.values import Representation, mean
+
+
+class Step(NamedTuple):
+    """What an abstract model predicts of a step."""
+
+    state: Array  # [..., H]
+    reward: Array  # [..., K] of a representation
+    survival: Array  # [...] logits that the episode goes on
+
+
+class Abstract(NamedTuple):
+    """An abstract model: its encoder and its dynamics."""
+
+    init: Callable[[Key], Tree]
+    encode: Callable[[Tree, Tree], Array]  # (params, observations [..., *]) -> states [..., H]
+    step: Callable[[Tree, Array, Array], Step]  # (params, states [..., H], actions [...])
+    size: int
+
+
+def bounded(state: Array) -> Array:
+    """States [..., H] scaled to [0, 1] by their least and largest element.
+
+    Source: Schrittwieser et al. (2020), appendix G.
+    """
+    low, high = state.min(-1, keepdims=True), state.max(-1, keepdims=True)
+    return (state - low) / jnp.maximum(high - low, 1e-5)
+
+
+class Dynamics(nn.Module):
+    """The successor [..., H], the reward [..., K] and the survival [...] of states and actions."""
+
+    hidden: Sequence[int]
+    size: int
+    reward: int
+    activation: str
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, Array, Array]:
+        """Predictions of inputs [..., H + A]."""
+        x = MLP(self.hidden, self.activation)(x)
+        return Dense(self.size, 1.0)(x), Dense(self.reward, 0.01)(x), Dense(1, 0.01)(x)[..., 0]
+
+
+def abstract(
+    spec: Spec,
+    reward: Representation,
+    size: int = 32,
+    hidden: Sequence[int] = (64,),
+    activation: str = "relu",
+    encoder: str = "auto",
+) -> Abstract:
+    """An abstract model with states [size], for discrete actions; rewards of any representation."""
+    actions = require_discrete(spec, "An abstract model").num
+    first = torso(spec.observation, (*hidden, size), activation, encoder)
+    then = Dynamics(tuple(hidden), size, reward.size, activation)
+    prepare = lambda obs: inputs(spec, first, obs)
+
+    def init(key: Key) -> Tree:
+        k_encode, k_step = jax.random.split(key)
+        example = jnp.zeros(size + actions)
+        return {
+            "encoder": initialise(first, k_encode, prepare(blank(spec))),
+            "dynamics": initialise(then, k_step, example),
+        }
+
+    def encode(params: Tree, obs: Tree) -> Array:
+        return bounded(cast(Array, first.apply(params["encoder"], prepare(obs))))
+
+    def step(params: Tree, state: Array, action: Array) -> Step:
+        x = jnp.concatenate([state, jax.nn.one_hot(action, actions)], -1)
+        change, paid, survival = cast(tuple, then.apply(params["dynamics"], x))
+        return Step(bounded(state + change), paid, survival)
+
+    return Abstract(init, encode, step, size)
+
+
+def abstract_model(abstract: Abstract, params: Tree, reward: Representation, spec: Spec) -> Model:
+    """The model to search in: it enters at observations, and shows its states.
+
+    Terminations are expected, not sampled: its discounts are probabilities that the episode goes
+    on.
+    """
+
+    def step(state: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
+        new = abstract.step(params, state, action)
+        paid = mean(reward.decode(new.reward))
+        alive = jax.nn.sigmoid(new.survival)
+        now = TimeStep(new.state, paid, alive, jnp.zeros_like(paid) > 0, new.state, {})
+        return new.state, now
+
+    shape = jax.ShapeDtypeStruct((abstract.size,), jnp.float32)
+    return Model(
+        lambda obs, key: abstract.encode(params, obs), step, spec._replace(observation=shape)
+    )
+
+
+def unrolled(abstract: Abstract, params: Tree, obs: Tree, actions: Array) -> tuple[Array, Step]:
+    """The states [L, B, H] before each of actions [L, B], and what they lead to.
+
+    Starts from observations [B, *]. Gradients are halved at each step, so that they do not grow
+    with the length. Source: Schrittwieser et al. (2020), appendix G.
+    """
+    half = lambda x: 0.5 * x + 0.5 * jax.lax.stop_gradient(x)
+
+    def step(state: Array, action: Array) -> tuple[Array, tuple[Array, Step]]:
+        new = abstract.step(params, state, action)
+        return half(new.state), (state, new)
+
+    return jax.lax.scan(step, abstract.encode(params, obs), actions)[1]

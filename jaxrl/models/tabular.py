@@ -1,0 +1,88 @@
+"""Models of finite processes: counts of what was seen, exact or as samples."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.dp.mdp import TabularMDP
+from jaxrl.errors import require, require_discrete
+from jaxrl.types import Array, Key, Spec, Transition, Tree, Update
+
+
+class Counts(NamedTuple):
+    """What has been seen of each state, action and successor."""
+
+    visits: Array  # [S, A, S]
+    reward: Array  # [S, A, S] sums
+    ends: Array  # [S, A, S] of them, terminations
+
+
+def counted(spec: Spec) -> Update:
+    """Count transitions between one-hot observations [S]; batches are `(transitions, context)`.
+
+    Raises a ValueError unless observations are one vector and actions discrete.
+    """
+    actions = require_discrete(spec, "A table").num
+    leaves = jax.tree.leaves(spec.observation)
+    require(
+        len(leaves) == 1 and leaves[0].ndim == 1,
+        "A table of counts needs one-hot observations, as of chain, gridworld or FrozenLake.",
+    )
+    states = leaves[0].shape[0]
+
+    def add(counts: Counts, batch: Transition) -> Counts:
+        lead = batch.reward.ndim
+        data = jax.tree.map(lambda x: x.reshape(-1, *x.shape[lead:]), batch)
+        action = jax.nn.one_hot(data.action, actions)
+        at = lambda x: jnp.einsum("ns,na,nt,n->sat", data.obs, action, data.final, x)
+        seen = Counts(data.weight, data.weight * data.reward, data.weight * (1 - data.discount))
+        return jax.tree.map(lambda old, new: old + at(new), counts, seen)
+
+    def init(key: Key, example: Transition) -> Counts:
+        zero = jnp.zeros((states, actions, states))
+        return add(Counts(zero, zero, zero), example)
+
+    def apply(counts: Counts, batch: tuple[Transition, Tree], key: Key) -> tuple[Counts, dict]:
+        counts = add(counts, batch[0])
+        return counts, {"model_pairs": (counts.visits.sum(-1) > 0).mean()}
+
+    return Update(init, apply, lambda counts: counts)
+
+
+def most_likely(counts: Counts) -> TabularMDP:
+    """The process of greatest likelihood; pairs that were never tried stay where they are, for 0.
+
+    It begins anywhere.
+    """
+    states = counts.visits.shape[0]
+    total = counts.visits.sum(-1, keepdims=True)
+    stay = jnp.broadcast_to(jnp.eye(states)[:, None], counts.visits.shape)
+    transition = jnp.where(total > 0, counts.visits / jnp.maximum(total, 1), stay)
+    number = jnp.maximum(counts.visits, 1)
+    discount = 1 - counts.ends / number
+    return TabularMDP(
+        transition, counts.reward / number, discount, jnp.full(states, 1 / states), ()
+    )
+
+
+def recalled(counts: Counts, key: Key, size: int) -> Transition:
+    """Transitions [1, size, ...] of the most likely process, from random pairs that were tried.
+
+    The search control of Dyna-Q (Sutton and Barto 2018, section 8.2).
+    """
+    k_pair, k_next = jax.random.split(key)
+    states, actions, _ = counts.visits.shape
+    tried = counts.visits.sum(-1).reshape(-1) > 0
+    pair = jax.random.categorical(k_pair, jnp.where(tried, 0.0, -jnp.inf), shape=(size,))
+    seen = counts.visits.reshape(states * actions, states)[pair]
+    final = jax.random.categorical(k_next, jnp.log(seen))
+    state, action = pair // actions, pair % actions
+    number = counts.visits[state, action, final]
+    reward = counts.reward[state, action, final] / number
+    discount = 1 - counts.ends[state, action, final] / number
+    show = lambda index: jax.nn.one_hot(index, states)
+    data = Transition(
+        show(state), action, reward, discount, jnp.ones(size, bool), show(final), (), jnp.ones(size)
+    )
+    return jax.tree.map(lambda x: x[None], data)
