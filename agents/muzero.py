@@ -34,6 +34,14 @@ class Hyperparameters(alphazero.Hyperparameters):
 
     reward_coefficient: float = 1.0
     """Weight of the reward's loss."""
+    learning_rate: float = 2e-3
+    """Step size of Adam."""
+    epochs: int = static(default=8)
+    """Passes over each rollout."""
+    minibatches: int = static(default=8)
+    """Gradient steps in a pass."""
+    hidden: tuple[int, ...] = static(default=(128,))
+    """Units of each hidden layer."""
     search: str = static(default="gumbel")
     """gumbel or puct."""
     state_size: int = static(default=64)

@@ -27,7 +27,7 @@ class Hyperparameters:
     """Of rewards, per step of a plan."""
     exploration_noise: float = 0.1
     """Standard deviation of what is added to actions, to explore."""
-    temperature: float = 0.1
+    temperature: float = 0.3
     """Of MPPI's weights, in deviations of the return."""
     members: int = static(default=5)
     """Networks in the model."""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxrl.errors import unknown
 from jaxrl.layers import CNN, MLP, Dense, Tower, initialise
-from jaxrl.types import Array, Box, Key, Spec, Tree, select
+from jaxrl.types import Array, Box, Discrete, Key, Spec, Tree, select
 
 
 class Network(NamedTuple):
@@ -95,6 +95,13 @@ class Heads(nn.Module):
 def blank(spec: Spec) -> Tree:
     """A zero observation without a batch axis."""
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), spec.observation)
+
+
+def blank_action(spec: Spec, *lead: int) -> Array:
+    """A zero action with leading axes, none by default."""
+    if isinstance(spec.action, Discrete):
+        return jnp.zeros(lead, jnp.int32)
+    return jnp.zeros((*lead, *spec.action.shape))
 
 
 def feedforward(module: nn.Module, spec: Spec, prepare: Callable[[Tree], Array]) -> Network:

@@ -51,13 +51,14 @@ def pack(tree: Tree, form: Layout) -> Array:
 
     def words(x: Array) -> Array:
         x = x.astype(jnp.uint8) if x.dtype == bool else x
-        x = x.reshape(*x.shape[:lead], -1)
+        # Sizes are given in full, because -1 is ambiguous where there is no row.
+        x = x.reshape(*x.shape[:lead], prod(x.shape[lead:]))
         if x.dtype.itemsize < 4:  # several to a word, the last one filled up with zeros
             each = 4 // x.dtype.itemsize
             x = jnp.pad(x, [(0, 0)] * lead + [(0, -x.shape[-1] % each)])
-            x = x.reshape(*x.shape[:-1], -1, each)
+            x = x.reshape(*x.shape[:-1], x.shape[-1] // each, each)
         x = jax.lax.bitcast_convert_type(x, jnp.uint32)
-        return x.reshape(*x.shape[:lead], -1)
+        return x.reshape(*x.shape[:lead], prod(x.shape[lead:]))
 
     return jnp.concatenate([words(x) for x in jax.tree.leaves(tree)], -1)
 

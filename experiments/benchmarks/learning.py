@@ -50,7 +50,7 @@ CLAIMS: dict[str, Claim] = {
     "dqn-cartpole-prioritised": Claim("dqn --env CartPole-v1 --seeds 16 --prioritised", 475),
     "dqn-acrobot": Claim("dqn --env Acrobot-v1 --seeds 16", -90),
     "sac-pendulum": Claim("sac --env Pendulum-v1 --seeds 16", -170),
-    "sac-inverted-pendulum": Claim("sac --env brax/inverted_pendulum --seeds 4", 950),
+    "sac-inverted-pendulum": Claim("sac --env brax/inverted_pendulum --seeds 4 --steps 1e5", 950),
     "ppo-halfcheetah": Claim(
         "ppo --env brax/halfcheetah --env-params backend='spring' --seeds 1 --episodes 4", 500
     ),

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxrl import normalise
 from jaxrl.errors import require
 from jaxrl.layers import MLP, Dense, initialise
-from jaxrl.networks import blank, flat
+from jaxrl.networks import blank, blank_action, flat
 from jaxrl.normalise import Moments
 from jaxrl.types import Array, Box, Discrete, Key, Spec, Transition, Tree
 
@@ -78,7 +78,8 @@ def joined(spec: Spec, obs: Tree, action: Array) -> Array:
     x = flat(spec.observation, obs)
     if isinstance(spec.action, Discrete):
         return jnp.concatenate([x, jax.nn.one_hot(action, spec.action.num)], -1)
-    return jnp.concatenate([x, action.reshape(*x.shape[:-1], -1)], -1)
+    size = math.prod(spec.action.shape)
+    return jnp.concatenate([x, action.reshape(*x.shape[:-1], size)], -1)
 
 
 def targets(spec: Spec, batch: Transition) -> Array:
@@ -164,11 +165,6 @@ def deterministic_mlp(
         return Prediction(mean, jnp.full_like(mean, -jnp.inf), survival[..., 0])
 
     return Dynamics(init, apply, lambda params: jnp.zeros(()), spec, members)
-
-
-def blank_action(spec: Spec) -> Array:
-    """An action without a batch axis."""
-    return jnp.zeros(spec.action.shape) if isinstance(spec.action, Box) else jnp.int32(0)
 
 
 def predict(dynamics: Dynamics, params: Tree, scales: Scales, x: Array) -> Prediction:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxrl.errors import require_positive
 from jaxrl.loop import rollout
+from jaxrl.networks import blank_action
 from jaxrl.types import Actor, Array, Env, Key, Spec, TimeStep, Transition, Tree, lanes
 
 
@@ -42,8 +43,11 @@ def starting_from(model: Model, obs: Tree) -> Env:
     """The environment of a model whose lanes begin at observations [B, *]."""
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
-        zero = jnp.zeros(lanes(obs))
-        return model.enter(obs, key), TimeStep(obs, zero, zero + 1.0, zero > 0, obs, {})
+        zero, state = jnp.zeros(lanes(obs)), model.enter(obs, key)
+        # What it reports of a step is blank before the first one.
+        reported = jax.eval_shape(model.step, state, blank_action(model.spec, lanes(obs)), key)[1]
+        info = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), reported.info)
+        return state, TimeStep(obs, zero, zero + 1.0, zero > 0, obs, info)
 
     return Env(init, model.step, model.spec)
 
