@@ -47,6 +47,42 @@ def mask_observation(env: Env, indices: Sequence[int]) -> Env:
     return _observe(env, lambda x: x[..., keep], shape)
 
 
+def distracted(env: Env, size: int, persistence: float = 0.9) -> Env:
+    """Add `size` features that mean nothing: each its own first-order autoregression.
+
+    z' = persistence z + sqrt(1 - persistence^2) noise, standard normal at any time; persistence 0
+    is white noise, and with 1 they stay what they are in an episode. Raises `ValueError` if the
+    observation is not one vector, or for numbers that are out of range.
+    """
+    obs = _array_observation(env, "distracted")
+    if len(obs.shape) != 1:
+        raise ValueError(f"distracted needs a vector, not observations of shape {obs.shape}.")
+    if size < 0 or not 0 <= persistence <= 1:
+        raise ValueError(
+            "distracted needs a size that is not negative and a persistence between 0 and 1, not "
+            f"{size} and {persistence}."
+        )
+
+    def show(state: Tree, noise: Array, ts: TimeStep) -> tuple[Tree, TimeStep]:
+        join = lambda x: jnp.concatenate([x, noise])
+        return (state, noise), ts._replace(obs=join(ts.obs), final=join(ts.final))
+
+    def init(key: Key) -> tuple[Tree, TimeStep]:
+        k_env, k_noise = jax.random.split(key)
+        state, ts = env.init(k_env)
+        return show(state, jax.random.normal(k_noise, (size,)), ts)
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        k_env, k_noise = jax.random.split(key)
+        state, noise = state
+        state, ts = env.step(state, action, k_env)
+        fresh = jax.random.normal(k_noise, (size,))
+        return show(state, persistence * noise + math.sqrt(1 - persistence**2) * fresh, ts)
+
+    shape = jax.ShapeDtypeStruct((obs.shape[0] + size,), obs.dtype)
+    return Env(init, step, env.spec._replace(observation=shape))
+
+
 def frame_stack(env: Env, num: int) -> Env:
     """Show the last `num` observations, the latest last: a vector [n] becomes [num * n].
 

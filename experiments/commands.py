@@ -153,7 +153,7 @@ def list_command(arguments: list[str]) -> None:
 
 
 BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming")
-REPRODUCTIONS = ("edge", "horizon", "rates", "robust", "stock")
+REPRODUCTIONS = ("dreams", "edge", "horizon", "rates", "robust", "stock", "weighted-models")
 
 
 def benchmark_command(arguments: list[str]) -> None:

@@ -80,7 +80,9 @@ def gumbel_search(simulations: int, noise: float = 1.0, considered: int = 16) ->
             mctx.gumbel_muzero_policy,
             max_num_considered_actions=considered,
             gumbel_scale=noise,
-            qtransform=partial(mctx.qtransform_completed_by_mix_value, rescale_values=False, value_scale=0.05),
+            qtransform=partial(
+                mctx.qtransform_completed_by_mix_value, rescale_values=False, value_scale=0.05
+            ),
         ),
         simulations,
     )

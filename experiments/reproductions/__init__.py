@@ -1,10 +1,12 @@
 """What papers claim, tried again: each module is one claim, run by `jaxrl reproduce NAME`.
 
+- `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where nothing is learnt, and two remedies.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `rates`: how fast distributional dynamic programming converges, beside its bounds.
 - `robust`: what planning for the worst costs where the world is as modelled, and brings elsewhere.
 - `stock`: one network that obeys the level of risk it is commanded, beside the exact optimum.
+- `weighted-models`: tiny models that mind what values depend on, among distractors.
 
 Each leaves a table, the numbers behind it and a picture in its folder; those in `kept` are what the
 commands gave here.

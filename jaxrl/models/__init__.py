@@ -6,6 +6,10 @@ ensemble     the Model of an ensemble, by a choice among what its members propos
 fitting      how a dynamics learns: statistics, bootstrap, holdout
 losses       what it is to be good at: likelihood, several steps, values
 sparse       SINDy: sparse regression on a library of functions
+tabular      counts of finite processes
+abstract     states that mean what they predict: the model of MuZero
+latent       categorical states on a backbone: the model of Dreamer
+backbones    what carries the past along: gated cells, state spaces, transformers
 
 Trajectory diffusion will be another way to make `branched`'s transitions.
 """

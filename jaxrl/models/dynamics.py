@@ -18,7 +18,7 @@ from jaxrl.errors import require
 from jaxrl.layers import MLP, Dense, initialise
 from jaxrl.networks import blank, blank_action, flat
 from jaxrl.normalise import Moments
-from jaxrl.types import Array, Box, Discrete, Key, Spec, Transition, Tree
+from jaxrl.types import Array, Discrete, Key, Spec, Transition, Tree
 
 
 class Prediction(NamedTuple):

@@ -151,3 +151,33 @@ def test_a_chain_of_all_transforms_passes_the_check():
     env = envs.frame_stack(envs.mask_observation(env, [2]), 2)
     env = envs.episode_statistics(envs.reward_transform(env, jnp.tanh))
     envs.check(envs.time_limit(env, 5), steps=15)
+
+
+@pytest.mark.parametrize("persistence", [0.0, 0.9, 1.0])
+def test_distractors_are_autoregressions_and_change_nothing_else(persistence):
+    env = envs.make("Pendulum-v1")
+    noisy = envs.distracted(env, 3, persistence)
+    envs.check(noisy)
+    keys = jax.random.split(jax.random.key(0), 2000)
+    state, first = jax.vmap(noisy.init)(keys)
+    later = jax.random.split(jax.random.key(1), 2000)
+    _, now = jax.vmap(noisy.step)(state, jnp.ones((2000, 1)), later)
+    before, after = first.obs[:, 3:], now.obs[:, 3:]
+    np.testing.assert_allclose(after.std(0), 1, atol=0.06)
+    for i in range(3):
+        assert np.corrcoef(before[:, i], after[:, i])[0, 1] == pytest.approx(persistence, abs=0.06)
+    np.testing.assert_array_equal(now.final, now.obs)
+    # What they surround goes on as before.
+    k_env = jax.random.split(keys[0])[0]
+    inner, plain = env.init(k_env)
+    np.testing.assert_array_equal(first.obs[0, :3], plain.obs)
+    _, plain = env.step(inner, jnp.ones(1), jax.random.split(later[0])[0])
+    np.testing.assert_allclose(now.obs[0, :3], plain.obs, atol=1e-6)
+    assert now.reward[0] == pytest.approx(float(plain.reward), abs=1e-5)
+
+
+def test_distractors_need_a_vector_and_a_persistence():
+    with pytest.raises(ValueError, match="needs a vector"):
+        envs.distracted(envs.make("Breakout-MinAtar"), 2)
+    with pytest.raises(ValueError, match=r"between 0 and 1, not 2 and 1.5"):
+        envs.distracted(envs.make("Pendulum-v1"), 2, 1.5)

@@ -1,0 +1,67 @@
+"""Learning curves of several agents in one environment, for reproductions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from experiments.plots import band
+from experiments.results import mean_and_interval
+from jaxrl.loop import make_train
+from jaxrl.types import Env
+
+
+class Curve(NamedTuple):
+    """The evaluations of several seeds."""
+
+    steps: np.ndarray  # [E] environment steps
+    returns: np.ndarray  # [seeds, E]
+
+
+class Trial(NamedTuple):
+    """An agent in an environment, for a number of environment steps."""
+
+    make: Callable[..., Any]
+    env: Env
+    hp: Any
+    steps: float
+    evaluations: int
+
+
+def learn(trials: dict[str, Trial], seeds: int, episodes: int = 8) -> dict[str, Curve]:
+    """Train each trial with the same seeds, all in one vmapped program."""
+    keys, found = jax.random.split(jax.random.key(0), seeds), {}
+    for name, trial in (bar := tqdm(trials.items(), unit=" runs")):
+        bar.set_postfix_str(name)
+        train = make_train(*trial, episodes)
+        metrics = jax.jit(jax.vmap(train))(keys).metrics
+        steps, returns = (np.asarray(metrics[k]) for k in ("env_steps", "evaluation_return"))
+        found[name] = Curve(steps[0], returns)
+    return found
+
+
+def draw(curves: dict[str, Curve], title: str) -> Figure:
+    """The curves in one picture: means and 95 % bootstrap intervals."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for name, curve in curves.items():
+        band(axes, curve.steps, curve.returns, name)
+    axes.set(xlabel="environment steps", ylabel="evaluation return", title=title)
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def final(curve: Curve, last: int = 3) -> tuple[float, float, float]:
+    """The mean over the last evaluations and the seeds, and its 95 % bootstrap interval."""
+    mean, low, high = mean_and_interval(curve.returns[:, -last:].mean(1, keepdims=True))[:, 0]
+    return float(mean), float(low), float(high)
+
+
+def reached(curve: Curve, level: float) -> float:
+    """The environment steps after which the mean over seeds first was at least `level`, or nan."""
+    there = curve.returns.mean(0) >= level
+    return float(curve.steps[there.argmax()]) if there.any() else float("nan")

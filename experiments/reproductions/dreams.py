@@ -1,0 +1,61 @@
+"""How many environment steps imagination saves: MBPO beside SAC.
+
+Janner et al. (2019) claim the return of SAC for a tenth of its steps. SAC is also run with as many
+gradient steps for each step as MBPO takes, so that what the model brings is told apart from what
+more gradient steps bring.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import envs
+from agents import AGENTS
+from experiments import options
+from experiments.reproductions.curves import Trial, draw, final, learn, reached
+from experiments.reproductions.report import save
+from jaxrl.errors import require_positive
+
+TITLE = "Environment steps until the mean evaluation return is that of SAC in the end, less 20"
+NEAR = 20.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train SAC and MBPO on Pendulum, and count environment steps."""
+
+    seeds: int = 8
+    """Of each run."""
+    steps: float = 2e4
+    """Environment steps of SAC with one gradient step each; the others take a quarter."""
+    updates: int = 10
+    """Gradient steps in one environment step, of MBPO and of the busier SAC."""
+    out: Path = Path(".reproductions/dreams")
+    """Folder for the table, the numbers and the picture."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the reproduction."""
+    chosen = options.parse("reproduce dreams", Options, arguments)
+    require_positive(seeds=chosen.seeds, steps=chosen.steps, updates=chosen.updates)
+    env, sac, mbpo = envs.make("Pendulum-v1"), AGENTS["sac"], AGENTS["mbpo"]
+    short = dict(warmup=500, buffer_size=20_000)
+    busy = sac.defaults.replace(**short, updates=chosen.updates)
+    dreamer = mbpo.defaults.replace(**short, dreams=chosen.updates, model_hidden=(64, 64))
+    few = chosen.steps / 4
+    trials = {
+        "SAC, 1 gradient step": Trial(
+            sac.make, env, sac.defaults.replace(**short), chosen.steps, 40
+        ),
+        f"SAC, {chosen.updates} gradient steps": Trial(sac.make, env, busy, few, 20),
+        f"MBPO, {chosen.updates} gradient steps": Trial(mbpo.make, env, dreamer, few, 20),
+    }
+    curves = learn(trials, chosen.seeds)
+    level = final(next(iter(curves.values())))[0] - NEAR
+    rows = []
+    for name, curve in curves.items():
+        mean, low, high = final(curve)
+        rows.append(
+            {"run": name, "steps to get there": reached(curve, level) + short["warmup"],
+             "final return": mean, "low": low, "high": high}
+        )  # fmt: skip
+    save(chosen.out, TITLE, rows, draw(curves, f"Pendulum, {chosen.seeds} seeds"))

@@ -1,0 +1,230 @@
+"""World models with categorical latent states, on any backbone.
+
+The state is (h, z): h is what the backbone makes of the past, z a vector of one-hot classes drawn
+from the observation, z ~ q(z | x). The backbone reads (z, action), and what follows is predicted
+from its output: the next classes p(z' | h'), and from (h', z') the observation, reward and end.
+That z depends on its own observation alone is what lets training read whole sequences at once
+(S4WM, after Deng et al. 2023); in the RSSM of Hafner et al. (2025), "DreamerV3", it sees h too.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl import values
+from jaxrl.layers import MLP, Tower, initialise
+from jaxrl.models.backbones import Backbone
+from jaxrl.models.model import Model
+from jaxrl.networks import flat
+from jaxrl.types import Array, Discrete, Key, Spec, TimeStep, Transition, Tree, select
+from jaxrl.values import Representation
+
+fixed = jax.lax.stop_gradient
+
+
+class State(NamedTuple):
+    """Where a world model is."""
+
+    memory: Tree  # of the backbone
+    past: Array  # [..., H] its last output, zero at the beginning of an episode
+    classes: Array  # [..., G * C] one-hot, G groups of C
+
+    @property
+    def features(self) -> Array:
+        """What is known [..., H + G * C]: what actors and heads see."""
+        return jnp.concatenate([self.past, self.classes], -1)
+
+
+class World(NamedTuple):
+    """A latent world model, with parameters."""
+
+    init: Callable[[Key], Tree]
+    blank: Callable[[int], State]  # of B new episodes, before they are seen
+    see: Callable[[Tree, State, Tree, Key], State]  # (params, state, obs, key) -> with its classes
+    move: Callable[[Tree, State, Array], State]  # (params, state, action) -> classes are the old
+    predict: Callable[[Tree, Array], dict]  # (params, features) -> what each head puts out
+    prior: Callable[[Tree, Array], Array]  # (params, past) -> logits [..., G, C] of the classes
+    parts: Callable[[Tree, Transition, Key], dict]  # terms of the loss [L, B] of sequences
+    reward: Representation
+    spec: Spec
+
+
+def symlog(x: Array) -> Array:
+    """sign(x) log(1 + |x|), elementwise. Source: Hafner et al. (2025), equation 9."""
+    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
+
+
+def mixed_logits(logits: Array, uniform: float = 0.01) -> Array:
+    """Log-probabilities [..., C] of a mixture with a little of the uniform distribution."""
+    p = (1 - uniform) * jax.nn.softmax(logits) + uniform / logits.shape[-1]
+    return jnp.log(p)
+
+
+def straight_through(log_probs: Array, key: Key) -> Array:
+    """One-hot draws [..., C] whose gradient is that of their probabilities (Bengio et al. 2013)."""
+    p = jnp.exp(log_probs)
+    draw = jax.nn.one_hot(jax.random.categorical(key, log_probs), p.shape[-1])
+    return fixed(draw) + p - fixed(p)
+
+
+def divergence(p: Array, q: Array) -> Array:
+    """The Kullback-Leibler divergence [...] of groups of classes, from log-probabilities."""
+    return (jnp.exp(p) * (p - q)).sum((-1, -2))
+
+
+def balanced_divergence(
+    posterior: Array, prior: Array, balance: float | Array = 0.8, free: float | Array = 1.0
+) -> Array:
+    """The divergence [...] that moves the prior by `balance` and the posterior by the rest.
+
+    Below `free` nats neither is moved. From log-probabilities [..., G, C]. Source: Hafner et al.
+    (2021), algorithm 2, and (2025), equation 4.
+    """
+    clip = lambda x: jnp.maximum(x, free)
+    to_prior = clip(divergence(fixed(posterior), prior))
+    to_posterior = clip(divergence(posterior, fixed(prior)))
+    return balance * to_prior + (1 - balance) * to_posterior
+
+
+def world(
+    spec: Spec,
+    backbone: Callable[[int], Backbone],
+    groups: int = 8,
+    classes: int = 8,
+    hidden: Sequence[int] = (128,),
+    reward: Representation | None = None,
+    balance: float | Array = 0.8,
+    free: float | Array = 1.0,
+) -> World:
+    """A world model; `backbone(inputs)` makes what carries the past along.
+
+    Observations of type bool are reconstructed as independent bits, others by squared errors of
+    their symlog. Rewards are of the representation `reward`, by default two-hot on 41 symlog atoms.
+    """
+    reward = reward or values.critic(
+        values.Critic("two-hot", atoms=41, low=-20.0, high=20.0, spacing="symlog")
+    )
+    leaves = jax.tree.leaves(spec.observation)
+    width = sum(math.prod(leaf.shape) for leaf in leaves)
+    bits = all(leaf.dtype == jnp.bool_ for leaf in leaves)
+    number = spec.action.num if isinstance(spec.action, Discrete) else math.prod(spec.action.shape)
+    size = groups * classes
+    carry = backbone(size + number)
+    tower = lambda outputs, scale=1.0: Tower(MLP(tuple(hidden), "swish"), outputs, scale)
+    modules = {
+        "encoder": (tower(size), width),
+        "prior": (tower(size), carry.size),
+        "decoder": (tower(width), carry.size + size),
+        "reward": (tower(reward.size, 0.01), carry.size + size),
+        "survival": (tower(1, 0.01), carry.size + size),
+    }
+
+    def run(params: Tree, name: str, x: Array) -> Array:
+        return cast(Array, modules[name][0].apply(params[name], x))
+
+    def init(key: Key) -> Tree:
+        keys = jax.random.split(key, len(modules) + 1)
+        start = {
+            name: initialise(module, k, jnp.zeros(inputs))
+            for k, (name, (module, inputs)) in zip(keys, modules.items())
+        }
+        return start | {"backbone": carry.init(keys[-1])}
+
+    def shown(obs: Tree) -> Array:
+        return symlog(flat(spec.observation, obs))
+
+    def posterior(params: Tree, obs: Tree) -> Array:
+        logits = run(params, "encoder", shown(obs))
+        return mixed_logits(logits.reshape(*logits.shape[:-1], groups, classes))
+
+    def prior(params: Tree, past: Array) -> Array:
+        logits = run(params, "prior", past)
+        return mixed_logits(logits.reshape(*logits.shape[:-1], groups, classes))
+
+    def drawn(log_probs: Array, key: Key) -> Array:
+        return straight_through(log_probs, key).reshape(*log_probs.shape[:-2], size)
+
+    def joined(classes: Array, action: Array) -> Array:
+        if isinstance(spec.action, Discrete):
+            action = jax.nn.one_hot(action, number)
+        return jnp.concatenate([classes, action.reshape(*classes.shape[:-1], number)], -1)
+
+    def fresh(batch_size: int) -> State:
+        zeros = lambda n: jnp.zeros((batch_size, n))
+        return State(carry.memory(batch_size), zeros(carry.size), zeros(size))
+
+    def see(params: Tree, state: State, obs: Tree, key: Key) -> State:
+        return state._replace(classes=drawn(posterior(params, obs), key))
+
+    def move(params: Tree, state: State, action: Array) -> State:
+        inputs = joined(state.classes, action)
+        memory, past = carry.step(params["backbone"], state.memory, inputs)
+        return State(memory, past, state.classes)
+
+    def predict(params: Tree, features: Array) -> dict:
+        found = {name: run(params, name, features) for name in ("decoder", "reward", "survival")}
+        return found | {"survival": found["survival"][..., 0]}
+
+    def parts(params: Tree, batch: Transition, key: Key) -> dict:
+        k_now, k_next = jax.random.split(key)
+        now = drawn(posterior(params, batch.obs), k_now)
+        first = jnp.concatenate([jnp.ones_like(batch.last[:1]), batch.last[:-1]])
+        past = carry.parallel(params["backbone"], joined(now, batch.action), first)
+        # The true successors, also where the next row is of another episode.
+        after = posterior(params, batch.final)
+        features = jnp.concatenate([past, drawn(after, k_next)], -1)
+        out = predict(params, features)
+        goal = flat(spec.observation, batch.final)
+        error = (
+            optax.sigmoid_binary_cross_entropy(out["decoder"], goal)
+            if bits
+            else 0.5 * jnp.square(out["decoder"] - symlog(goal))
+        )
+        return {
+            "image_loss": error.sum(-1),
+            "reward_loss": reward.loss(out["reward"], values.dirac(batch.reward)),
+            "end_loss": optax.sigmoid_binary_cross_entropy(out["survival"], batch.discount),
+            "divergence": balanced_divergence(after, prior(params, past), balance, free),
+        }
+
+    return World(init, fresh, see, move, predict, prior, parts, reward, spec)
+
+
+def latent_model(world: World, params: Tree, states: State) -> Model:
+    """The model that a world model is, entered at `states` [B, ...]; it shows its features.
+
+    Classes are drawn from the prior. Terminations are expected, not sampled: discounts are
+    probabilities that the episode goes on.
+    """
+
+    def step(state: State, action: Array, key: Key) -> tuple[State, TimeStep]:
+        state = world.move(params, state, action)
+        log_probs = world.prior(params, state.past)
+        classes = straight_through(log_probs, key).reshape(state.classes.shape)
+        state = state._replace(classes=classes)
+        out = world.predict(params, state.features)
+        paid = values.mean(world.reward.decode(out["reward"]))
+        alive = jax.nn.sigmoid(out["survival"])
+        shown = state.features
+        return state, TimeStep(shown, paid, alive, jnp.zeros_like(paid) > 0, shown, {})
+
+    shape = jax.ShapeDtypeStruct(states.features.shape[1:], jnp.float32)
+    return Model(lambda obs, key: states, step, world.spec._replace(observation=shape))
+
+
+def replayed(world: World, params: Tree, batch: Transition, key: Key) -> State:
+    """The states [L * B, ...] along sequences [L, B, ...], each with its observation seen."""
+    fresh = world.blank(batch.reward.shape[1])
+
+    def step(state: State, inputs: tuple) -> tuple[State, State]:
+        row, key = inputs
+        state = world.see(params, state, row.obs, key)
+        return select(row.last, fresh, world.move(params, state, row.action)), state
+
+    keys = jax.random.split(key, batch.reward.shape[0])
+    _, states = jax.lax.scan(step, fresh, (batch, keys))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), states)

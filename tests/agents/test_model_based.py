@@ -1,0 +1,215 @@
+"""Agents that plan or dream, on problems whose answer is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from agents import AGENTS, mbpo, sac
+from jaxrl import advance, assemble, dp, evaluate, values
+from jaxrl.models.tabular import most_likely
+from jaxrl.types import Box, Env, Spec, TimeStep
+
+KEYS = jax.random.split(jax.random.key(0), 3)
+
+
+def point():
+    """x' = x + a / 2 in twenty steps, for a reward of -x'^2: the best is to go to 0 and stay."""
+
+    def emit(x, reward):
+        one = jnp.ones(())
+        return TimeStep(x, reward, one, one < 0, x, {})
+
+    def init(key):
+        x = jax.random.uniform(key, (1,), minval=-2, maxval=2)
+        return x, emit(x, jnp.zeros(()))
+
+    def step(x, action, key):
+        x = jnp.clip(x + 0.5 * action, -4, 4)
+        return x, emit(x, -(x[0] ** 2))
+
+    spec = Spec(jax.ShapeDtypeStruct((1,), jnp.float32), Box(-jnp.ones(1), jnp.ones(1)))
+    return envs.time_limit(Env(init, step, spec), 20)
+
+
+def best_return(episodes, key):
+    """The mean return of going straight to the origin, from the starts of `evaluate`."""
+    env = envs.vectorize(point(), episodes)
+    x = np.asarray(env.init(jax.random.split(key)[0])[1].obs[:, 0], np.float64)
+    total = np.zeros(episodes)
+    for _ in range(20):
+        x = x - np.clip(x, -0.5, 0.5)
+        total -= x**2
+    return total.mean()
+
+
+def scores(name, steps, **options):
+    """The returns [seeds] of greedy agents after `steps` updates, less the best."""
+    entry = AGENTS[name]
+    hp = entry.defaults.replace(**options)
+    env = entry.world(point(), hp)
+    setup = assemble(entry.maker(env), env, hp)
+
+    def train(key):
+        run, _ = advance(setup.experiment, setup.experiment.init(key), steps)
+        view = setup.agent.update.read(run.learner)
+        return evaluate(setup.env, setup.agent.exploit, view, jax.random.key(1), 16).returns.mean()
+
+    return np.asarray(jax.jit(jax.vmap(train))(KEYS)) - best_return(16, jax.random.key(1))
+
+
+def test_dreams_take_the_place_of_experience():
+    """With 164 steps in the environment, MBPO is near the best for all seeds, SAC for few."""
+    small = dict(
+        batch_size=64, warmup=64, buffer_size=512, hidden=(32, 32), initial_temperature=0.1
+    )
+    model = dict(members=2, elites=2, model_hidden=(32, 32), model_learning_rate=3e-3, dreams=40)
+    dreamt, alone = scores("mbpo", 100, **small, **model), scores("sac", 100, **small)
+    assert (dreamt > -4).all(), dreamt
+    assert alone.mean() < dreamt.min() - 10, (alone, dreamt)
+
+
+@pytest.mark.parametrize("planner", ["cem", "mppi"])
+def test_plans_in_a_learnt_model_are_near_the_best(planner):
+    found = scores(
+        "pets", 100, planner=planner, horizon=6, candidates=64, members=2, elites=2, warmup=100,
+        hidden=(32, 32), batch_size=64, buffer_size=512, rounds=3,
+    )  # fmt: skip
+    assert (found > -4).all(), found
+
+
+def test_values_that_weigh_the_model_are_those_of_all_critics():
+    env = envs.scale_actions(envs.make("Pendulum-v1"))
+    hp = mbpo.Hyperparameters(hidden=(8,))
+    update = sac.learner(env.spec, hp).update
+    view = update.read(update.init(KEYS[0], None))
+    view = view._replace(target=jax.tree.map(lambda x: 2 * x, view.params))
+    obs = jax.random.normal(KEYS[1], (5, 3))
+    found = mbpo.critics_of(env.spec, hp)(view, obs)
+    _, pi, q = sac.networks(env.spec, hp, 1)
+    action = pi(view.params, obs).mode()
+    own, target = q(view.params, obs, action).T, q(view.target, obs, action).T
+    np.testing.assert_allclose(found, np.concatenate([own, target]), rtol=1e-5)
+
+
+def test_the_table_is_that_of_the_process_that_was_seen():
+    """With much planning, exactly the optimal values of the most likely process, where tried."""
+    entry = AGENTS["dyna-q"]
+    hp = entry.defaults.replace(
+        planning_updates=400, recalled=64, learning_rate=1.0, discount=0.8, epsilon=1.0,
+        epsilon_updates=1.0,
+    )  # fmt: skip
+    env = envs.make("gridworld", rows=3, columns=3, slip=0.0)
+    setup = assemble(entry.maker(env), env, hp)
+
+    def train(key):
+        run, _ = advance(setup.experiment, setup.experiment.init(key), 60)
+        return run.learner.model, run.learner.inner.params
+
+    counts, table = jax.jit(train)(KEYS[0])
+    tried = np.asarray(counts.visits.sum(-1)) > 0
+    assert 15 <= tried.sum() < 36  # not all of it was seen
+    # Pairs that were never tried are worth nothing, as in the table that learning begins with.
+    seen = most_likely(counts)
+    blank = seen._replace(discount=jnp.where(tried[..., None], seen.discount, 0.0))
+    exact = dp.value_iteration(blank, 0.8).theta
+    np.testing.assert_allclose(table, exact, atol=1e-3)
+
+
+def test_planning_saves_steps():
+    """After the same steps, the greedy policy is better with planning than without."""
+    env = envs.make("gridworld", rows=4, columns=4, slip=0.0)
+    entry = AGENTS["dyna-q"]
+
+    def after(updates):
+        hp = entry.defaults.replace(planning_updates=updates, discount=0.95, epsilon=0.3,
+                                    epsilon_updates=1.0)  # fmt: skip
+        setup = assemble(entry.maker(env), env, hp)
+
+        def train(key):
+            run, _ = advance(setup.experiment, setup.experiment.init(key), 150)
+            return setup.agent.update.read(run.learner).params
+
+        return jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 16))
+
+    mdp = envs.tabular_mdp("gridworld", rows=4, columns=4, slip=0.0)
+
+    def worth(table):
+        policy = jax.nn.one_hot(table.argmax(-1), 4)
+        return (policy[0] * dp.policy_evaluation(mdp, policy, 0.95).theta[0]).sum()
+
+    best = dp.value_iteration(mdp, 0.95).theta[0].max()
+    with_, without = (np.asarray(jax.vmap(worth)(after(n))) for n in (30, 1))
+    assert (with_ > best - 1e-3).mean() >= 0.8
+    assert (without > best - 1e-3).mean() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "least"),
+    [
+        ("alphazero", dict(simulations=8, num_envs=16, hidden=(32,)), -4.3),
+        ("gumbel-muzero", dict(simulations=8, num_envs=16, hidden=(32,), state_size=32), -4.5),
+    ],
+)
+def test_search_learns_a_gridworld(name, options, least):
+    """The shortest way takes four steps; at random it takes some twenty."""
+    entry = AGENTS[name]
+    hp = entry.defaults.replace(rollout_length=16, epochs=8, learning_rate=3e-3, **options)
+    env = envs.make("gridworld", rows=3, columns=3, slip=0.0, max_steps_in_episode=50)
+    env = entry.world(env, hp)
+    setup = assemble(entry.maker(env), env, hp)
+
+    def train(key):
+        run, _ = advance(setup.experiment, setup.experiment.init(key), 60)
+        view = setup.agent.update.read(run.learner)
+        return evaluate(setup.env, setup.agent.exploit, view, key, 8).returns.mean()
+
+    found = np.asarray(jax.jit(jax.vmap(train))(KEYS))
+    assert (found >= least).all(), found
+
+
+def test_a_policy_is_learnt_in_latent_dreams():
+    """Of the gridworld with the shortest way of four steps."""
+    entry = AGENTS["dreamer"]
+    hp = entry.defaults.replace(
+        size=32, groups=4, classes=4, hidden=(32,), learning_rate=1e-3, model_learning_rate=3e-3,
+        buffer_size=8192, warmup=512, num_envs=8, updates=4, sequence_length=8, discount=0.95,
+        critic=values.Critic("two-hot", atoms=41, low=-25.0, high=25.0),
+    )  # fmt: skip
+    env = envs.make("gridworld", rows=3, columns=3, slip=0.0, max_steps_in_episode=50)
+    setup = assemble(entry.maker(env), env, hp)
+
+    def train(key):
+        run, _ = advance(setup.experiment, setup.experiment.init(key), 120)
+        view = setup.agent.update.read(run.learner)
+        return evaluate(setup.env, setup.agent.exploit, view, key, 8).returns.mean()
+
+    found = np.asarray(jax.jit(jax.vmap(train))(KEYS))
+    assert (found >= -5).all(), found
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "options", "words"),
+    [
+        ("mbpo", "Pendulum-v1", dict(choice="best"), "There is no choice called 'best'"),
+        ("mbpo", "Pendulum-v1", dict(elites=6), "elites 6 must be at most members 5"),
+        ("mbpo", "Pendulum-v1", dict(horizon=3), "batch_size 256 is not divisible by horizon 3"),
+        ("mbpo", "CartPole-v1", {}, "continuous"),
+        ("pets", "CartPole-v1", {}, "continuous"),
+        ("pets", "Pendulum-v1", dict(planner="shoot"), "There is no planner called 'shoot'"),
+        ("alphazero", "Pendulum-v1", {}, "discrete"),
+        ("alphazero", "Catch-bsuite", dict(search="a-star"), "There is no search called"),
+        ("gumbel-muzero", "Catch-bsuite", dict(sequence_length=5), "not divisible"),
+        ("dreamer", "CartPole-v1", dict(backbone="lru"), "There is no backbone called 'lru'"),
+        ("sindy", "CartPole-v1", {}, "continuous"),
+        ("sindy", "Pendulum-v1", dict(circles=(2,)), "must be places in an observation of 3"),
+        ("dyna-q", "CartPole-v1", dict(target="q"), "There is no target called 'q'"),
+    ],
+)
+def test_bad_input_is_one_sentence(name, env, options, words):
+    entry = AGENTS[name]
+    hp = entry.defaults.replace(**options)
+    env = entry.world(envs.make(env), hp)
+    with pytest.raises(ValueError, match=words):
+        assemble(entry.maker(env), env, hp)
