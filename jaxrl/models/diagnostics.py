@@ -1,0 +1,87 @@
+"""How good a model is, and for what: errors over steps, calibration, Bellman gaps, reach.
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxrl.models.dynamics import Outlook
+from jaxrl.models.model import Model, reached, starting_from
+from jaxrl.networks import flat
+from jaxrl.types import Array, Key, Transition, Tree
+
+
+def error_curve(model: Model, batch: Transition, key: Key) -> Array:
+    """The mean squared error [L] of L steps of prediction in a row, on sequences [L, B, ...].
+
+    The model goes on from its own predictions, under the actions that were taken. Steps after the
+    end of an episode do not count; errors are summed over the coordinates of the observation.
+    """
+    spec = model.spec.observation
+    first = jax.tree.map(lambda x: x[0], batch.obs)
+    k_init, k_roll = jax.random.split(key)
+    state, _ = starting_from(model, first).init(k_init)
+
+    def step(state: Tree, inputs: tuple) -> tuple[Tree, Array]:
+        row, key = inputs
+        state, now = model.step(state, row.action, key)
+        wrong = flat(spec, now.final) - flat(spec, row.final)
+        return state, jnp.square(wrong).sum(-1)
+
+    keys = jax.random.split(k_roll, batch.reward.shape[0])
+    _, errors = jax.lax.scan(step, state, (batch, keys))
+    counted = reached(jnp.ones_like(batch.reward), batch.last)
+    return (counted * errors).sum(1) / jnp.maximum(counted.sum(1), 1)
+
+
+def coverage(seen: Outlook, goal: Array, levels: Array) -> Array:
+    """How often goals [B, D + 1] lie within the central intervals of `levels` [Q]: [M, Q].
+
+    A calibrated model has coverage equal to the level. Source: Kuleshov et al. (2018), section 3.
+    """
+    z = jnp.abs(goal - seen.mean) / jnp.maximum(seen.std, 1e-12)
+    inside = jax.scipy.special.erf(z / jnp.sqrt(2.0))  # the level at which it is just covered
+    return jax.vmap(lambda level: (inside <= level).mean((-1, -2)), out_axes=-1)(levels)
+
+
+def bellman_gap(
+    model: Model,
+    truth: Model,
+    value: Callable[[Tree], Array],
+    obs: Tree,
+    action: Array,
+    discount: float | Array,
+    key: Key,
+    draws: int = 16,
+) -> Array:
+    """|T_model V - T V| at observations and actions [B, *], by `draws` outcomes of each model.
+
+    `value(obs [B, *]) -> [B]`. The gap is zero for a model that is right, and for one that is wrong
+    only where the value does not care.
+    """
+
+    def backup(which: Model, key: Key) -> Array:
+        def one(key: Key) -> Array:
+            k_enter, k_step = jax.random.split(key)
+            _, now = which.step(which.enter(obs, k_enter), action, k_step)
+            return now.reward + discount * now.discount * value(now.final)
+
+        return jax.vmap(one)(jax.random.split(key, draws)).mean(0)
+
+    k_model, k_truth = jax.random.split(key)
+    return jnp.abs(backup(model, k_model) - backup(truth, k_truth))
+
+
+def edge_of_reach(transition: Array, data: Array, steps: int) -> Array:
+    """The states [S] that rollouts of `steps` steps from the `data` [S] reach last, and only so.
+
+    There values are asked for and never learnt. `transition` [S, A, S] has the probabilities of a
+    finite process. Source: Sims et al. (2024), definition 1.
+    """
+    leads = (transition > 0).any(1)
+
+    def grow(inside: Array, _: None) -> tuple[Array, Array]:
+        return inside | (leads & inside[:, None]).any(0), inside
+
+    last, before = jax.lax.scan(grow, data.astype(bool), None, steps)
+    return last & ~before[-1]
