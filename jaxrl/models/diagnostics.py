@@ -1,4 +1,4 @@
-"""How good a model is, and for what: errors over steps, calibration, Bellman gaps, reach.
+"""How good a model is, and for what: errors over steps, calibration, Bellman gaps, reach."""
 
 from collections.abc import Callable
 
