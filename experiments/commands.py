@@ -153,7 +153,18 @@ def list_command(arguments: list[str]) -> None:
 
 
 BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming")
-REPRODUCTIONS = ("dreams", "edge", "horizon", "rates", "robust", "stock", "weighted-models")
+REPRODUCTIONS = (
+    "dreams",
+    "edge",
+    "horizon",
+    "mismatch",
+    "rates",
+    "robust",
+    "search",
+    "stock",
+    "surrogates",
+    "weighted-models",
+)
 
 
 def benchmark_command(arguments: list[str]) -> None:

@@ -3,9 +3,12 @@
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where nothing is learnt, and two remedies.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
+- `mismatch`: models that are likelier and do not control better.
 - `rates`: how fast distributional dynamic programming converges, beside its bounds.
 - `robust`: what planning for the worst costs where the world is as modelled, and brings elsewhere.
+- `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `stock`: one network that obeys the level of risk it is commanded, beside the exact optimum.
+- `surrogates`: PPO in a sparse surrogate, beside PPO in the environment.
 - `weighted-models`: tiny models that mind what values depend on, among distractors.
 
 Each leaves a table, the numbers behind it and a picture in its folder; those in `kept` are what the

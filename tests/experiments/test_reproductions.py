@@ -2,11 +2,12 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from experiments.cli import main
-from experiments.reproductions import stock
+from experiments.reproductions import edge, stock
 
 
 def rows(name, tmp_path, *words):
@@ -53,3 +54,27 @@ def test_the_mine_has_the_cvar_of_all_its_plans():
     assert best[0] == pytest.approx(digs - 1, abs=0.5) and best[0] > neutral[0] + 5
     # In between, to dig as long as it goes well is better than either.
     assert (best > np.maximum([cvar(level) for level in stock.LEVELS], digs - 1) + 0.1).any()
+
+
+def test_the_edge_of_reach_misleads_one_critic_and_not_the_minimum_of_ten():
+    best = -sum(0.1 * s * 0.95**t for t, s in enumerate((5, 4, 3, 2, 1)))
+    assert best == pytest.approx(-1.40, abs=0.01)
+    keys = jax.random.split(jax.random.key(0), 20)
+
+    def found(steps, critics):
+        run = edge.trained(steps, critics, terminated=False, rounds=150)
+        return (np.asarray(x) for x in jax.jit(jax.vmap(run))(keys))
+
+    believed, value = found(1, 1)
+    assert believed.mean() > 0 and value.mean() < -6
+    believed, value = found(3, 10)
+    assert believed.mean() == pytest.approx(best, abs=0.1)
+    assert (value > best - 0.01).mean() >= 0.9
+
+
+def test_likelier_models_control_better_only_where_errors_differ_much(tmp_path):
+    wide, narrow, *pendulum = rows("mismatch", tmp_path, "--models", "200", "--seeds", "10")
+    assert wide["rank correlation"] > 0.8 and narrow["rank correlation"] < 0.4
+    errors, costs = ([row[name] for row in pendulum] for name in ("error", "cost"))
+    assert errors == sorted(errors) and costs == sorted(costs, reverse=True)
+    assert pendulum[-1]["high"] < pendulum[0]["low"]

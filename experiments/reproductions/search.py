@@ -1,0 +1,99 @@
+"""Search, learnt from and learnt in: Gumbel MuZero solves small games, AlphaZero beats its prior.
+
+Gumbel MuZero (Danihelka et al. 2022) searches in a model that it learnt; AlphaZero (Silver et al.
+2018) in the game itself, and after little training its search is better than the network alone: the
+more so the more it may simulate. With one simulation the search is the network's own first choice.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+
+import envs
+from agents import AGENTS
+from experiments import options
+from experiments.plots import band
+from experiments.reproductions.curves import Trial, final, learn
+from experiments.reproductions.report import save
+from experiments.results import mean_and_interval
+from jaxrl import make_train
+from jaxrl.errors import require_positive
+from jaxrl.loop import assemble, evaluate
+from jaxrl.types import Array, Env, Key
+
+TITLE = "Returns of Gumbel MuZero in its end, and of AlphaZero's search after little training"
+# The best returns: every ball is caught; the shortest way, at a cost of 1 a step.
+GAMES = {"Catch-bsuite": 1.0, "gridworld": -8.0}
+SIMULATIONS = (1, 2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train Gumbel MuZero and AlphaZero on small games."""
+
+    seeds: int = 5
+    """Of each run."""
+    steps: float = 2.5e5
+    """Environment steps of Gumbel MuZero."""
+    little: float = 4096
+    """Environment steps of AlphaZero."""
+    out: Path = Path(".reproductions/search")
+    """Folder for the table, the numbers and the picture."""
+
+
+def game(name: str) -> Env:
+    """A game, deterministic but for its beginning."""
+    return envs.make(name, slip=0.0) if name == "gridworld" else envs.make(name)
+
+
+def searched(name: str, steps: float, seeds: int) -> np.ndarray:
+    """The returns [seeds, simulations] of one network of AlphaZero, with ever more search."""
+    entry = AGENTS["alphazero"]
+    env = entry.world(game(name), entry.defaults)
+    train = make_train(entry.maker(env), env, entry.defaults, steps, evaluations=1)
+
+    def scores(key: Key) -> list[Array]:
+        learner = train(key).run.learner
+        found = []
+        for number in SIMULATIONS:
+            hp = entry.defaults.replace(simulations=number)
+            agent = assemble(entry.maker(env), env, hp).agent
+            view = agent.update.read(learner)
+            found.append(evaluate(env, agent.exploit, view, key, 32, 200).returns.mean())
+        return found
+
+    keys = jax.random.split(jax.random.key(0), seeds)
+    return np.stack([np.asarray(x) for x in jax.jit(jax.vmap(scores))(keys)], 1)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the reproduction."""
+    chosen = options.parse("reproduce search", Options, arguments)
+    require_positive(seeds=chosen.seeds, steps=chosen.steps, little=chosen.little)
+    entry = AGENTS["gumbel-muzero"]
+    trials = {
+        name: Trial(entry.make, game(name), entry.defaults, chosen.steps, 25) for name in GAMES
+    }
+    curves, rows = learn(trials, chosen.seeds, episodes=32), []
+    figure, parts = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    for name, (left, right) in zip(GAMES, parts):
+        band(left, curves[name].steps, curves[name].returns, "Gumbel MuZero")
+        mean, low, high = final(curves[name])
+        rows.append({"game": name, "agent": "gumbel-muzero", "simulations": 16, "return": mean,
+                     "low": low, "high": high, "best": GAMES[name]})  # fmt: skip
+        returns = searched(name, chosen.little, chosen.seeds)
+        for i, number in enumerate(SIMULATIONS):
+            mean, low, high = (float(x) for x in mean_and_interval(returns[:, i : i + 1])[:, 0])
+            rows.append({"game": name, "agent": "alphazero", "simulations": number, "return": mean,
+                         "low": low, "high": high, "best": GAMES[name]})  # fmt: skip
+        band(right, np.array(SIMULATIONS), returns, "AlphaZero", marker="o")
+        right.set(xscale="log", xlabel="simulations for a move", title=f"{name}, little training")
+        left.set(xlabel="environment steps", ylabel="return", title=f"{name}, learnt model")
+        for axes in (left, right):
+            axes.axhline(GAMES[name], color="black", linewidth=0.8, linestyle=":")
+            axes.legend(frameon=False)
+            axes.grid(alpha=0.3)
+    save(chosen.out, TITLE, rows, figure)
