@@ -10,6 +10,7 @@ commands:
   train      train an agent in an environment, many seeds at once
   sweep      train at all points of a grid of hyperparameters at once
   evaluate   play complete episodes with a trained agent, and record one
+  dataset    collect what random or trained agents do, to learn from offline
   plot       draw the learning curves of results folders
   list       name the agents, environments and presets
   benchmark  measure learning, speed, buffers or dynamic programming
@@ -17,7 +18,7 @@ commands:
 
 `jaxrl COMMAND --help` explains the options of a command."""
 
-COMMANDS = ("train", "sweep", "evaluate", "plot", "list", "benchmark", "reproduce")
+COMMANDS = ("train", "sweep", "evaluate", "dataset", "plot", "list", "benchmark", "reproduce")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,6 +19,7 @@ RENDER_SEED = 1_000_000
 
 __all__ = [
     "benchmark_command",
+    "dataset_command",
     "evaluate_command",
     "list_command",
     "plot_command",
@@ -126,6 +127,30 @@ def evaluate_command(arguments: list[str]) -> None:
         best = max(range(len(rows)), key=lambda i: rows[i]["return_mean"])
         animate(config, chosen.folder, best, chosen.seed, chosen.render)
         print(f"The best, of seed {rows[best]['seed']}, plays an episode in {chosen.render}.")
+
+
+def dataset_command(arguments: list[str]) -> None:
+    """`jaxrl dataset SOURCE ...`: what random actions or trained agents did, as a data set."""
+    chosen = options.parse("dataset", options.DatasetOptions, arguments)
+    require(bool(chosen.sources), "jaxrl dataset needs a source: random, or a results folder.")
+    require_positive(steps=chosen.steps)
+    require(chosen.seed >= 0, f"seed must not be negative, but it is {chosen.seed}.")
+    folders = [source for source in chosen.sources if source != "random"]
+    known = [configuration.load(Path(folder)) for folder in folders]
+    require(bool(chosen.env or known), "--env is needed: jaxrl list names the environments.")
+    params = options.environment_parameters(chosen.env_params)
+    env = envs.make(chosen.env, **params) if chosen.env else configuration.make_env(known[0])
+    results.require_new(chosen.out)
+    from experiments import datasets
+
+    datasets.require_writable(env, chosen.out)
+    sources = list(chosen.sources)
+    episodes = datasets.gather(env, sources, chosen.steps, chosen.seed, chosen.sampled)
+    about = f"{', '.join(sources)} in {chosen.env or known[0].env}"
+    datasets.save(episodes, env, chosen.out, about)
+    whole = [e["rewards"].sum() for e in episodes]
+    print(f"{sum(len(e['rewards']) for e in episodes)} transitions of {len(episodes)} episodes, of "
+          f"mean return {np.mean(whole):.1f}, are in {chosen.out}.")  # fmt: skip
 
 
 def plot_command(arguments: list[str]) -> None:

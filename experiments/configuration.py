@@ -15,6 +15,7 @@ from agents import AGENTS
 from experiments import records, results
 from jaxrl.errors import require, require_positive, unknown
 from jaxrl.loop import Setup, assemble
+from jaxrl.offline import offline
 from jaxrl.types import Env
 
 VERSIONED = ("jaxrl", "jax", "jaxlib", "flax", "optax", "gymnax", "brax")
@@ -36,6 +37,7 @@ class Configuration:
     episodes: int  # in an evaluation
     max_episode_steps: int  # in an evaluation
     members_at_once: int = 0  # in one vmapped run, all of them if 0
+    dataset: str = ""  # folder of a data set to learn from, instead of the environment
 
     @property
     def points(self) -> int:
@@ -92,7 +94,16 @@ def build(config: Configuration, hp: Any) -> Setup:
     """The agent at work in the environment; `hp` may hold tracers."""
     entry = AGENTS[config.agent]
     env = entry.world(make_env(config), hp)
-    return assemble(entry.maker(env), env, hp)
+    if not config.dataset:
+        return assemble(entry.maker(env), env, hp)
+    from experiments import datasets
+
+    require(hasattr(hp, "buffer_size"), f"{config.agent} does not replay, and cannot learn from a "
+            "data set: try sac or dqn.")  # fmt: skip
+    data = datasets.load(config.dataset, env, hp.num_envs, hp.rollout_length)
+    size = data.reward.size
+    setup = assemble(entry.maker(env), env, dataclasses.replace(hp, buffer_size=size, warmup=size))
+    return setup._replace(experiment=offline(setup.agent, data))
 
 
 def validate(config: Configuration) -> None:
@@ -105,7 +116,7 @@ def validate(config: Configuration) -> None:
     for name, value in config.hyperparameters.items():
         finite = not isinstance(value, float) or np.isfinite(value)
         require(finite, f"{name} must be a finite number, but it is {value}.")
-        sizes = value if isinstance(value, tuple | list) else [1]
+        sizes = value if name.endswith("hidden") else [1]
         text = " ".join(map(str, sizes))
         require(min(sizes, default=1) > 0, f"{name} must be above zero, but it is {text}.")
     try:

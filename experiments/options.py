@@ -62,6 +62,9 @@ class Common:
     """Complete episodes in an evaluation of one seed."""
     max_episode_steps: Int = 10_000
     """Steps after which an evaluation gives an episode up."""
+    dataset: str = ""
+    """Learn from this data set alone (see jaxrl dataset); --steps then counts the environment steps
+    that as many updates would take online."""
     out: str = ""
     """Results folder; runs/AGENT-ENV if left out."""
     tensorboard: bool = False
@@ -102,6 +105,26 @@ class EvaluateOptions:
     """Act as in training instead of greedily."""
     render: Path | None = None
     """Record the best seed playing one episode into this animation, a .gif file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetOptions:
+    """Collect a data set that minari can read: random, medium, expert or mixed."""
+
+    sources: tyro.conf.Positional[tuple[str, ...]]
+    """Who acts, in equal shares: the word random, or results folders of trained agents."""
+    env: str = ""
+    """Name of the environment; that of the first results folder if left out."""
+    env_params: tuple[str, ...] = ()
+    """Parameters of the environment, as name=value."""
+    steps: Int = 10_000
+    """Transitions."""
+    seed: Int = 0
+    """Of the episodes."""
+    sampled: bool = False
+    """Let agents act as in training instead of greedily."""
+    out: Path = Path("datasets/data-v0")
+    """A new folder, whose name ends in -v and a number."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,6 +281,7 @@ def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Co
         evaluations=options.evaluations,
         episodes=options.episodes,
         max_episode_steps=options.max_episode_steps,
+        dataset=options.dataset,
     )
 
 

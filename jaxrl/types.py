@@ -115,7 +115,7 @@ class Run(NamedTuple):
     """Everything that a training run is: to save it is to be able to resume it exactly."""
 
     learner: Tree  # the state of the agent's update
-    world: tuple[Tree, TimeStep, Tree]  # environment state, last time step, actor memory
+    world: tuple  # environment state, last time step, actor memory; () if there is no environment
     key: Key
     step: Counter
 
