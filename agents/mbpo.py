@@ -2,9 +2,11 @@
 
 Variants are options, each a transform of the model or of its loss: penalties of MOPO (Yu et al.
 2020), ends of MOReL (Kidambi et al. 2020), value-gradient weights of VaGraM (Voelcker et al. 2022).
-RAVL (Sims et al. 2024) is `--ensemble.members 10` with no penalty at all.
+RAVL (Sims et al. 2024) is `--ensemble.members 10` with no penalty at all; one model (`--members 1`)
+with `--spectral` or `--ascent-steps 3` is what Zheng et al. (2023) put in place of an ensemble.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -15,6 +17,7 @@ from flax import struct
 from agents import sac
 from jaxrl import models, values
 from jaxrl.errors import require, require_fraction, require_positive, unknown
+from jaxrl.lipschitz import worst_nearby
 from jaxrl.models import Dynamics, Model
 from jaxrl.models.fitting import ModelLoss
 from jaxrl.models.losses import Value
@@ -36,6 +39,12 @@ class Hyperparameters(sac.Hyperparameters):
     """Weight of the uncertainty that is subtracted from imagined rewards."""
     edge: float = 1e6
     """Uncertainty beyond which imagined rollouts end; their value there is believed."""
+    robustness: float = 1.0
+    """Weight of the squared change of values between observations and the worst ones nearby."""
+    radius: float = 0.05
+    """How far nearby is, in each coordinate of an observation."""
+    ascent_steps: int = static(default=0)
+    """Steps of the search for the worst observation nearby; 0 leaves robustness out."""
     uncertainty: str = static(default="aleatoric")
     """aleatoric, deviation or disagreement: see jaxrl.models.ensemble_model."""
     members: int = static(default=5)
@@ -72,7 +81,9 @@ def mbpo(spec: Spec, hp: Hyperparameters) -> Agent:
     Raises a ValueError as `sac` does, or if the model's hyperparameters do not fit.
     """
     check(hp)
-    base, (dynamics, world) = sac.learner(spec, hp), world_of(spec, hp)
+    penalty = partial(steepness, hp) if hp.ascent_steps else sac.no_penalty
+    base = sac.learner(spec, hp, penalty=penalty)
+    dynamics, world = world_of(spec, hp)
 
     def dream(view_of_world: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
         starts = jax.tree.map(lambda x: x[: hp.batch_size // hp.horizon], batch.obs)
@@ -82,6 +93,15 @@ def mbpo(spec: Spec, hp: Hyperparameters) -> Agent:
     update = imagined(base.update, world, mixed(dream, hp.real_share), hp.dreams)
     update = replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
     return base._replace(update=update)
+
+
+def steepness(
+    hp: Hyperparameters, value: Callable, params: Tree, batch: Transition, key: Key
+) -> Array:
+    """What values change [B] between where they are asked for and the worst place nearby."""
+    here = partial(value, params)
+    other = worst_nearby(here, batch.obs, hp.radius, key, hp.ascent_steps)
+    return hp.robustness * jnp.square(here(batch.obs) - here(other))
 
 
 def world_of(spec: Spec, hp: Hyperparameters) -> tuple[Dynamics, Update]:

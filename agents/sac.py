@@ -16,6 +16,7 @@ from flax import struct
 
 from jaxrl import values
 from jaxrl.errors import require_continuous, require_fraction, require_positive
+from jaxrl.lipschitz import bounded
 from jaxrl.networks import critic_ensemble, network
 from jaxrl.policies import tanh_family
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, Update, memoryless
@@ -44,6 +45,10 @@ class Hyperparameters:
     """What each critic predicts of the return."""
     ensemble: values.Ensemble = values.Ensemble()
     """How many critics, and what to believe where they disagree."""
+    spectral_bound: float = 2.0
+    """Largest spectral norm of the critics' kernels, if spectral holds."""
+    spectral: bool = static(default=False)
+    """Keep the spectral norm of the critics' kernels below a bound."""
     num_envs: int = static(default=1)
     """Environments that run side by side."""
     rollout_length: int = static(default=1)
@@ -107,15 +112,34 @@ def networks(spec: Spec, hp: Hyperparameters, size: int) -> Networks:
             "log_temperature": temperature,
         }
 
+    def q(params: Tree, obs: Tree, action: Array) -> Array:
+        weights = params["critics"]
+        weights = bounded(weights, hp.spectral_bound) if hp.spectral else weights
+        return critics.apply(weights, obs, action)
+
     pi = lambda params, obs: family.distribution(actor.step(params["actor"], (), obs)[0][0], ())
-    q = lambda params, obs, action: critics.apply(params["critics"], obs, action)
     return Networks(init, pi, q)
 
 
+Penalty = Callable[..., Array]
+"""(value(params, obs [B, *]) -> [B], params, batch, key) -> what is added to the loss [B]."""
+
+
+def no_penalty(value: Callable, params: Tree, batch: Transition, key: Key) -> Array:
+    """Nothing is added [B] to the loss."""
+    return jnp.zeros_like(batch.reward)
+
+
 def learner(
-    spec: Spec, hp: Hyperparameters, representation: values.Representation | None = None
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    penalty: Penalty = no_penalty,
 ) -> Agent:
-    """SAC without a memory: it learns from the batches [B, ...] that it is given."""
+    """SAC without a memory: it learns from the batches [B, ...] that it is given.
+
+    The critics' loss has a `penalty` of the values of the policy's most likely actions.
+    """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
@@ -123,6 +147,9 @@ def learner(
     ensemble = partial(values.ensemble, representation, hp.ensemble.members)
     judged = ensemble(values.reduction(replace(hp.ensemble, reduction=hp.actor_reduction)))
     wanted = hp.target_entropy * spec.action.low.size
+
+    def value(params: Tree, obs: Tree) -> Array:
+        return values.mean(judged.decode(q(params, obs, pi(fixed(params), obs).mode())))
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
         k_now, k_next = jax.random.split(key)
@@ -134,10 +161,11 @@ def learner(
         future = values.push(future, -temperature * log_prob, jnp.ones_like(log_prob))
         goal = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
         error = believed.loss(q(params, batch.obs, batch.action), goal)
+        error = error + penalty(value, params, batch, jax.random.fold_in(key, 2))
         # The actor, through critics that it cannot change; then the temperature.
         action, log_prob = pi(params, batch.obs).sample_and_log_prob(seed=k_now)
-        value = values.mean(judged.decode(q(fixed(params), batch.obs, action)))
-        policy = fixed(temperature) * log_prob - value
+        worth = values.mean(judged.decode(q(fixed(params), batch.obs, action)))
+        policy = fixed(temperature) * log_prob - worth
         balance = -params["log_temperature"] * fixed(log_prob + wanted)
         total = (batch.weight * (error + policy + balance)).mean()
         metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}

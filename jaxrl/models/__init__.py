@@ -6,6 +6,8 @@ ensemble     the Model of an ensemble, by a choice among what its members propos
 fitting      how a dynamics learns: statistics, bootstrap, holdout
 losses       what it is to be good at: likelihood, several steps, values
 sparse       SINDy: sparse regression on a library of functions
+consistency  a learnt reward of successors that look real: what chooses among candidates
+diagnostics  how good a model is, and for what
 tabular      counts of finite processes
 abstract     states that mean what they predict: the model of MuZero
 latent       categorical states on a backbone: the model of Dreamer
@@ -37,6 +39,7 @@ from jaxrl.models.model import (
     halted,
     known_reward,
     known_termination,
+    lane,
     penalised,
     starting_from,
     terminating,
@@ -59,6 +62,7 @@ __all__ = [
     "iterative_value_aware",
     "known_reward",
     "known_termination",
+    "lane",
     "likelihood",
     "median",
     "multi_step",

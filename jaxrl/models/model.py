@@ -52,6 +52,25 @@ def starting_from(model: Model, obs: Tree) -> Env:
     return Env(init, model.step, model.spec)
 
 
+def lane(model: Model, starts: Tree) -> Env:
+    """One lane of a model, whose episodes begin at a random one of observations [N, *].
+
+    It is an environment like any other: limit its time, train and evaluate in it.
+    """
+
+    def init(key: Key) -> tuple[Tree, TimeStep]:
+        k_pick, k_enter = jax.random.split(key)
+        index = jax.random.randint(k_pick, (1,), 0, lanes(starts))
+        one = starting_from(model, jax.tree.map(lambda x: x[index], starts))
+        return jax.tree.map(lambda x: x[0], one.init(k_enter))
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        one = jax.tree.map(lambda x: x[None], state)
+        return jax.tree.map(lambda x: x[0], model.step(one, action[None], key))
+
+    return Env(init, step, model.spec)
+
+
 def branched(
     model: Model, actor: Actor, view: Tree, obs: Tree, key: Key, length: int
 ) -> tuple[Transition, dict]:

@@ -10,6 +10,10 @@ from nbclient import NotebookClient
 NOTEBOOKS = Path(__file__).parents[2] / "experiments/notebooks"
 CLAIMS = {
     "quickstart": "assert float(result.metrics['evaluation_return'][:, -3:].mean()) > 200",
+    "an_agent_inside_its_own_dream": """
+        assert float(holdout[-1]) < 0.05 < float(holdout[100])
+        assert float(in_truth["truth"].mean()) > 450 and float(in_truth["dream"].mean()) > 200
+    """,
     "one_backup_many_value_functions": """
         actions = {wish: [int(found[name, wish][1].argmax()) for name in representations]
                    for wish in objectives}

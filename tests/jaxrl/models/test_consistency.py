@@ -1,0 +1,71 @@
+"""A reward of dynamics: the density ratio that the best discriminator is, is the oracle."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxrl import models
+from jaxrl.models.consistency import dynamics_reward, jury
+from jaxrl.models.ensemble import Candidates
+from tests.jaxrl.models.test_dynamics import SPEC, A, B, system
+
+KEY = jax.random.key(0)
+NOISE, SHIFT = 0.1, 0.15
+
+
+def propose(view, data, key):
+    """The truth, shifted in its first coordinate."""
+    mean = data.obs @ A.T + data.action * B + jnp.array([SHIFT, 0.0])
+    return mean + NOISE * jax.random.normal(key, mean.shape)
+
+
+@pytest.fixture(scope="module")
+def judged():
+    update = jury(SPEC, propose, optax.adam(3e-3), history=3, period=100)
+
+    @jax.jit
+    def train(key):
+        def step(state, key):
+            k_data, k_learn = jax.random.split(key)
+            return update.apply(state, (system(k_data, 512, NOISE), ()), k_learn)
+
+        start = update.init(key, jax.tree.map(lambda x: x[None], system(key, 4)))
+        return jax.lax.scan(step, start, jax.random.split(key, 1200))
+
+    return train(KEY)
+
+
+def test_it_learns_the_ratio_of_densities_and_filters_candidates(judged):
+    state, metrics = judged
+    assert metrics["jury_loss"][-50:].mean() < metrics["jury_loss"][:5].mean() - 0.1
+    score = dynamics_reward(SPEC, state)
+    data = system(jax.random.key(5), 400, NOISE)
+    truth = data.obs @ A.T + data.action * B
+    # log p / q of normals that are SHIFT apart, at points between them.
+    places = jnp.linspace(-0.1, 0.25, 8)
+    candidates = truth + places[:, None, None] * jnp.array([1.0, 0.0])
+    log_ratio = (0.5 * SHIFT**2 - SHIFT * np.asarray(places)) / NOISE**2
+    found = np.asarray(score(data.obs, data.action, candidates))
+    oracle = 1 / (1 + np.exp(-log_ratio))
+    np.testing.assert_allclose(found.mean(1), oracle, atol=0.1)
+    assert (np.diff(found.mean(1)) < 0).all()
+    # The filter prefers the truth to what is shifted, nearly always.
+    pair = jnp.stack([truth + jnp.array([2 * SHIFT, 0.0]), truth])
+    zeros = jnp.zeros(pair.shape[:2])
+    choice = models.best_scored(score, stop_below=0.05)
+    out, info = choice.pick(
+        (), (data.obs, data.action), Candidates(pair, zeros, zeros + 1), jnp.ones(2, bool), KEY
+    )
+    assert (out.final == truth).all(-1).mean() > 0.95
+    assert info["stop"].mean() < 0.05
+
+
+def test_the_jury_is_of_several_times(judged):
+    state, _ = judged
+    kept = jax.tree.leaves(state.past)[0]
+    assert kept.shape[0] == 3
+    assert min(np.abs(kept[0] - kept[1]).max(), np.abs(kept[1] - kept[2]).max()) > 1e-3
+    newest = (int(state.step) // 100) % 3
+    np.testing.assert_array_equal(kept[newest], jax.tree.leaves(state.params)[0])
