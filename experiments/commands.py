@@ -184,6 +184,8 @@ REPRODUCTIONS = (
     "horizon",
     "mismatch",
     "rates",
+    "reach",
+    "recall",
     "robust",
     "search",
     "stock",

@@ -5,6 +5,8 @@
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `mismatch`: models that are likelier and do not control better.
 - `rates`: how fast distributional dynamic programming converges, beside its bounds.
+- `reach`: offline Pendulum in rollouts of the true simulator, by length and critics.
+- `recall`: what gated cells, state spaces and transformers remember, and what a step costs.
 - `robust`: what planning for the worst costs where the world is as modelled, and brings elsewhere.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `stock`: one network that obeys the level of risk it is commanded, beside the exact optimum.

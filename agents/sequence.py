@@ -1,0 +1,170 @@
+"""Several actions for one decision: SAC whose actor learns through a model.
+
+The actor sees a state and emits a sequence of actions, each after the last. It learns by temporal
+recall: a learnt model tells which states the sequence will meet, and the critics of single steps
+judge every action there. Then it acts without a model, blindly for as long as the sequence is.
+Source: Patel and Siegelmann (2025), "Overcoming slow decision frequencies".
+"""
+
+from functools import partial
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from agents import sac
+from jaxrl import models, values
+from jaxrl.errors import require, require_positive
+from jaxrl.layers import MLP, Dense, initialise
+from jaxrl.models.dynamics import outlook
+from jaxrl.networks import blank, critic_ensemble, flat
+from jaxrl.policies import tanh_family
+from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree
+from jaxrl.updates import descend, fitting, polyak, replay
+
+static = partial(struct.field, pytree_node=False)
+fixed = jax.lax.stop_gradient
+
+
+@struct.dataclass
+class Hyperparameters(sac.Hyperparameters):
+    """What a sequence actor can be told, beyond SAC."""
+
+    model_learning_rate: float = 1e-3
+    """Step size of Adam for the model."""
+    length: int = static(default=4)
+    """Actions that are learnt for one decision."""
+    held: int = static(default=4)
+    """Actions that are played for one decision, at most length."""
+    model_hidden: tuple[int, ...] = static(default=(128, 128))
+    """Units of each hidden layer of the model."""
+
+
+class Sequence(nn.Module):
+    """Policy outputs [J, ..., size] after inputs [..., D], each of what was emitted before it."""
+
+    hidden: tuple[int, ...]
+    activation: str
+    size: int
+    actions: int
+
+    def setup(self) -> None:
+        """The state that actions unfold from, and how."""
+        self.torso = MLP(self.hidden, self.activation)
+        self.cell = nn.GRUCell(self.hidden[-1])
+        self.head = Dense(self.size, 0.01)
+
+    def __call__(self, x: Array) -> Array:
+        """The first outputs, in which all parameters take part."""
+        _, out = self.after(self.begin(x), jnp.zeros((*x.shape[:-1], self.actions)))
+        return out
+
+    def begin(self, x: Array) -> Array:
+        """The state [..., H] before the first action."""
+        return cast(Array, self.torso(x))
+
+    def after(self, state: Array, action: Array) -> tuple[Array, Array]:
+        """The next state, and the outputs for the action that follows `action` [..., A]."""
+        state, y = self.cell(state, action)
+        return state, self.head(y)
+
+
+def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
+    """SAC with an actor of sequences. Raises a ValueError as `sac` does."""
+    check(spec, hp)
+    assert isinstance(spec.action, Box)  # checked above; for the type checker
+    family, width = tanh_family(spec.action), spec.action.low.size
+    representation = values.critic(hp.critic)
+    net = Sequence(hp.hidden, hp.activation, family.size, width)
+    critics = critic_ensemble(
+        spec, representation.size, hp.ensemble.members, hp.hidden, hp.activation
+    )
+    believed = values.ensemble(representation, hp.ensemble.members, values.reduction(hp.ensemble))
+    dynamics = models.deterministic_mlp(spec, 1, hp.model_hidden)
+    world = models.fitted(
+        dynamics, models.squared_error, optax.adam(hp.model_learning_rate), bootstrap=False
+    )
+    wanted = hp.target_entropy * width
+    q = lambda params, obs, action: critics.apply(params["critics"], obs, action)
+
+    def init(key: Key) -> Tree:
+        k_actor, k_critics = jax.random.split(key)
+        return {
+            "actor": initialise(net, k_actor, flat(spec.observation, blank(spec))),
+            "critics": critics.init(k_critics),
+            "log_temperature": jnp.log(jnp.asarray(hp.initial_temperature, float)),
+        }
+
+    def unfold(params: Tree, obs: Tree, keys: Key | None, length: int) -> tuple[Array, Array]:
+        """Actions [J, B, *] and their log-probabilities [J, B]; the modes without keys."""
+        x = flat(spec.observation, obs)
+        run = partial(net.apply, params["actor"])
+        state = cast(Array, run(x, method="begin"))
+
+        def one(carry: tuple, key: Any) -> tuple[tuple, tuple]:
+            state, action = carry
+            state, out = cast(tuple, run(state, action, method="after"))
+            policy = family.distribution(out, ())
+            if keys is None:
+                new, log_prob = policy.mode(), jnp.zeros(x.shape[:-1])
+            else:
+                new, log_prob = policy.sample_and_log_prob(seed=key)
+            return (state, new.reshape(*x.shape[:-1], width)), (new, log_prob)
+
+        start = (state, jnp.zeros((*x.shape[:-1], width)))
+        return jax.lax.scan(one, start, keys, length)[1]
+
+    def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
+        view, data = batch
+        k_now, k_next = jax.random.split(key)
+        temperature = jnp.exp(params["log_temperature"])
+        # Critics of single steps: the next action is the first of a new sequence.
+        first, log_prob = (x[0] for x in unfold(fixed(params), data.final, k_next[None], 1))
+        future = believed.decode(q(target, data.final, first))
+        future = values.push(future, -temperature * log_prob, jnp.ones_like(log_prob))
+        goal = fixed(values.push(future, data.reward, hp.discount * data.discount))
+        error = believed.loss(q(params, data.obs, data.action), goal)
+        # Temporal recall: each action is judged in the state that the ones before it lead to.
+        actions, log_probs = unfold(params, data.obs, jax.random.split(k_now, hp.length), hp.length)
+
+        def meet(obs: Array, action: Array) -> tuple[Array, Array]:
+            return outlook(dynamics, view, obs, action).mean[0, :, :-1], obs
+
+        _, met = jax.lax.scan(meet, flat(spec.observation, data.obs), fixed(actions))
+        worth = values.mean(believed.decode(q(fixed(params), fixed(met), actions)))
+        policy = (fixed(temperature) * log_probs - worth).mean(0)
+        balance = -params["log_temperature"] * fixed(log_probs.mean(0) + wanted)
+        total = (data.weight * (error + policy + balance)).mean()
+        metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
+        return total, metrics | {"temperature": temperature, "entropy": -log_probs.mean()}
+
+    def actor(sampled: bool) -> Actor:
+        def init(batch_size: int) -> tuple[Array, Array]:
+            shape = (batch_size, hp.held, *cast(Box, spec.action).shape)
+            return jnp.zeros(shape), jnp.zeros(batch_size, jnp.int32)
+
+        def step(view: Tree, memory: tuple, obs: Tree, key: Key) -> tuple[Array, tuple, tuple]:
+            plan, place = memory
+            keys = jax.random.split(key, hp.held) if sampled else None
+            new = jnp.swapaxes(unfold(view.params, obs, keys, hp.held)[0], 0, 1)
+            fresh = (place == 0).reshape(-1, *(1,) * (new.ndim - 1))
+            plan = jnp.where(fresh, new, plan)
+            action = plan[jnp.arange(place.shape[0]), place]
+            return action, (plan, (place + 1) % hp.held), ()
+
+        return Actor(init, step)
+
+    update = descend(init, loss, optax.adam(hp.learning_rate), polyak(hp.target_rate))
+    rows = hp.buffer_size // hp.num_envs
+    update = replay(fitting(update, world), rows, hp.batch_size, hp.updates)
+    return Agent(actor(True), actor(False), update)
+
+
+def check(spec: Spec, hp: Hyperparameters) -> None:
+    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    sac.check(spec, hp)
+    require_positive(length=hp.length, held=hp.held)
+    require(hp.held <= hp.length, f"held {hp.held} must be at most length {hp.length}.")
