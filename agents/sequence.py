@@ -150,8 +150,7 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
             plan, place = memory
             keys = jax.random.split(key, hp.held) if sampled else None
             new = jnp.swapaxes(unfold(view.params, obs, keys, hp.held)[0], 0, 1)
-            fresh = (place == 0).reshape(-1, *(1,) * (new.ndim - 1))
-            plan = jnp.where(fresh, new, plan)
+            plan = select(place == 0, new, plan)
             action = plan[jnp.arange(place.shape[0]), place]
             return action, (plan, (place + 1) % hp.held), ()
 

@@ -1,8 +1,9 @@
 """Search, learnt from and learnt in: Gumbel MuZero solves small games, AlphaZero beats its prior.
 
 Gumbel MuZero (Danihelka et al. 2022) searches in a model that it learnt; AlphaZero (Silver et al.
-2018) in the game itself, and after little training its search is better than the network alone: the
-more so the more it may simulate. With one simulation the search is the network's own first choice.
+2018) in the game itself. With one simulation its search is the network's own first choice; after
+little training more of them are better on Catch, the more the better. On the gridworld two are
+better and many are not: where values are not learnt yet, looking far ahead finds only them.
 """
 
 from dataclasses import dataclass

@@ -78,9 +78,9 @@ def uncertainty(seen: Outlook, elite: Array) -> dict:
     centre = (mask * seen.mean).sum(0) / elite.sum()
     spread = (mask * jnp.square(seen.mean - centre)).sum(0) / elite.sum()
     return {
-        "disagreement": jnp.where(pairs, apart, 0.0).max((0, 1)),
+        "disagreement": (pairs * apart).max((0, 1)),
         "deviation": jnp.sqrt(spread.sum(-1)),
-        "aleatoric": jnp.where(elite[:, None], jnp.linalg.norm(seen.std, axis=-1), 0.0).max(0),
+        "aleatoric": (elite[:, None] * jnp.linalg.norm(seen.std, axis=-1)).max(0),
     }
 
 

@@ -72,8 +72,8 @@ def fitted(
         learner = Learner(optax.apply_updates(learner.params, change), (), opt, learner.step + 1)
         count = held.sum()
         error = (each * held).sum(over) / jnp.maximum(count, 1)
-        unseen = jnp.where(count > 0, error, state.holdout)
-        score = state.holdout + jnp.where(learner.step == 1, 1.0, rate) * (unseen - state.holdout)
+        pace = jnp.where(learner.step == 1, 1.0, rate) * (count > 0)
+        score = state.holdout + pace * (error - state.holdout)
         metrics = {"model_loss": each.mean(), "model_holdout": score.mean()}
         return Fit(learner, scales, score), metrics
 
