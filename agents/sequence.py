@@ -22,7 +22,7 @@ from jaxrl.layers import MLP, Dense, initialise
 from jaxrl.models.dynamics import outlook
 from jaxrl.networks import blank, critic_ensemble, flat
 from jaxrl.policies import tanh_family
-from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree
+from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
 from jaxrl.updates import descend, fitting, polyak, replay
 
 static = partial(struct.field, pytree_node=False)
