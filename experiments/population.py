@@ -65,7 +65,13 @@ def placed(shapes: Tree, axes: Tree, devices: list[jax.Device]) -> Tree:
 def start(population: Population) -> Run:
     """The runs [members] at the start of training."""
     p, devices = population, usable_devices(len(population.seeds))
-    return jax.jit(populate(_init(p.config), (0, p.hp_axes), p.axes, devices))(p.keys, p.hp)
+    init = populate(_init(p.config), (0, p.hp_axes), p.axes, devices)
+    return jax.jit(init, compiler_options=hasty())(p.keys, p.hp)
+
+
+def hasty() -> dict[str, int]:
+    """Compiler options for what runs once: on CPU, to optimise it takes longer than it saves."""
+    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
 
 
 def compiled(population: Population) -> tuple[Callable[..., Any], float]:

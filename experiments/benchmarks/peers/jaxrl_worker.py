@@ -7,6 +7,7 @@ import protocol
 
 import envs
 from agents import AGENTS
+from experiments.population import hasty
 from jaxrl.loop import advance, assemble
 from jaxrl.population import populate
 from jaxrl.types import population_axes
@@ -37,4 +38,6 @@ else:
     axes = population_axes(jax.eval_shape(init, keys[0]))
     init, chunk = populate(init, (0,), axes), populate(chunk, (axes,), axes)
 steps = iterations * hp.num_envs * hp.rollout_length * s["seeds"]
-protocol.serve_compiled(jax.jit(init), jax.jit(chunk, donate_argnums=0), keys, steps)
+protocol.serve_compiled(
+    jax.jit(init, compiler_options=hasty()), jax.jit(chunk, donate_argnums=0), keys, steps
+)
