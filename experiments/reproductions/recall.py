@@ -29,7 +29,7 @@ from jaxrl.updates import descend
 
 TITLE = "How often the cue is recalled after so many steps, and the time of an imagined step"
 CUES = 4
-SIZES = {"gru": 64, "state-space": 72, "transformer": 40}  # some 20 thousand parameters each
+SIZES = {"gru": 88, "state-space": 64, "transformer": 40}  # some 25 thousand parameters each
 
 
 @dataclass(frozen=True)
