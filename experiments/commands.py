@@ -179,6 +179,8 @@ def list_command(arguments: list[str]) -> None:
 
 BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming")
 REPRODUCTIONS = (
+    "classification",
+    "distributional",
     "dreams",
     "edge",
     "horizon",

@@ -1,5 +1,8 @@
 """What papers claim, tried again: each module is one claim, run by `jaxrl reproduce NAME`.
 
+- `classification`: losses of classification and of regression, under noise and in networks of any
+  width.
+- `distributional`: DQN, C51, QR-DQN and IQN on two games.
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where nothing is learnt, and two remedies.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.

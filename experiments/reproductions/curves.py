@@ -1,9 +1,10 @@
 """Learning curves of several agents in one environment, for reproductions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from experiments.plots import band
 from experiments.results import mean_and_interval
 from jaxrl.loop import make_train
-from jaxrl.types import Env
+from jaxrl.types import Array, Env, Key
 
 
 class Curve(NamedTuple):
@@ -41,6 +42,28 @@ def learn(trials: dict[str, Trial], seeds: int, episodes: int = 8) -> dict[str, 
         metrics = jax.jit(jax.vmap(train))(keys).metrics
         steps, returns = (np.asarray(metrics[k]) for k in ("env_steps", "evaluation_return"))
         found[name] = Curve(steps[0], returns)
+    return found
+
+
+def tune(
+    trials: dict[str, Trial], rates: Sequence[float], seeds: int, episodes: int = 16
+) -> dict[str, tuple[float, Curve]]:
+    """The best of several learning rates of each trial, and its curve: by the mean of the curve.
+
+    All rates and seeds of a trial train in one vmapped program.
+    """
+    keys, found = jax.random.split(jax.random.key(0), seeds), {}
+    for name, trial in (bar := tqdm(trials.items(), unit=" runs")):
+        bar.set_postfix_str(name)
+        train = make_train(*trial, episodes)
+
+        def one(rate: Array, key: Key) -> dict:
+            return train(key, trial.hp.replace(learning_rate=rate)).metrics
+
+        metrics = jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))(jnp.array(rates), keys)
+        steps, returns = (np.asarray(metrics[k]) for k in ("env_steps", "evaluation_return"))
+        best = int(returns.mean((1, 2)).argmax())
+        found[name] = rates[best], Curve(steps[0, 0], returns[best])
     return found
 
 

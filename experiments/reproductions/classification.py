@@ -1,0 +1,81 @@
+"""Is it better to classify returns than to regress them? (Farebrother et al. 2024).
+
+DQN with squared errors of means, and with cross-entropies of two-hot, HL-Gauss and C51 targets, on
+MinAtar's Breakout: as it is, with noise on the rewards, with targets that move faster, and with
+narrower and wider networks. The learning rate of each is the better of two for the game as it is.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from experiments import options
+from experiments.reproductions.curves import final, learn, tune
+from experiments.reproductions.minatar import RATES, trial
+from experiments.reproductions.report import save
+from jaxrl.errors import require_positive
+
+TITLE = "Return of DQN on MinAtar's Breakout, by the loss of its critic"
+GAME = "Breakout-MinAtar"
+LOSSES = {"dqn": "squared", "two-hot-dqn": "two-hot", "hl-gauss-dqn": "HL-Gauss", "c51": "C51"}
+BASE = "as it is"
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "noise .5": {"noise": 0.5},
+    "noise 1": {"noise": 1.0},
+    "targets x10": {"target_rate": 0.05},
+    "no target network": {"target_rate": 1.0},
+    "32 units": {"hidden": (32,)},
+    "512 units": {"hidden": (512,)},
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train DQN with squared errors and with three cross-entropies, in seven conditions."""
+
+    seeds: int = 3
+    """Of each run."""
+    steps: float = 1.5e5
+    """Environment steps of each run."""
+    out: Path = Path(".reproductions/classification")
+    """Folder for the table, the numbers and the picture."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the reproduction."""
+    chosen = options.parse("reproduce classification", Options, arguments)
+    require_positive(seeds=chosen.seeds, steps=chosen.steps)
+    tuned = tune({name: trial(name, GAME, chosen.steps) for name in LOSSES}, RATES, chosen.seeds)
+    curves = {(name, BASE): curve for name, (_, curve) in tuned.items()}
+    others = {
+        f"{name}, {condition}": trial(
+            name, GAME, chosen.steps, learning_rate=tuned[name][0], **changes
+        )
+        for condition, changes in CONDITIONS.items()
+        for name in LOSSES
+    }
+    found = learn(others, chosen.seeds, 16)
+    for condition in CONDITIONS:
+        curves |= {(name, condition): found[f"{name}, {condition}"] for name in LOSSES}
+    rows = []
+    figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
+    conditions = (BASE, *CONDITIONS)
+    for i, (name, label) in enumerate(LOSSES.items()):
+        scores = np.array([final(curves[name, condition]) for condition in conditions])
+        mean, low, high = scores.T
+        place = np.arange(len(conditions)) + 0.2 * (i - 1.5)
+        axes.bar(place, mean, 0.2, yerr=(mean - low, high - mean), label=label, ecolor="grey")
+        for condition, score in zip(conditions, scores):
+            rows.append(
+                {"condition": condition, "loss": label, "learning rate": tuned[name][0],
+                 **dict(zip(("final return", "low", "high"), map(float, score)))}
+            )  # fmt: skip
+    axes.set_xticks(range(len(conditions)), conditions)
+    axes.set_ylabel("final return")
+    axes.legend(frameon=False)
+    save(
+        chosen.out, TITLE, sorted(rows, key=lambda row: conditions.index(row["condition"])), figure
+    )

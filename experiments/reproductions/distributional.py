@@ -1,0 +1,60 @@
+"""Do critics of whole distributions learn faster than those of means? On two games of MinAtar.
+
+DQN, C51 (Bellemare et al. 2017), QR-DQN (Dabney et al. 2018) and IQN (Dabney et al. 2018) differ in
+their representation of the return and in nothing else. The learning rate of each is the better of
+two.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from experiments import options
+from experiments.plots import band
+from experiments.reproductions.curves import final, tune
+from experiments.reproductions.minatar import RATES, trial
+from experiments.reproductions.report import save
+from jaxrl.errors import require_positive
+
+TITLE = "Return of DQN on games of MinAtar, by what its critic predicts"
+AGENTS = ("dqn", "c51", "qr-dqn", "iqn")
+GAMES = ("Breakout-MinAtar", "Asterix-MinAtar")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train DQN with four representations of the return on Breakout and Asterix."""
+
+    seeds: int = 3
+    """Of each run."""
+    steps: float = 3e5
+    """Environment steps of each run."""
+    out: Path = Path(".reproductions/distributional")
+    """Folder for the table, the numbers and the picture."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the reproduction."""
+    chosen = options.parse("reproduce distributional", Options, arguments)
+    require_positive(seeds=chosen.seeds, steps=chosen.steps)
+    trials = {
+        f"{game} {agent}": trial(agent, game, chosen.steps) for game in GAMES for agent in AGENTS
+    }
+    found = tune(trials, RATES, chosen.seeds)
+    figure, parts = plt.subplots(1, len(GAMES), figsize=(10, 4), layout="constrained")
+    rows = []
+    for axes, game in zip(parts, GAMES):
+        for agent in AGENTS:
+            rate, curve = found[f"{game} {agent}"]
+            band(axes, curve.steps, curve.returns, agent)
+            mean, low, high = final(curve)
+            rows.append(
+                {"game": game, "agent": agent, "learning rate": rate, "final return": mean,
+                 "low": low, "high": high, "mean of the curve": float(curve.returns.mean())}
+            )  # fmt: skip
+        axes.set(xlabel="environment steps", title=game)
+        axes.grid(alpha=0.3)
+    parts[0].set_ylabel("evaluation return")
+    parts[0].legend(frameon=False)
+    save(chosen.out, TITLE, rows, figure)

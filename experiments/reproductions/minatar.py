@@ -1,0 +1,59 @@
+"""What the reproductions on MinAtar share: how DQN learns there, whatever its critic is.
+
+Its games are of 10 x 10 cells and some planes of bits; here an episode has at most 1000 steps, and
+networks are one layer on all bits, which costs a fifth of a convolution on a CPU.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import envs
+from agents import AGENTS
+from experiments.reproductions.curves import Trial
+from jaxrl.types import Agent, Key, Spec, Transition, Tree, Update
+
+RATES = (2.5e-4, 1e-3)
+"""The learning rates that are tried for every critic."""
+CHECKS = 12
+"""Evaluations in the course of a run."""
+
+
+def trial(agent: str, game: str, steps: float, noise: float = 0.0, **options: Any) -> Trial:
+    """A preset of DQN in a game, learning from rewards with noise of a standard deviation.
+
+    Atoms of categorical critics span returns from -5 to 20, discounted by .99.
+    """
+    entry = AGENTS[agent]
+    hp = entry.defaults.replace(
+        num_envs=8, rollout_length=4, updates=8, batch_size=64, buffer_size=100_000, warmup=5_000,
+        hidden=(128,), encoder="mlp", target_period=1, target_rate=0.005, epsilon=0.02,
+        epsilon_updates=25_000.0,
+    )  # fmt: skip
+    critic = hp.critic
+    if critic.family in ("categorical", "two-hot", "hl-gauss"):
+        critic = critic.replace(low=-5.0, high=20.0)
+    env = envs.cast_observation(envs.make(game, max_steps_in_episode=1000), jnp.bool_)
+
+    def make(spec: Spec, hp: Any) -> Agent:
+        agent = entry.make(spec, hp)
+        return agent._replace(update=noisy_rewards(agent.update, noise))
+
+    return Trial(make, env, hp.replace(**{"critic": critic} | options), steps, CHECKS)
+
+
+def noisy_rewards(update: Update, deviation: float) -> Update:
+    """Add Gaussian noise to rewards before they are stored; what evaluation counts has none."""
+
+    def spoilt(batch: Transition, key: Key) -> Transition:
+        noise = jax.random.normal(jax.random.fold_in(key, 1), batch.reward.shape)
+        return batch._replace(reward=batch.reward + deviation * noise)
+
+    def init(key: Key, example: Transition) -> Tree:
+        return update.init(key, spoilt(example, key))
+
+    def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
+        return update.apply(state, spoilt(batch, key), key)
+
+    return Update(init, apply, update.read)
