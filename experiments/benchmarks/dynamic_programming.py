@@ -1,21 +1,25 @@
-"""Exact dynamic programming against numpy and scipy: time of a sweep, and memory.
+"""Exact dynamic programming against numpy, scipy and other libraries: time of a sweep, and memory.
 
 `jaxrl benchmark dynamic-programming` prints milliseconds per sweep over all
 processes of a row. The candidates of a row take turns in one process, so that what else the machine
 does meets all of them; compilation is timed apart. The numpy and scipy programs precompute what
-does not change between sweeps, as one would by hand.
+does not change between sweeps, as one would by hand. The libraries pymdptoolbox and quantecon take
+part where they are installed.
 """
 
 import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from experiments import options
 from jaxrl import dp, values
@@ -28,7 +32,7 @@ GAMMA, LOW, HIGH, ATOMS = 0.95, -40.0, 40.0, 51
 
 @dataclass(frozen=True)
 class Options:
-    """Measure exact dynamic programming beside numpy and scipy."""
+    """Measure exact dynamic programming beside numpy, scipy and other libraries."""
 
     repeats: int = 5
     """Times that each candidate is run, in turns."""
@@ -100,20 +104,24 @@ def ours_distributional(
     return compiled(solve, mdp)
 
 
+def matrix_of(mdp: dp.TabularMDP, dtype: Any) -> Any:
+    """The transitions as one matrix [S * A, S], of numpy or, if they are sparse, of scipy."""
+    states, actions, slots = mdp.transition.shape
+    p = np.asarray(mdp.transition, dtype)
+    p = p / p.sum(-1, keepdims=True)  # of float32, which is too coarse for some checks
+    if isinstance(mdp.successors, tuple):
+        return p.reshape(-1, states)
+    starts = np.arange(0, states * actions * slots + 1, slots)
+    entries = p.ravel(), np.asarray(mdp.successors).ravel(), starts
+    return csr_matrix(entries, (states * actions, states))
+
+
 def by_products(mdp: dp.TabularMDP, sweeps: int, kind: str) -> tuple[Callable[[], Any], float]:
     """numpy, or scipy, by products of one matrix [S * A, S] with the values."""
-    states, actions, slots = mdp.transition.shape
+    states, actions, _ = mdp.transition.shape
     dtype = np.float64 if "float64" in kind else np.float32
-    p, r = np.asarray(mdp.transition, dtype), np.asarray(mdp.reward[..., 0], dtype)
-    if isinstance(mdp.successors, tuple):
-        matrix: Any = p.reshape(-1, states)
-    else:
-        from scipy.sparse import csr_matrix
-
-        columns = np.asarray(mdp.successors).ravel()
-        starts = np.arange(0, states * actions * slots + 1, slots)
-        matrix = csr_matrix((p.ravel(), columns, starts), (states * actions, states))
-    matrix = matrix * dtype(GAMMA)
+    r = np.asarray(mdp.reward[..., 0], dtype)
+    matrix = matrix_of(mdp, dtype) * dtype(GAMMA)
 
     def run() -> np.ndarray:
         v = np.zeros(states, dtype)
@@ -125,6 +133,40 @@ def by_products(mdp: dp.TabularMDP, sweeps: int, kind: str) -> tuple[Callable[[]
         return q
 
     return run, 0.0
+
+
+def libraries(mdp: dp.TabularMDP, sweeps: int) -> dict[str, tuple[Callable[[], Any], float]]:
+    """Value iteration of the libraries that are installed, both in float64."""
+    states, actions, _ = mdp.transition.shape
+    matrix, r = matrix_of(mdp, np.float64), np.asarray(mdp.reward[..., 0], np.float64)
+    found: dict[str, tuple[Callable[[], Any], float]] = {}
+    worth = lambda v: r + GAMMA * (matrix @ np.asarray(v)).reshape(states, actions)
+
+    def toolbox() -> np.ndarray:
+        solver.V, solver.iter, solver.max_iter, solver.thresh = np.zeros(states), 0, sweeps, 0.0
+        solver.run()
+        return worth(solver.V)
+
+    def economist() -> np.ndarray:
+        v = np.zeros(states)
+        process.operator_iteration(process.bellman_operator, v, sweeps, 0.0)
+        return worth(v)
+
+    if find_spec("mdptoolbox"):
+        mdptoolbox = import_module("mdptoolbox.mdp")
+        # Its bound on iterations looks at every pair of states; the number of sweeps is given here.
+        base = type("Plain", (mdptoolbox.ValueIteration,), {"_boundIter": lambda *_: None})
+        solver = base([matrix[a::actions] for a in range(actions)], r, GAMMA)
+        found["pymdptoolbox"] = toolbox, 0.0
+    if find_spec("quantecon"):
+        if isinstance(mdp.successors, tuple):
+            given: tuple = (r, matrix.reshape(states, actions, states), GAMMA)
+        else:
+            pairs = np.divmod(np.arange(states * actions), actions)
+            given = (r.ravel(), matrix, GAMMA, *pairs)
+        process = import_module("quantecon.markov").DiscreteDP(*given)
+        found["quantecon"] = economist, 0.0
+    return found
 
 
 def by_gathers(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
@@ -238,7 +280,7 @@ def main(arguments: list[str]) -> None:
         "scipy csr": by_products(mdp, sweeps, "float32"),
         "scipy csr, float64": by_products(mdp, sweeps, "float64"),
         "numpy gather": by_gathers(mdp, sweeps),
-    }
+    } | libraries(mdp, sweeps)
     table(f"Value iteration, {size(10_000)} x 4 x 8 sparse", sweeps, candidates, repeats)
 
     mdp = random_process(size(1_000), 4, None)
@@ -246,7 +288,7 @@ def main(arguments: list[str]) -> None:
         "jaxrl": ours(mdp, sweeps),
         "numpy": by_products(mdp, sweeps, "float32"),
         "numpy, float64": by_products(mdp, sweeps, "float64"),
-    }
+    } | libraries(mdp, sweeps)
     table(f"Value iteration, {size(1_000)} x 4 dense", sweeps, candidates, repeats)
 
     many = [random_process(10, 4, None, seed) for seed in range(size(1_000))]

@@ -1,6 +1,7 @@
 """Learning curves of several agents in one environment, for reproductions."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from experiments.plots import band
 from experiments.results import mean_and_interval
-from jaxrl.loop import make_train
+from jaxrl.loop import Result, make_train
 from jaxrl.types import Array, Env, Key
 
 
@@ -55,16 +56,17 @@ def tune(
     keys, found = jax.random.split(jax.random.key(0), seeds), {}
     for name, trial in (bar := tqdm(trials.items(), unit=" runs")):
         bar.set_postfix_str(name)
-        train = make_train(*trial, episodes)
-
-        def one(rate: Array, key: Key) -> dict:
-            return train(key, trial.hp.replace(learning_rate=rate)).metrics
-
+        one = partial(at_rate, make_train(*trial, episodes), trial.hp)
         metrics = jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))(jnp.array(rates), keys)
         steps, returns = (np.asarray(metrics[k]) for k in ("env_steps", "evaluation_return"))
         best = int(returns.mean((1, 2)).argmax())
         found[name] = rates[best], Curve(steps[0, 0], returns[best])
     return found
+
+
+def at_rate(train: Callable[..., Result], hp: Any, rate: Array, key: Key) -> dict:
+    """The metrics of a run with another learning rate."""
+    return train(key, hp.replace(learning_rate=rate)).metrics
 
 
 def draw(curves: dict[str, Curve], title: str) -> Figure:
