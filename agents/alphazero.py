@@ -119,13 +119,13 @@ def alphazero(spec: Spec, hp: Hyperparameters, env: Env) -> Agent:
     return Agent(memoryless(explore), memoryless(exploit), prepared(update, targets))
 
 
-def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
-    require_discrete(spec, "alphazero")
+def check(spec: Spec, hp: Hyperparameters, who: str = "alphazero") -> None:
+    """Raise a ValueError in the name of `who` if hyperparameters and spec do not fit."""
+    require_discrete(spec, who)
     if hp.search not in SEARCHES:
         raise unknown("search", hp.search, SEARCHES)
     family = hp.critic.family
-    require("implicit" not in family, f"alphazero cannot have an {family} critic: try quantile.")
+    require("implicit" not in family, f"{who} cannot have an {family} critic: try quantile.")
     require_positive(learning_rate=hp.learning_rate, simulations=hp.simulations)
     require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
     require_positive(epochs=hp.epochs, minibatches=hp.minibatches)

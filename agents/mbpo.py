@@ -22,7 +22,7 @@ from jaxrl.models import Dynamics, Model
 from jaxrl.models.fitting import ModelLoss
 from jaxrl.models.losses import Value
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import imagined, mixed, replay
+from jaxrl.updates import imagined, mixed
 
 static = partial(struct.field, pytree_node=False)
 
@@ -91,8 +91,7 @@ def mbpo(spec: Spec, hp: Hyperparameters) -> Agent:
         return models.branched(model, base.explore, view, starts, key, hp.horizon)[0]
 
     update = imagined(base.update, world, mixed(dream, hp.real_share), hp.dreams)
-    update = replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
-    return base._replace(update=update)
+    return base._replace(update=sac.remember(update, hp))
 
 
 def steepness(

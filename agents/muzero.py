@@ -17,6 +17,7 @@ from jaxrl import values
 from jaxrl.errors import require_discrete, require_positive
 from jaxrl.layers import MLP, initialise
 from jaxrl.models.abstract import abstract, abstract_model, unrolled
+from jaxrl.models.model import reached
 from jaxrl.networks import Heads
 from jaxrl.policies import categorical
 from jaxrl.returns import lambda_returns
@@ -108,8 +109,7 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
         state, step = unrolled(world, params["world"], first, batch.action)
         logits, theta = outputs(params, state)
         # Beyond the end of an episode there is nothing to be right about.
-        alive = jnp.cumprod(1.0 - batch.last, 0)
-        alive = jnp.concatenate([jnp.ones_like(alive[:1]), alive[:-1]])
+        alive = reached(jnp.ones_like(batch.reward), batch.last)
         over = lambda x: (alive * x).sum() / alive.sum()
         policy = over(optax.safe_softmax_cross_entropy(logits, batch.policy))
         error = over(representation.loss(theta, values.dirac(batch.target)))
@@ -132,6 +132,6 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
-    alphazero.check(spec, hp)
+    alphazero.check(spec, hp, "gumbel-muzero")
     require_positive(state_size=hp.state_size, sequence_length=hp.sequence_length)
     check_divisible(hp.rollout_length, hp.num_envs, hp.minibatches, hp.sequence_length)

@@ -121,6 +121,14 @@ def networks(spec: Spec, hp: Hyperparameters, size: int) -> Networks:
     return Networks(init, pi, q)
 
 
+def soft_goal(
+    future: values.ReturnDistribution, cost: Array, batch: Transition, discount: float | Array
+) -> values.ReturnDistribution:
+    """What critics regress on [B, N], where the next action's certainty costs [B] something."""
+    future = values.push(future, -cost, jnp.ones_like(cost))
+    return fixed(values.push(future, batch.reward, discount * batch.discount))
+
+
 Penalty = Callable[..., Array]
 """(value(params, obs [B, *]) -> [B], params, batch, key) -> what is added to the loss [B]."""
 
@@ -158,8 +166,7 @@ def learner(
         believed = ensemble(values.reduction(hp.ensemble, jax.random.fold_in(key, 1)))
         action, log_prob = pi(fixed(params), batch.final).sample_and_log_prob(seed=k_next)
         future = believed.decode(q(target, batch.final, action))
-        future = values.push(future, -temperature * log_prob, jnp.ones_like(log_prob))
-        goal = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
+        goal = soft_goal(future, temperature * log_prob, batch, hp.discount)
         error = believed.loss(q(params, batch.obs, batch.action), goal)
         error = error + penalty(value, params, batch, jax.random.fold_in(key, 2))
         # The actor, through critics that it cannot change; then the temperature.

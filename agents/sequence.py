@@ -20,10 +20,10 @@ from jaxrl import models, values
 from jaxrl.errors import require, require_positive
 from jaxrl.layers import MLP, Dense, initialise
 from jaxrl.models.dynamics import outlook
-from jaxrl.networks import blank, critic_ensemble, flat
+from jaxrl.networks import blank, flat
 from jaxrl.policies import tanh_family
 from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
-from jaxrl.updates import descend, fitting, polyak, replay
+from jaxrl.updates import descend, fitting, polyak
 
 static = partial(struct.field, pytree_node=False)
 fixed = jax.lax.stop_gradient
@@ -79,24 +79,18 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
     family, width = tanh_family(spec.action), spec.action.low.size
     representation = values.critic(hp.critic)
     net = Sequence(hp.hidden, hp.activation, family.size, width)
-    critics = critic_ensemble(
-        spec, representation.size, hp.ensemble.members, hp.hidden, hp.activation
-    )
+    base = sac.networks(spec, hp, representation.size)
     believed = values.ensemble(representation, hp.ensemble.members, values.reduction(hp.ensemble))
     dynamics = models.deterministic_mlp(spec, 1, hp.model_hidden)
     world = models.fitted(
         dynamics, models.squared_error, optax.adam(hp.model_learning_rate), bootstrap=False
     )
     wanted = hp.target_entropy * width
-    q = lambda params, obs, action: critics.apply(params["critics"], obs, action)
 
     def init(key: Key) -> Tree:
-        k_actor, k_critics = jax.random.split(key)
-        return {
-            "actor": initialise(net, k_actor, flat(spec.observation, blank(spec))),
-            "critics": critics.init(k_critics),
-            "log_temperature": jnp.log(jnp.asarray(hp.initial_temperature, float)),
-        }
+        k_actor, k_rest = jax.random.split(key)
+        actor = initialise(net, k_actor, flat(spec.observation, blank(spec)))
+        return base.init(k_rest) | {"actor": actor}
 
     def unfold(params: Tree, obs: Tree, keys: Key | None, length: int) -> tuple[Array, Array]:
         """Actions [J, B, *] and their log-probabilities [J, B]; the modes without keys."""
@@ -123,10 +117,9 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
         temperature = jnp.exp(params["log_temperature"])
         # Critics of single steps: the next action is the first of a new sequence.
         first, log_prob = (x[0] for x in unfold(fixed(params), data.final, k_next[None], 1))
-        future = believed.decode(q(target, data.final, first))
-        future = values.push(future, -temperature * log_prob, jnp.ones_like(log_prob))
-        goal = fixed(values.push(future, data.reward, hp.discount * data.discount))
-        error = believed.loss(q(params, data.obs, data.action), goal)
+        future = believed.decode(base.q(target, data.final, first))
+        goal = sac.soft_goal(future, temperature * log_prob, data, hp.discount)
+        error = believed.loss(base.q(params, data.obs, data.action), goal)
         # Temporal recall: each action is judged in the state that the ones before it lead to.
         actions, log_probs = unfold(params, data.obs, jax.random.split(k_now, hp.length), hp.length)
 
@@ -134,7 +127,7 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
             return outlook(dynamics, view, obs, action).mean[0, :, :-1], obs
 
         _, met = jax.lax.scan(meet, flat(spec.observation, data.obs), fixed(actions))
-        worth = values.mean(believed.decode(q(fixed(params), fixed(met), actions)))
+        worth = values.mean(believed.decode(base.q(fixed(params), fixed(met), actions)))
         policy = (fixed(temperature) * log_probs - worth).mean(0)
         balance = -params["log_temperature"] * fixed(log_probs.mean(0) + wanted)
         total = (data.weight * (error + policy + balance)).mean()
@@ -157,9 +150,7 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
         return Actor(init, step)
 
     update = descend(init, loss, optax.adam(hp.learning_rate), polyak(hp.target_rate))
-    rows = hp.buffer_size // hp.num_envs
-    update = replay(fitting(update, world), rows, hp.batch_size, hp.updates)
-    return Agent(actor(True), actor(False), update)
+    return Agent(actor(True), actor(False), sac.remember(fitting(update, world), hp))
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -13,7 +13,7 @@ from flax import struct
 
 from jaxrl import returns, values
 from jaxrl.action_values import ActionValues, annealed, epsilon_actors
-from jaxrl.errors import require, require_discrete, require_fraction, require_positive, unknown
+from jaxrl.errors import require_fraction, require_positive, require_table, unknown
 from jaxrl.policies import epsilon_greedy
 from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Update
 from jaxrl.updates import Learner
@@ -144,12 +144,7 @@ def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
-    require_discrete(spec, "A table")
-    leaves = jax.tree.leaves(spec.observation)
-    require(
-        len(leaves) == 1 and leaves[0].ndim == 1,
-        "A table needs one-hot observations, as of chain, gridworld or FrozenLake: try dqn.",
-    )
+    require_table(spec)
     if hp.target not in TARGETS:
         raise unknown("target", hp.target, TARGETS)
     require_positive(learning_rate=hp.learning_rate, num_envs=hp.num_envs)

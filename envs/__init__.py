@@ -10,6 +10,7 @@ from envs.brax_adapter import from_brax
 from envs.catalogue import make, names, tabular_mdp
 from envs.check import check
 from envs.gymnax_adapter import from_gymnax
+from envs.pan_flute import pan_flute
 from envs.tabular import TabularMDP, from_mdp
 from envs.transforms import (
     action_repeat,
@@ -49,6 +50,7 @@ __all__ = [
     "make",
     "mask_observation",
     "names",
+    "pan_flute",
     "reward_transform",
     "scale_actions",
     "sticky_actions",

@@ -1,10 +1,11 @@
-"""Environments by name: gymnax's by their own, brax's after `brax/`, and our finite ones."""
+"""Environments by name: gymnax's by their own, brax's after `brax/`, and our own."""
 
 import inspect
 from typing import Any
 
 from envs import brax_adapter, gymnax_adapter, mdps
 from envs.errors import unknown_parameters
+from envs.pan_flute import pan_flute
 from envs.tabular import TabularMDP, from_mdp
 from envs.transforms import mask_observation
 from jaxrl.environments import time_limit
@@ -22,14 +23,20 @@ TABULAR = {
 }
 
 
-# Environments that are another one, transformed.
 def masked_cart_pole(**params: Any) -> Env:
     """CartPole without its velocities: what cannot be solved without a memory."""
     return mask_observation(make("CartPole-v1", **params), (1, 3))
 
 
-# Environments that are another one, transformed.
-VARIANTS = {"CartPole-masked": masked_cart_pole}
+def limited_pan_flute(max_steps_in_episode: int = 100, **params: Any) -> Env:
+    """The pan flute, for a time."""
+    valid = [*inspect.signature(pan_flute).parameters]
+    unknown_parameters("PanFlute", params, [*valid, "max_steps_in_episode"])
+    return time_limit(pan_flute(**params), max_steps_in_episode)
+
+
+# Environments that are made of others, or ours.
+VARIANTS = {"CartPole-masked": masked_cart_pole, "PanFlute": limited_pan_flute}
 
 
 def names() -> list[str]:

@@ -117,8 +117,8 @@ def evaluate_command(arguments: list[str]) -> None:
     evaluation.save(rows, chosen.folder)
     for row in rows:
         print("  ".join(f"{name} {value:.5g}" for name, value in row.items()))
-    means = np.array([[row["return_mean"] for row in rows]]).T
-    mean, low, high = results.mean_and_interval(means)[:, 0]
+    means = np.array([row["return_mean"] for row in rows])
+    mean, low, high = results.interval(means)
     print(f"Mean return {mean:.1f}, 95 % interval [{low:.1f}, {high:.1f}] over "
           f"{len(rows)} members, {chosen.episodes} episodes each.")  # fmt: skip
     if chosen.render is not None:
@@ -183,6 +183,7 @@ REPRODUCTIONS = (
     "distributional",
     "dreams",
     "edge",
+    "generalisation",
     "horizon",
     "mismatch",
     "rates",
@@ -192,6 +193,7 @@ REPRODUCTIONS = (
     "search",
     "stock",
     "surrogates",
+    "wanted",
     "weighted-models",
 )
 

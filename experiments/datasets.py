@@ -78,8 +78,7 @@ def same_spaces(a: Spec, b: Spec) -> bool:
 
 def split(lane: Transition) -> list[dict[str, np.ndarray]]:
     """The episodes of one lane [T, ...], the last one cut off as if by a time limit."""
-    ends = np.flatnonzero(lane.last)
-    ends = ends if ends.size and ends[-1] == len(lane.last) - 1 else [*ends, len(lane.last) - 1]
+    ends = np.union1d(np.flatnonzero(lane.last), len(lane.last) - 1).astype(int)
     found, start = [], 0
     for end in ends:
         part = slice(start, end + 1)

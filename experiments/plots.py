@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from experiments import configuration
-from experiments.results import curves, mean_and_interval, read_metrics
+from experiments.results import curves, interval, mean_and_interval, read_metrics
 
 Rows = list[dict[str, float]]
 
@@ -77,7 +77,7 @@ def sweep(rows: Rows, names: list[str], title: str, path: Path) -> None:
     for label, line in by_point(final, names[1:]).items():
         at = sorted({row[names[0]] for row in line})
         columns = [[row["return_mean"] for row in line if row[names[0]] == x] for x in at]
-        mean, low, high = np.array([mean_and_interval(np.array([c]).T)[:, 0] for c in columns]).T
+        mean, low, high = np.array([interval(np.array(c)) for c in columns]).T
         error = np.array([mean - low, high - mean])
         right.errorbar(at, mean, error, marker="o", capsize=3, label=label)
     values = np.array([row[names[0]] for row in final])

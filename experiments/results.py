@@ -85,6 +85,12 @@ def curves(
     return np.array(steps), np.array(values)
 
 
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """The mean of seeds' values [N] and its 95 % bootstrap interval."""
+    mean, low, high = mean_and_interval(np.asarray(values)[:, None])[:, 0]
+    return float(mean), float(low), float(high)
+
+
 def mean_and_interval(values: np.ndarray, confidence: float = 0.95) -> np.ndarray:
     """The mean over members of values [members, E] and its bootstrap interval, [3, E].
 

@@ -99,7 +99,7 @@ def summary(rows: list[dict[str, float]], names: list[str]) -> str:
     for label, group in by_point(rows, names).items():
         last = [row["return_mean"] for row in group if row["env_steps"] == end]
         last = [value for value in last if np.isfinite(value)]
-        figures = results.mean_and_interval(np.array([last or [np.nan]]).T)[:, 0]
+        figures = results.interval(np.array(last or [np.nan]))
         table.append((*figures, f"{len(last)} of {len({row['seed'] for row in group})}", label))
     table.sort(key=lambda line: -line[0] if np.isfinite(line[0]) else np.inf)
     width = max(len(label) for *_, label in table)

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+import jax
 from jax.core import Tracer
 
 from jaxrl.types import Box, Discrete, Spec
@@ -55,6 +56,20 @@ def require_continuous(spec: Spec, who: str) -> Box:
             f"{who} needs continuous actions, but this environment's are discrete: try ppo or dqn."
         )
     return spec.action
+
+
+def require_table(spec: Spec) -> tuple[int, int]:
+    """The numbers of states and actions of a table for one-hot observations.
+
+    Raises a ValueError unless observations are one vector and actions discrete.
+    """
+    actions = require_discrete(spec, "A table").num
+    leaves = jax.tree.leaves(spec.observation)
+    require(
+        len(leaves) == 1 and leaves[0].ndim == 1,
+        "A table needs one-hot observations, as of chain, gridworld or FrozenLake: try dqn.",
+    )
+    return leaves[0].shape[0], actions
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> ValueError:

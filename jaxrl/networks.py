@@ -104,6 +104,24 @@ def blank_action(spec: Spec, *lead: int) -> Array:
     return jnp.zeros((*lead, *spec.action.shape))
 
 
+def action_size(spec: Spec) -> int:
+    """The length A of a flat action."""
+    return spec.action.num if isinstance(spec.action, Discrete) else math.prod(spec.action.shape)
+
+
+def flat_action(spec: Spec, action: Array) -> Array:
+    """Actions [..., *] as vectors [..., A]; discrete ones are one-hot."""
+    if isinstance(spec.action, Discrete):
+        return jax.nn.one_hot(action, spec.action.num)
+    lead = action.shape[: action.ndim - len(spec.action.shape)]
+    return action.reshape(*lead, action_size(spec))
+
+
+def joined(spec: Spec, obs: Tree, action: Array) -> Array:
+    """Observations and actions [..., *] as vectors [..., D + A]."""
+    return jnp.concatenate([flat(spec.observation, obs), flat_action(spec, action)], -1)
+
+
 def feedforward(module: nn.Module, spec: Spec, prepare: Callable[[Tree], Array]) -> Network:
     """A module of `prepare(obs)` [..., D] as a network without a memory."""
 
@@ -241,20 +259,16 @@ def critic_ensemble(
         methods=("__call__", "features"),
     )(MLP(tuple(hidden), activation), size)
 
-    def joined(obs: Tree, action: Array) -> Array:
-        x = flat(spec.observation, obs)
-        return jnp.concatenate([x, action.reshape(*x.shape[:-1], -1)], -1)
-
     def init(key: Key) -> Tree:
         assert isinstance(spec.action, Box), "critics of actions need continuous ones"
-        return initialise(module, key, joined(blank(spec), jnp.zeros(spec.action.shape)))
+        return initialise(module, key, joined(spec, blank(spec), blank_action(spec)))
 
     def apply(params: Tree, obs: Tree, action: Array) -> Array:
-        outputs = cast(Array, module.apply(params, joined(obs, action)))
+        outputs = cast(Array, module.apply(params, joined(spec, obs, action)))
         return outputs.reshape(*outputs.shape[:-2], -1)
 
     def linear(params: Tree, obs: Tree, action: Array) -> tuple[Array, Array]:
-        features = cast(Array, module.apply(params, joined(obs, action), method="features"))
+        features = cast(Array, module.apply(params, joined(spec, obs, action), method="features"))
         head = params["params"]["head"]
         weights = jnp.concatenate([head["kernel"], head["bias"][:, None]], 1)
         return jnp.concatenate([features, jnp.ones_like(features[..., :1])], -1), weights

@@ -146,6 +146,12 @@ def lanes(tree: Tree) -> int:
     return jax.tree.leaves(tree)[0].shape[0]
 
 
+def listed(batch: Transition) -> Transition:
+    """Transitions [..., *] of any leading axes as one list [N, *]."""
+    lead = batch.reward.ndim
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[lead:]), batch)
+
+
 def memoryless(act: Callable[[Tree, Tree, Key], tuple[Array, Tree]]) -> Actor:
     """Lift `act(view, obs, key) -> (action, extras)` to an actor with no memory."""
 

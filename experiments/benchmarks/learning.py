@@ -94,8 +94,8 @@ def outcome(name: str, claim: Claim, folder: Path) -> dict:
             raise ValueError(f"The run of {name} ended with exit code {code}.")
         (folder / "finished").write_text(f"{time.perf_counter() - start:.0f}")
     steps, values = results.curves(results.read_metrics(folder))
-    final = values[:, -1:]
-    mean, low, high = (float(x[0]) for x in results.mean_and_interval(final))
+    final = values[:, -1]
+    mean, low, high = results.interval(final)
     return {
         "claim": name,
         "steps": int(steps[-1]),

@@ -5,6 +5,7 @@
 - `distributional`: DQN, C51, QR-DQN and IQN on two games.
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where nothing is learnt, and two remedies.
+- `generalisation`: DQN that learns from replay, from a factored model or from the true one.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `mismatch`: models that are likelier and do not control better.
 - `rates`: how fast distributional dynamic programming converges, beside its bounds.
@@ -14,6 +15,7 @@
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `stock`: one network that obeys the level of risk it is commanded, beside the exact optimum.
 - `surrogates`: PPO in a sparse surrogate, beside PPO in the environment.
+- `wanted`: one network that earns as much as it is asked to, in a game.
 - `weighted-models`: tiny models that mind what values depend on, among distractors.
 
 Each leaves a table, the numbers behind it and a picture in its folder; those in `kept` are what the

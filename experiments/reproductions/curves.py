@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments.plots import band
-from experiments.results import mean_and_interval
+from experiments.results import interval
 from jaxrl.loop import Result, make_train
 from jaxrl.types import Array, Env, Key
 
@@ -82,8 +82,7 @@ def draw(curves: dict[str, Curve], title: str) -> Figure:
 
 def final(curve: Curve, last: int = 3) -> tuple[float, float, float]:
     """The mean over the last evaluations and the seeds, and its 95 % bootstrap interval."""
-    mean, low, high = mean_and_interval(curve.returns[:, -last:].mean(1, keepdims=True))[:, 0]
-    return float(mean), float(low), float(high)
+    return interval(curve.returns[:, -last:].mean(1))
 
 
 def reached(curve: Curve, level: float) -> float:

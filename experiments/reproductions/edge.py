@@ -20,7 +20,7 @@ from tqdm import tqdm
 import envs
 from experiments import options
 from experiments.reproductions.report import save
-from experiments.results import mean_and_interval
+from experiments.results import interval
 from jaxrl import dp, models
 from jaxrl.errors import require_positive
 from jaxrl.types import Actor, Array, Key, Transition, Tree
@@ -117,7 +117,7 @@ def main(arguments: list[str]) -> None:
     for name, setting in tqdm(SETTINGS.items(), unit=" settings"):
         run = jax.jit(jax.vmap(trained(*setting, chosen.rounds)))
         believed, value = (np.asarray(x) for x in run(keys))
-        mean, low, high = (float(x) for x in mean_and_interval(value[:, None])[:, 0])
+        mean, low, high = interval(value)
         rows.append(
             {"setting": name, "believed": float(believed.mean()), "return": mean, "low": low,
              "high": high, "optimal": float((value > best - 1e-3).mean())}

@@ -18,6 +18,12 @@ RATES = (2.5e-4, 1e-3)
 """The learning rates that are tried for every critic."""
 CHECKS = 12
 """Evaluations in the course of a run."""
+SETTINGS: dict[str, Any] = dict(
+    num_envs=8, rollout_length=4, updates=8, batch_size=64, buffer_size=100_000, warmup=5_000,
+    hidden=(128,), encoder="mlp", target_period=1, target_rate=0.005, epsilon=0.02,
+    epsilon_updates=25_000.0,
+)  # fmt: skip
+"""Of DQN, whatever its critic."""
 
 
 def trial(agent: str, game: str, steps: float, noise: float = 0.0, **options: Any) -> Trial:
@@ -26,12 +32,7 @@ def trial(agent: str, game: str, steps: float, noise: float = 0.0, **options: An
     Atoms of categorical critics span returns from -5 to 20, discounted by .99.
     """
     entry = AGENTS[agent]
-    hp = entry.defaults.replace(
-        num_envs=8, rollout_length=4, updates=8, batch_size=64, buffer_size=100_000, warmup=5_000,
-        hidden=(128,), encoder="mlp", target_period=1, target_rate=0.005, epsilon=0.02,
-        epsilon_updates=25_000.0,
-    )  # fmt: skip
-    critic = hp.critic
+    critic = entry.defaults.critic
     if critic.family in ("categorical", "two-hot", "hl-gauss"):
         critic = critic.replace(low=-5.0, high=20.0)
     env = envs.cast_observation(envs.make(game, max_steps_in_episode=1000), jnp.bool_)
@@ -40,7 +41,8 @@ def trial(agent: str, game: str, steps: float, noise: float = 0.0, **options: An
         agent = entry.make(spec, hp)
         return agent._replace(update=noisy_rewards(agent.update, noise))
 
-    return Trial(make, env, hp.replace(**{"critic": critic} | options), steps, CHECKS)
+    hp = entry.defaults.replace(**SETTINGS | {"critic": critic} | options)
+    return Trial(make, env, hp, steps, CHECKS)
 
 
 def noisy_rewards(update: Update, deviation: float) -> Update:

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.stats import spearmanr
 
 from experiments import options
 from experiments.reproductions.report import save
-from experiments.results import mean_and_interval
+from experiments.results import interval
 from jaxrl.errors import require_positive
 from jaxrl.types import Array, Key
 
@@ -46,12 +47,6 @@ def regulator(a: Array, b: Array, q: Array, r: Array, sweeps: int = 300) -> Arra
 
     p, _ = jax.lax.scan(sweep, q, None, sweeps)
     return jnp.linalg.solve(r + b.T @ p @ b, b.T @ p @ a)
-
-
-def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's."""
-    rank = lambda v: np.argsort(np.argsort(v))
-    return float(np.corrcoef(rank(x), rank(y))[0, 1])
 
 
 def linear(key: Key, decades: float) -> tuple[Array, Array]:
@@ -112,7 +107,7 @@ def main(arguments: list[str]) -> None:
         run = jax.jit(jax.vmap(lambda key, d=decades: linear(key, d)))
         error, cost = (np.asarray(x, np.float64) for x in run(keys))
         cost = np.minimum(np.where(np.isfinite(cost), cost, np.inf), 1e6)  # what diverges
-        rho = rank_correlation(error, cost)
+        rho = float(spearmanr(error, cost)[0])
         left.loglog(error, np.maximum(cost, 1e-7), ".", ms=3, label=f"rank correlation {rho:.2f}")
         rows.append({"system": "linear", "setting": f"errors over {decades:g} decades",
                      "error": float(np.median(error)), "cost": float(np.median(cost)), "low": "-",
@@ -123,7 +118,7 @@ def main(arguments: list[str]) -> None:
         error, cost = jax.jit(jax.vmap(lambda key, c=sharpness: weighted(key, jnp.asarray(c))))(
             keys
         )
-        mean, low, high = (float(x) for x in mean_and_interval(np.asarray(cost)[:, None])[:, 0])
+        mean, low, high = interval(cost)
         both.append((float(error.mean()), mean))
         rows.append({"system": "pendulum", "setting": f"weight exp(-{sharpness:g} distance)",
                      "error": both[-1][0], "cost": mean, "low": low, "high": high,

@@ -20,7 +20,7 @@ from tqdm import tqdm
 import envs
 from experiments import options
 from experiments.reproductions.report import save
-from experiments.results import mean_and_interval
+from experiments.results import interval
 from jaxrl import dp, values
 from jaxrl.errors import require_positive
 from jaxrl.types import Array, Key
@@ -104,7 +104,7 @@ def main(arguments: list[str]) -> None:
                 every = factors(family, gamma, range(chosen.processes), chosen.sweeps)
                 bar.update()
                 typical = np.exp(np.nanmean(np.log(every), 1))[:, None]
-                mean, low, high = (float(x) for x in mean_and_interval(typical)[:, 0])
+                mean, low, high = interval(typical[:, 0])
                 rows.append(
                     {"gamma": gamma, "family": name, "bound": gamma**family.power,
                      "largest factor": float(np.nanmax(every)), "mean factor": mean,

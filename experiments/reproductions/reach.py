@@ -22,14 +22,14 @@ from agents import sac
 from experiments import options
 from experiments.plots import band
 from experiments.reproductions.report import save
-from experiments.results import mean_and_interval
+from experiments.results import interval
 from jaxrl import models, values
 from jaxrl.environments import scale_actions
 from jaxrl.errors import require_positive
 from jaxrl.loop import advance, evaluate
 from jaxrl.models import Model
 from jaxrl.offline import offline
-from jaxrl.types import Array, Env, Key, Transition, Tree
+from jaxrl.types import Array, Env, Key, Transition, Tree, listed
 from jaxrl.updates import repeated, replay
 
 TITLE = "SAC in rollouts of the true Pendulum from states below the horizontal (online: -140)"
@@ -92,8 +92,7 @@ def trained(length: int, critics: int, updates: int, key: Key) -> tuple[Array, A
         starts = batch.obs[: hp.batch_size // length]
         view = base.update.read(state)
         made, _ = models.branched(model, base.explore, view, starts, k_dream, length)
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), made)
-        return base.update.apply(state, flat, k_learn)
+        return base.update.apply(state, listed(made), k_learn)
 
     update = repeated(base.update._replace(apply=dreamt), 10)
     agent = base._replace(update=replay(update, 10_000, hp.batch_size))
@@ -125,8 +124,8 @@ def main(arguments: list[str]) -> None:
         belief, score = (np.asarray(x) for x in run(keys))
         band(left, steps, belief, name)
         band(right, steps, score, name)
-        believed = mean_and_interval(belief[:, -1:])[:, 0]
-        mean, low, high = (float(x) for x in mean_and_interval(score[:, -1:])[:, 0])
+        believed = interval(belief[:, -1])
+        mean, low, high = interval(score[:, -1])
         rows.append({"setting": name, "believed": float(believed[0]), "return": mean, "low": low,
                      "high": high})  # fmt: skip
     left.axhline(0, color="black", linewidth=0.8, linestyle=":")

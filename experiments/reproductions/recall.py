@@ -21,7 +21,7 @@ from tqdm import tqdm
 from experiments import options
 from experiments.plots import band
 from experiments.reproductions.report import save
-from experiments.results import mean_and_interval
+from experiments.results import interval
 from jaxrl.errors import require_positive
 from jaxrl.models.backbones import Backbone, backbone
 from jaxrl.types import Array, Key
@@ -124,7 +124,7 @@ def main(arguments: list[str]) -> None:
                 run = jax.jit(jax.vmap(partial(recall, name, length, chosen.updates)))
                 shares.append(np.asarray(run(keys)))
                 times.append(step_time(name, length))
-                mean, low, high = (float(v) for v in mean_and_interval(shares[-1][:, None])[:, 0])
+                mean, low, high = interval(shares[-1])
                 size = sum(x.size for x in jax.tree.leaves(build(name, 4).init(keys[0])))
                 rows.append({"backbone": name, "parameters": size, "steps": length, "recall": mean,
                              "low": low, "high": high, "microseconds": times[-1]})  # fmt: skip

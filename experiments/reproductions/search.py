@@ -19,7 +19,7 @@ from experiments import options
 from experiments.plots import band
 from experiments.reproductions.curves import Trial, final, learn
 from experiments.reproductions.report import save
-from experiments.results import mean_and_interval
+from experiments.results import interval
 from jaxrl import dp, make_train
 from jaxrl.errors import require_positive
 from jaxrl.loop import assemble, evaluate
@@ -83,20 +83,21 @@ def main(arguments: list[str]) -> None:
     curves, rows = learn(trials, chosen.seeds, episodes=32), []
     figure, parts = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
     for name, (left, right) in zip(GAMES, parts):
+        optimum = best(name)
         band(left, curves[name].steps, curves[name].returns, "Gumbel MuZero")
         mean, low, high = final(curves[name])
         rows.append({"game": name, "agent": "gumbel-muzero", "simulations": 16, "return": mean,
-                     "low": low, "high": high, "best": best(name)})  # fmt: skip
+                     "low": low, "high": high, "best": optimum})  # fmt: skip
         returns = searched(name, chosen.little, chosen.seeds)
         for i, number in enumerate(SIMULATIONS):
-            mean, low, high = (float(x) for x in mean_and_interval(returns[:, i : i + 1])[:, 0])
+            mean, low, high = interval(returns[:, i])
             rows.append({"game": name, "agent": "alphazero", "simulations": number, "return": mean,
-                         "low": low, "high": high, "best": best(name)})  # fmt: skip
+                         "low": low, "high": high, "best": optimum})  # fmt: skip
         band(right, np.array(SIMULATIONS), returns, "AlphaZero", marker="o")
         right.set(xscale="log", xlabel="simulations for a move", title=f"{name}, little training")
         left.set(xlabel="environment steps", ylabel="return", title=f"{name}, learnt model")
         for axes in (left, right):
-            axes.axhline(best(name), color="black", linewidth=0.8, linestyle=":")
+            axes.axhline(optimum, color="black", linewidth=0.8, linestyle=":")
             axes.legend(frameon=False)
             axes.grid(alpha=0.3)
     save(chosen.out, TITLE, rows, figure)

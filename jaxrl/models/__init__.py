@@ -3,6 +3,7 @@
 model        a Model, and transforms of it: penalties, ends, known rewards; branched rollouts
 dynamics     networks that predict: a point or a Gaussian, one or an ensemble
 ensemble     the Model of an ensemble, by a choice among what its members propose
+factored     networks that predict parts of an observation: bits and classes
 fitting      how a dynamics learns: statistics, bootstrap, holdout
 losses       what it is to be good at: likelihood, several steps, values
 sparse       SINDy: sparse regression on a library of functions
@@ -25,6 +26,7 @@ from jaxrl.models.ensemble import (
     random_member,
     trajectory_member,
 )
+from jaxrl.models.factored import factored_mlp, factored_model, factored_update
 from jaxrl.models.fitting import fitted
 from jaxrl.models.losses import (
     iterative_value_aware,
@@ -56,6 +58,9 @@ __all__ = [
     "branched",
     "deterministic_mlp",
     "ensemble_model",
+    "factored_mlp",
+    "factored_model",
+    "factored_update",
     "fitted",
     "gaussian_mlp",
     "halted",

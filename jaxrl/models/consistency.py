@@ -6,6 +6,7 @@ last one knows only the last mistakes.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 import jax
@@ -15,21 +16,20 @@ import optax
 from jaxrl import normalise
 from jaxrl.errors import require_positive
 from jaxrl.layers import MLP, Tower, initialise
-from jaxrl.models.dynamics import joined, vector_size
+from jaxrl.models.dynamics import vector_size
 from jaxrl.models.ensemble import Score
-from jaxrl.networks import blank, blank_action, flat
+from jaxrl.networks import action_size, flat, joined
 from jaxrl.normalise import Moments
 from jaxrl.types import Array, Key, Spec, Transition, Tree, Update
+from jaxrl.updates.gradient import Learner, descend
 
 
 class Jury(NamedTuple):
     """The state of a discriminator, and of those it has been."""
 
-    params: Tree
-    opt: Tree
+    learner: Learner
     past: Tree  # [H, ...] parameters, the newest over the oldest
     inputs: Moments  # [D + A + D]
-    step: Array  # [] int32
 
 
 def jury(
@@ -48,34 +48,34 @@ def jury(
     require_positive(history=history, period=period)
     size = vector_size(spec)
     net = Tower(MLP(tuple(hidden), "swish"), 1)
-    width = joined(spec, blank(spec), blank_action(spec)).shape[-1] + size
-
-    def init(key: Key, example: Transition) -> Jury:
-        params = initialise(net, key, jnp.zeros(width))
-        past = jax.tree.map(lambda x: jnp.broadcast_to(x, (history, *x.shape)), params)
-        inputs = normalise.init(jax.ShapeDtypeStruct((width,), jnp.float32))
-        return Jury(params, optimiser.init(params), past, inputs, jnp.zeros((), jnp.int32))
-
-    def apply(state: Jury, batch: tuple[Transition, Tree], key: Key) -> tuple[Jury, dict]:
-        data, view = batch
-        fake = propose(view, data, key)
-        real = flat(spec.observation, data.final)
-        inputs = normalise.update(state.inputs, case(spec, data.obs, data.action, real))
-
-        def loss(params: Tree) -> Array:
-            logit = lambda x: verdict(params, inputs, case(spec, data.obs, data.action, x))
-            return (jax.nn.softplus(-logit(real)) + jax.nn.softplus(logit(fake))).mean()
-
-        error, gradient = jax.value_and_grad(loss)(state.params)
-        change, opt = optimiser.update(gradient, state.opt, state.params)
-        params, step = optax.apply_updates(state.params, change), state.step + 1
-        slot = (step // period) % history
-        kept = lambda old, new: jnp.where(step % period == 0, old.at[slot].set(new), old)
-        past = jax.tree.map(kept, state.past, params)
-        return Jury(params, opt, past, inputs, step), {"jury_loss": error}
+    width = 2 * size + action_size(spec)
 
     def verdict(params: Tree, inputs: Moments, x: Array) -> Array:
         return cast(Array, net.apply(params, normalise.standardise(inputs, x)))[..., 0]
+
+    def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
+        inputs, real, fake = batch
+        doubt = jax.nn.softplus(-verdict(params, inputs, real))
+        error = (doubt + jax.nn.softplus(verdict(params, inputs, fake))).mean()
+        return error, {"jury_loss": error}
+
+    descent = descend(lambda key: initialise(net, key, jnp.zeros(width)), loss, optimiser)
+
+    def init(key: Key, example: Transition) -> Jury:
+        learner = descent.init(key, example)
+        past = jax.tree.map(lambda x: jnp.broadcast_to(x, (history, *x.shape)), learner.params)
+        return Jury(learner, past, normalise.init(jax.ShapeDtypeStruct((width,), jnp.float32)))
+
+    def apply(state: Jury, batch: tuple[Transition, Tree], key: Key) -> tuple[Jury, dict]:
+        data, view = batch
+        at = partial(case, spec, data.obs, data.action)
+        real, fake = at(flat(spec.observation, data.final)), at(propose(view, data, key))
+        inputs = normalise.update(state.inputs, real)
+        learner, metrics = descent.apply(state.learner, (inputs, real, fake), key)
+        slot = (learner.step // period) % history
+        kept = lambda old, new: jnp.where(learner.step % period == 0, old.at[slot].set(new), old)
+        past = jax.tree.map(kept, state.past, learner.params)
+        return Jury(learner, past, inputs), metrics
 
     return Update(init, apply, lambda state: state)
 

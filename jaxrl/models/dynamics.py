@@ -5,7 +5,6 @@ inputs, as Gaussians (`gaussian_mlp`) or as points (`deterministic_mlp`). Everyt
 axis of members [M, ...], also if there is one.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
@@ -15,10 +14,10 @@ import jax.numpy as jnp
 
 from jaxrl import normalise
 from jaxrl.errors import require
-from jaxrl.layers import MLP, Dense, initialise
-from jaxrl.networks import blank, blank_action, flat
+from jaxrl.layers import MLP, Tower, initialise
+from jaxrl.networks import action_size, flat, joined
 from jaxrl.normalise import Moments
-from jaxrl.types import Array, Discrete, Key, Spec, Transition, Tree
+from jaxrl.types import Array, Key, Spec, Transition, Tree
 
 
 class Prediction(NamedTuple):
@@ -73,15 +72,6 @@ def vector_size(spec: Spec) -> int:
     return leaves[0].shape[0]
 
 
-def joined(spec: Spec, obs: Tree, action: Array) -> Array:
-    """Observations and actions [..., D + A] as inputs; discrete actions are one-hot."""
-    x = flat(spec.observation, obs)
-    if isinstance(spec.action, Discrete):
-        return jnp.concatenate([x, jax.nn.one_hot(action, spec.action.num)], -1)
-    size = math.prod(spec.action.shape)
-    return jnp.concatenate([x, action.reshape(*x.shape[:-1], size)], -1)
-
-
 def targets(spec: Spec, batch: Transition) -> Array:
     """The change of the observation and the reward [..., D + 1] of transitions."""
     change = flat(spec.observation, batch.final) - flat(spec.observation, batch.obs)
@@ -91,22 +81,8 @@ def targets(spec: Spec, batch: Transition) -> Array:
 def empty_scales(spec: Spec) -> Scales:
     """The statistics of no data yet."""
     size = vector_size(spec)
-    action = spec.action.num if isinstance(spec.action, Discrete) else math.prod(spec.action.shape)
     shape = lambda n: normalise.init(jax.ShapeDtypeStruct((n,), jnp.float32))
-    return Scales(shape(size + action), shape(size + 1))
-
-
-class Trunk(nn.Module):
-    """An MLP and a linear head of inputs [..., D + A]."""
-
-    hidden: Sequence[int]
-    activation: str
-    size: int
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Outputs [..., size]."""
-        return Dense(self.size, 1.0)(MLP(self.hidden, self.activation)(x))
+    return Scales(shape(size + action_size(spec)), shape(size + 1))
 
 
 def members_of(module: nn.Module, members: int, size: int) -> tuple[Callable, Callable]:
@@ -132,8 +108,8 @@ def gaussian_mlp(
     together. Source: Chua et al. (2018), appendix A.1.
     """
     size = vector_size(spec)
-    inputs = joined(spec, blank(spec), blank_action(spec)).shape[-1]
-    start, forward = members_of(Trunk(hidden, activation, 2 * size + 3), members, inputs)
+    tower = Tower(MLP(tuple(hidden), activation), 2 * size + 3)
+    start, forward = members_of(tower, members, size + action_size(spec))
 
     def init(key: Key) -> Tree:
         shape = (members, size + 1)
@@ -157,14 +133,19 @@ def deterministic_mlp(
 ) -> Dynamics:
     """Predictions of one outcome, without noise."""
     size = vector_size(spec)
-    inputs = joined(spec, blank(spec), blank_action(spec)).shape[-1]
-    init, forward = members_of(Trunk(hidden, activation, size + 2), members, inputs)
+    tower = Tower(MLP(tuple(hidden), activation), size + 2)
+    init, forward = members_of(tower, members, size + action_size(spec))
 
     def apply(params: Tree, x: Array) -> Prediction:
         mean, survival = jnp.split(forward(params, x), [size + 1], -1)
         return Prediction(mean, jnp.full_like(mean, -jnp.inf), survival[..., 0])
 
     return Dynamics(init, apply, lambda params: jnp.zeros(()), spec, members)
+
+
+def deviations(moments: Moments) -> Array:
+    """The standard deviations of statistics, above zero."""
+    return jnp.sqrt(moments.variance + 1e-8)
 
 
 def predict(dynamics: Dynamics, params: Tree, scales: Scales, x: Array) -> Prediction:
@@ -177,7 +158,7 @@ def outlook(dynamics: Dynamics, view: View, obs: Tree, action: Array) -> Outlook
     """What the members expect to follow observations and actions [B, *]."""
     found = predict(dynamics, view.params, view.scales, joined(dynamics.spec, obs, action))
     moments = view.scales.targets
-    deviation = jnp.sqrt(moments.variance + 1e-8)
+    deviation = deviations(moments)
     now = flat(dynamics.spec.observation, obs)
     base = jnp.concatenate([now, jnp.zeros_like(now[..., :1])], -1) + moments.mean
     mean, std = base + deviation * found.mean, deviation * jnp.exp(found.log_std)

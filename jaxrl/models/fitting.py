@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from jaxrl import normalise
-from jaxrl.models.dynamics import Dynamics, Scales, View, empty_scales, joined, targets
+from jaxrl.models.dynamics import Dynamics, Scales, View, empty_scales, targets
+from jaxrl.networks import joined
 from jaxrl.packing import layout, pack
 from jaxrl.types import Array, Key, Transition, Tree, Update
-from jaxrl.updates.gradient import Learner
+from jaxrl.updates.gradient import Learner, descend
 
 ModelLoss = Callable[[Dynamics, Tree, Scales, Any], Array]
 """(dynamics, params, scales, batch) -> the loss [M, ...] of each member on each transition."""
@@ -45,11 +45,18 @@ def fitted(
     members = dynamics.members
     elites = members if elites is None else elites
 
+    def objective(params: Tree, target: Tree, seen: tuple, key: Key) -> tuple[Array, dict]:
+        scales, weight, batch = seen
+        each = loss(dynamics, params, scales, batch)
+        # The sum over members: each has a gradient as if it was alone.
+        mean = (weight * each).mean(tuple(range(1, weight.ndim))).sum()
+        return mean + dynamics.penalty(params), {"each": each}
+
+    descent = descend(dynamics.init, objective, optimiser)
+
     def init(key: Key, example: Transition) -> Fit:
-        params = dynamics.init(key)
-        learner = Learner(params, (), optimiser.init(params), jnp.zeros((), jnp.int32))
         scales = observe(dynamics, empty_scales(dynamics.spec), example)
-        return Fit(learner, scales, jnp.zeros(members))
+        return Fit(descent.init(key, example), scales, jnp.zeros(members))
 
     def apply(state: Fit, batch: tuple[Transition, Tree], key: Key) -> tuple[Fit, dict]:
         data = batch[0]
@@ -58,20 +65,9 @@ def fitted(
         held = uniform(code, 0) < holdout
         weight = copies(code, members) if bootstrap else jnp.ones((members, *code.shape))
         weight = weight * ~held * data.weight
-        over = tuple(range(1, weight.ndim))
-
-        def objective(params: Tree) -> tuple[Array, Array]:
-            each = loss(dynamics, params, scales, batch)
-            # The sum over members: each has a gradient as if it was alone.
-            mean = (weight * each).mean(over).sum()
-            return mean + dynamics.penalty(params), jax.lax.stop_gradient(each)
-
-        learner = state.learner
-        gradient, each = jax.grad(objective, has_aux=True)(learner.params)
-        change, opt = optimiser.update(gradient, learner.opt, learner.params)
-        learner = Learner(optax.apply_updates(learner.params, change), (), opt, learner.step + 1)
-        count = held.sum()
-        error = (each * held).sum(over) / jnp.maximum(count, 1)
+        learner, seen = descent.apply(state.learner, (scales, weight, batch), key)
+        each, count = seen["each"], held.sum()
+        error = (each * held).sum(tuple(range(1, each.ndim))) / jnp.maximum(count, 1)
         pace = jnp.where(learner.step == 1, 1.0, rate) * (count > 0)
         score = state.holdout + pace * (error - state.holdout)
         metrics = {"model_loss": each.mean(), "model_holdout": score.mean()}

@@ -19,8 +19,8 @@ from jaxrl import values
 from jaxrl.layers import MLP, Tower, initialise
 from jaxrl.models.backbones import Backbone
 from jaxrl.models.model import Model
-from jaxrl.networks import flat
-from jaxrl.types import Array, Discrete, Key, Spec, TimeStep, Transition, Tree, select
+from jaxrl.networks import action_size, flat, flat_action
+from jaxrl.types import Array, Key, Spec, TimeStep, Transition, Tree, select
 from jaxrl.values import Representation
 
 fixed = jax.lax.stop_gradient
@@ -111,9 +111,8 @@ def world(
     leaves = jax.tree.leaves(spec.observation)
     width = sum(math.prod(leaf.shape) for leaf in leaves)
     bits = all(leaf.dtype == jnp.bool_ for leaf in leaves)
-    number = spec.action.num if isinstance(spec.action, Discrete) else math.prod(spec.action.shape)
     size = groups * classes
-    carry = backbone(size + number)
+    carry = backbone(size + action_size(spec))
     tower = lambda outputs, scale=1.0: Tower(MLP(tuple(hidden), "swish"), outputs, scale)
     modules = {
         "encoder": (tower(size), width),
@@ -149,9 +148,7 @@ def world(
         return straight_through(log_probs, key).reshape(*log_probs.shape[:-2], size)
 
     def joined(classes: Array, action: Array) -> Array:
-        if isinstance(spec.action, Discrete):
-            action = jax.nn.one_hot(action, number)
-        return jnp.concatenate([classes, action.reshape(*classes.shape[:-1], number)], -1)
+        return jnp.concatenate([classes, flat_action(spec, action)], -1)
 
     def fresh(batch_size: int) -> State:
         zeros = lambda n: jnp.zeros((batch_size, n))

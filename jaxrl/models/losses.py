@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import normalise
-from jaxrl.models.dynamics import Dynamics, Prediction, Scales, joined, predict, targets
-from jaxrl.networks import flat
+from jaxrl.models.dynamics import Dynamics, Prediction, Scales, deviations, predict, targets
+from jaxrl.networks import flat, joined
 from jaxrl.types import Array, Transition, Tree
 
 fixed = jax.lax.stop_gradient
@@ -20,7 +20,7 @@ fixed = jax.lax.stop_gradient
 def standardised_targets(dynamics: Dynamics, scales: Scales, batch: Transition) -> Array:
     """What the members are to predict [..., D + 1], in their units."""
     moments = scales.targets
-    return (targets(dynamics.spec, batch) - moments.mean) / jnp.sqrt(moments.variance + 1e-8)
+    return (targets(dynamics.spec, batch) - moments.mean) / deviations(moments)
 
 
 def forward(dynamics: Dynamics, params: Tree, scales: Scales, batch: Transition) -> Prediction:
@@ -76,7 +76,7 @@ def value_gradient_weighted(value: Value, quantile: float = 0.95) -> Callable:
         slope = value_gradients(value, context, data.final)  # [V, ..., D]
         slope = clip_lengths(slope, quantile)
         # The error is in standardised units, so the gradient is too.
-        slope = slope * jnp.sqrt(scales.targets.variance[:-1] + 1e-8)
+        slope = slope * deviations(scales.targets)[:-1]
         weight = jnp.square(slope).mean(0)
         weight = weight / jnp.maximum(weight.mean(), 1e-12)
         return weighted_error(dynamics, params, scales, data, fixed(weight))
@@ -109,7 +109,7 @@ def iterative_value_aware(value: Value) -> Callable:
         data, context = batch
         found = forward(dynamics, params, scales, data)
         moments = scales.targets
-        change = moments.mean + jnp.sqrt(moments.variance + 1e-8) * found.mean
+        change = moments.mean + deviations(moments) * found.mean
         final = flat(dynamics.spec.observation, data.obs) + change[..., :-1]
         wanted = value(context, data.final)  # [V, ...]
         gap = jax.vmap(lambda obs: value(context, obs))(final) - fixed(wanted)  # [M, V, ...]
@@ -129,7 +129,7 @@ def multi_step(
     """
     rows, _ = batch
     spec, moments = dynamics.spec, scales.targets
-    deviation = jnp.sqrt(moments.variance + 1e-8)
+    deviation = deviations(moments)
 
     def step(carry: tuple, row: Transition) -> tuple[tuple, Array]:
         obs, alive = carry  # [M, B, D], [B]

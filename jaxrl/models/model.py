@@ -120,6 +120,11 @@ def truncated(model: Model, stop: Measure) -> Model:
     return map_step(model, lambda now: now._replace(last=now.last | (stop(now) > 0)))
 
 
+def ended(now: TimeStep, out: Array) -> TimeStep:
+    """Time steps that are terminations also where `out` [B] holds."""
+    return now._replace(discount=jnp.where(out, 0.0, now.discount), last=now.last | out)
+
+
 def halted(model: Model, stop: Measure, penalty: float | Array = 0.0) -> Model:
     """Terminate rollouts where `stop` holds, with a reward of -`penalty` in place of the model's.
 
@@ -128,10 +133,7 @@ def halted(model: Model, stop: Measure, penalty: float | Array = 0.0) -> Model:
 
     def change(now: TimeStep) -> TimeStep:
         out = stop(now) > 0
-        reward = jnp.where(out, -penalty, now.reward)
-        return now._replace(
-            reward=reward, discount=jnp.where(out, 0.0, now.discount), last=now.last | out
-        )
+        return ended(now._replace(reward=jnp.where(out, -penalty, now.reward)), out)
 
     return map_step(model, change)
 
@@ -150,9 +152,7 @@ def terminating(model: Model, steps: int) -> Model:
         state, elapsed = state
         state, now = model.step(state, action, key)
         elapsed = elapsed + 1
-        out = elapsed >= steps
-        discount = jnp.where(out, 0.0, now.discount)
-        return (state, elapsed), now._replace(discount=discount, last=now.last | out)
+        return (state, elapsed), ended(now, elapsed >= steps)
 
     return Model(enter, step, model.spec)
 

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import require
-from jaxrl.models.dynamics import joined, vector_size
+from jaxrl.models.dynamics import vector_size
 from jaxrl.models.fitting import copies, fingerprint
 from jaxrl.models.model import Model
-from jaxrl.networks import flat
-from jaxrl.types import Array, Key, Spec, TimeStep, Transition, Tree, Update
+from jaxrl.networks import flat, joined
+from jaxrl.types import Array, Key, Spec, TimeStep, Transition, Tree, Update, listed
 
 Library = Callable[[Array], Array]
 """Inputs [..., D] -> features [..., F]."""
@@ -125,8 +125,7 @@ def sparse_dynamics(
     outputs = vector_size(spec) + 1
 
     def sums(batch: Transition) -> Sums:
-        lead = batch.reward.ndim
-        data = jax.tree.map(lambda x: x.reshape(-1, *x.shape[lead:]), batch)
+        data = listed(batch)
         final = flat(spec.observation, data.final)
         goal = jnp.concatenate([final, data.reward[:, None]], -1)
         features = library(joined(spec, data.obs, data.action))

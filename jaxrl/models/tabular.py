@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.dp.mdp import TabularMDP
-from jaxrl.errors import require, require_discrete
-from jaxrl.types import Array, Key, Spec, Transition, Tree, Update
+from jaxrl.errors import require_table
+from jaxrl.types import Array, Key, Spec, Transition, Tree, Update, listed
 
 
 class Counts(NamedTuple):
@@ -23,17 +23,10 @@ def counted(spec: Spec) -> Update:
 
     Raises a ValueError unless observations are one vector and actions discrete.
     """
-    actions = require_discrete(spec, "A table").num
-    leaves = jax.tree.leaves(spec.observation)
-    require(
-        len(leaves) == 1 and leaves[0].ndim == 1,
-        "A table of counts needs one-hot observations, as of chain, gridworld or FrozenLake.",
-    )
-    states = leaves[0].shape[0]
+    states, actions = require_table(spec)
 
     def add(counts: Counts, batch: Transition) -> Counts:
-        lead = batch.reward.ndim
-        data = jax.tree.map(lambda x: x.reshape(-1, *x.shape[lead:]), batch)
+        data = listed(batch)
         action = jax.nn.one_hot(data.action, actions)
         at = lambda x: jnp.einsum("ns,na,nt,n->sat", data.obs, action, data.final, x)
         seen = Counts(data.weight, data.weight * data.reward, data.weight * (1 - data.discount))

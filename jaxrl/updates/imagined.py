@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.types import Key, Transition, Tree, Update, lanes
+from jaxrl.types import Key, Transition, Tree, Update, lanes, listed
 
 Dream = Callable[[Tree, Tree, Transition, Key], Transition]
 """(view of the model, view of the learner, replayed batch, key) -> imagined transitions."""
@@ -92,9 +92,7 @@ def mixed(dream: Dream, share: float) -> Dream:
     """
 
     def blend(model: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
-        made = dream(model, view, batch, key)
-        lead = made.reward.ndim
-        made = jax.tree.map(lambda x: x.reshape(-1, *x.shape[lead:]), made)
+        made = listed(dream(model, view, batch, key))
         first = round(share * lanes(batch))
         # Real transitions have a weight of their own, of replay; extras are the dream's.
         join = lambda x, y: jnp.concatenate([x[:first], y[first:]])

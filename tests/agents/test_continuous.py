@@ -44,11 +44,12 @@ def process(reward, length, terminates=True) -> Env:
     return env if terminates else envs.time_limit(env, length)
 
 
-def learnt(name, env, rounds, **options):
+def learnt(name, env, rounds, family=None, **options):
     """The greedy actions [3, T + 1] and their values [3, T + 1], of three seeds."""
     hp = AGENTS[name].defaults
     known = {k: v for k, v in (SMALL | CALM | options).items() if hasattr(hp, k)}
     critic = replace(hp.critic, low=-4.0, high=4.0, atoms=min(hp.critic.atoms, 11))
+    critic = replace(critic, family=family or critic.family)
     hp = replace(hp, **known | {"critic": critic})
     rep = values.critic(hp.critic)
     setup = assemble(AGENTS[name].make, env, hp)
@@ -66,12 +67,14 @@ def learnt(name, env, rounds, **options):
     return jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 3))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_best_action_is_found_and_valued(name):
+@pytest.mark.parametrize(
+    ("name", "family"), [*((name, None) for name in NAMES), ("sac", "hl-gauss")]
+)
+def test_the_best_action_is_found_and_valued(name, family):
     """Payment falls with the distance from an action that differs from state to state."""
     best = np.array([0.4, -0.3])
     env = process(lambda t, a: 1 - 2 * (a - jnp.asarray(best)[t]) ** 2, 2)
-    action, value = learnt(name, env, 200)
+    action, value = learnt(name, env, 200, family)
     np.testing.assert_allclose(action[:, :2], np.tile(best, (3, 1)), atol=0.15)
     np.testing.assert_allclose(value[:, :2], np.tile([1.5, 1.0], (3, 1)), atol=0.2)
 

@@ -7,7 +7,8 @@ import pytest
 
 import envs
 from agents import dqn, ppo, sac
-from jaxrl import advance, assemble
+from jaxrl import advance, assemble, dp, values
+from jaxrl.environments import time_limit
 from jaxrl.types import Transition
 
 KEY = jax.random.key(0)
@@ -105,6 +106,31 @@ def test_ppo_takes_the_same_first_step_as_the_plain_policy_gradient():
     for a, b in zip(jax.tree.leaves(values[0][0]), jax.tree.leaves(values[1][0]), strict=True):
         np.testing.assert_array_equal(a, b)
     assert abs(float(values[0][1])) < 1e-5
+
+
+@pytest.mark.parametrize("family", ["scalar", "hl-gauss", "categorical", "quantile"])
+def test_ppo_values_a_process_without_choices(family):
+    """On a ring of one action, V(s) is a closed form; ends after 4 steps must not be deaths."""
+    states, gamma = 5, 0.8
+    reward = np.array([1.0, -1.0, 0.0, 2.0, 0.5])
+    ring = np.roll(np.eye(states), 1, 1)
+    exact = np.linalg.solve(np.eye(states) - gamma * ring, ring @ reward)
+    p = np.broadcast_to(ring[:, None], (states, 2, states))
+    r, d = np.broadcast_to(reward, p.shape), np.ones(p.shape)
+    env = time_limit(envs.from_mdp(dp.from_arrays(p, r, d, np.full(states, 0.2))), 4)
+    hp = ppo.Hyperparameters(
+        discount=gamma, learning_rate=1e-2, num_envs=16, rollout_length=8, hidden=(32,),
+        normalise_rewards=False, critic=values.Critic(family, atoms=25, low=-6.0, high=6.0),
+    )  # fmt: skip
+    setup = assemble(ppo.ppo, env, hp)
+
+    def learnt(key):
+        run, _ = advance(setup.experiment, setup.experiment.init(key), 150)
+        view = setup.agent.update.read(run.learner)
+        return setup.agent.explore.step(view, (), jnp.eye(states), key)[2].value
+
+    value = jax.jit(jax.vmap(learnt))(jax.random.split(KEY, 3))
+    np.testing.assert_allclose(value, np.tile(exact, (3, 1)), atol=0.15)
 
 
 def test_ppo_learns_cartpole():

@@ -67,5 +67,5 @@ def test_the_jury_is_of_several_times(judged):
     kept = jax.tree.leaves(state.past)[0]
     assert kept.shape[0] == 3
     assert min(np.abs(kept[0] - kept[1]).max(), np.abs(kept[1] - kept[2]).max()) > 1e-3
-    newest = (int(state.step) // 100) % 3
-    np.testing.assert_array_equal(kept[newest], jax.tree.leaves(state.params)[0])
+    newest = (int(state.learner.step) // 100) % 3
+    np.testing.assert_array_equal(kept[newest], jax.tree.leaves(state.learner.params)[0])
