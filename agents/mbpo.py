@@ -1,13 +1,15 @@
 """Soft actor-critic that learns from short imagined rollouts (Janner et al. 2019).
 
 Variants are options, each a transform of the model or of its loss: penalties of MOPO (Yu et al.
-2020), ends of MOReL (Kidambi et al. 2020), value-gradient weights of VaGraM (Voelcker et al. 2022).
-RAVL (Sims et al. 2024) is `--ensemble.members 10` with no penalty at all; one model (`--members 1`)
-with `--spectral` or `--ascent-steps 3` is what Zheng et al. (2023) put in place of an ensemble.
+2020), ends where a model does not know, value-gradient weights of VaGraM (Voelcker et al. 2022).
+One model (`--members 1`) with `--spectral` or `--ascent-steps 3` is what Zheng et al. (2023) put in
+place of an ensemble. RAVL, COMBO and MOREC have files of their own: another penalty of the critics,
+or another choice among what the model proposes.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,7 @@ from jaxrl import models, values
 from jaxrl.errors import require, require_fraction, require_positive, unknown
 from jaxrl.lipschitz import worst_nearby
 from jaxrl.models import Dynamics, Model
+from jaxrl.models.ensemble import Choice
 from jaxrl.models.fitting import ModelLoss
 from jaxrl.models.losses import Value
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
@@ -75,35 +78,51 @@ UNCERTAINTIES = ("aleatoric", "deviation", "disagreement")
 LOSSES = ("iterative-value-aware", "likelihood", "squared-error", "value-gradient")
 
 
-def mbpo(spec: Spec, hp: Hyperparameters) -> Agent:
+class World(NamedTuple):
+    """How a model is learnt, and what it then is."""
+
+    update: Update
+    model: Callable[[Tree], Model]  # of what `update` reads
+
+
+def mbpo(
+    spec: Spec, hp: Hyperparameters, penalty: sac.Penalty | None = None, world: World | None = None
+) -> Agent:
     """SAC on batches of a learnt model's rollouts from replayed states, and some that are real.
 
-    Raises a ValueError as `sac` does, or if the model's hyperparameters do not fit.
+    The critics' `penalty` and the `world` are those of `hp` unless given. Raises a ValueError as
+    `sac` does, or if the model's hyperparameters do not fit.
     """
     check(hp)
-    penalty = partial(steepness, hp) if hp.ascent_steps else sac.no_penalty
-    base = sac.learner(spec, hp, penalty=penalty)
-    dynamics, world = world_of(spec, hp)
+    steep = partial(steepness, hp) if hp.ascent_steps else sac.no_penalty
+    base = sac.learner(spec, hp, penalty=penalty or steep)
+    world = world or world_of(spec, hp)
 
     def dream(view_of_world: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
         starts = jax.tree.map(lambda x: x[: hp.batch_size // hp.horizon], batch.obs)
-        model = model_of(dynamics, view_of_world, hp)
+        model = world.model(view_of_world)
         return models.branched(model, base.explore, view, starts, key, hp.horizon)[0]
 
-    update = imagined(base.update, world, mixed(dream, hp.real_share), hp.dreams)
+    update = imagined(base.update, world.update, mixed(dream, hp.real_share), hp.dreams)
     return base._replace(update=sac.remember(update, hp))
 
 
 def steepness(
-    hp: Hyperparameters, value: Callable, params: Tree, batch: Transition, key: Key
+    hp: Hyperparameters, judge: sac.Judgement, params: Tree, batch: Transition, key: Key
 ) -> Array:
     """What values change [B] between where they are asked for and the worst place nearby."""
-    here = partial(value, params)
+    here = partial(judge.value, params)
     other = worst_nearby(here, batch.obs, hp.radius, key, hp.ascent_steps)
     return hp.robustness * jnp.square(here(batch.obs) - here(other))
 
 
-def world_of(spec: Spec, hp: Hyperparameters) -> tuple[Dynamics, Update]:
+def world_of(spec: Spec, hp: Hyperparameters) -> World:
+    """The model that the hyperparameters ask for."""
+    dynamics, update = dynamics_of(spec, hp)
+    return World(update, lambda view: model_of(dynamics, view, hp, CHOICES[hp.choice]()))
+
+
+def dynamics_of(spec: Spec, hp: Hyperparameters) -> tuple[Dynamics, Update]:
     """The dynamics that the hyperparameters ask for, and how it learns."""
     likely = hp.model_loss == "likelihood"
     make = models.gaussian_mlp if likely else models.deterministic_mlp
@@ -126,26 +145,20 @@ def loss_of(spec: Spec, hp: Hyperparameters) -> ModelLoss:
 
 def critics_of(spec: Spec, hp: Hyperparameters) -> Value:
     """The values [2 E, ...] of the most likely action: of all critics, and their targets."""
-    representation = values.critic(hp.critic)
-    _, pi, q = sac.networks(spec, hp, representation.size)
+    net = sac.networks(spec, hp, values.critic(hp.critic))
 
     def value(view: Tree, obs: Tree) -> Array:
-        action = jax.lax.stop_gradient(pi(view.params, obs).mode())
-
-        def means(params: Tree) -> Array:
-            theta = q(params, obs, action)
-            theta = theta.reshape(*theta.shape[:-1], hp.ensemble.members, -1)
-            return jnp.moveaxis(values.mean(representation.decode(theta)), -1, 0)
-
-        return jnp.concatenate([means(view.params), means(view.target)])
+        action = jax.lax.stop_gradient(net.pi(view.params, obs).mode())
+        found = (net.each(params, obs, action) for params in (view.params, view.target))
+        return jnp.moveaxis(jnp.concatenate([*found], -1), -1, 0)
 
     return value
 
 
-def model_of(dynamics: Dynamics, view: Tree, hp: Hyperparameters) -> Model:
-    """The model to dream in."""
+def model_of(dynamics: Dynamics, view: Tree, hp: Hyperparameters, choice: Choice) -> Model:
+    """The model to dream in, by a choice among what the members propose."""
     noise = hp.model_loss == "likelihood"
-    model = models.ensemble_model(dynamics, view, CHOICES[hp.choice](), noise)
+    model = models.ensemble_model(dynamics, view, choice, noise)
     uncertainty = lambda now: now.info[hp.uncertainty]
     model = models.penalised(model, uncertainty, hp.penalty)
     return models.truncated(model, lambda now: uncertainty(now) > hp.edge)

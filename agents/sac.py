@@ -94,14 +94,15 @@ class Networks(NamedTuple):
     init: Callable[[Key], Tree]
     pi: Callable[[Tree, Tree], distrax.Distribution]  # (params, obs [..., *]) -> of actions
     q: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> outputs [..., E * K]
+    each: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> values [..., E]
 
 
-def networks(spec: Spec, hp: Hyperparameters, size: int) -> Networks:
-    """The networks that the hyperparameters ask for, with `size` outputs of each critic."""
+def networks(spec: Spec, hp: Hyperparameters, representation: values.Representation) -> Networks:
+    """The networks that the hyperparameters ask for, with critics of a representation."""
     box = require_continuous(spec, "sac")
     family, layers = tanh_family(box), (hp.hidden, hp.activation)
     actor = network(spec, (family.size,), (0.01,), *layers)
-    critics = critic_ensemble(spec, size, hp.ensemble.members, *layers)
+    critics = critic_ensemble(spec, representation.size, hp.ensemble.members, *layers)
 
     def init(key: Key) -> Tree:
         k_actor, k_critics = jax.random.split(key)
@@ -117,8 +118,13 @@ def networks(spec: Spec, hp: Hyperparameters, size: int) -> Networks:
         weights = bounded(weights, hp.spectral_bound) if hp.spectral else weights
         return critics.apply(weights, obs, action)
 
+    def each(params: Tree, obs: Tree, action: Array) -> Array:
+        theta = q(params, obs, action)
+        theta = theta.reshape(*theta.shape[:-1], hp.ensemble.members, representation.size)
+        return values.mean(representation.decode(theta))
+
     pi = lambda params, obs: family.distribution(actor.step(params["actor"], (), obs)[0][0], ())
-    return Networks(init, pi, q)
+    return Networks(init, pi, q, each)
 
 
 def soft_goal(
@@ -129,11 +135,18 @@ def soft_goal(
     return fixed(values.push(future, batch.reward, discount * batch.discount))
 
 
-Penalty = Callable[..., Array]
-"""(value(params, obs [B, *]) -> [B], params, batch, key) -> what is added to the loss [B]."""
+class Judgement(NamedTuple):
+    """What critics say, to those who punish them for it."""
+
+    value: Callable[[Tree, Tree], Array]  # (params, obs [B, *]) -> [B] of the most likely actions
+    each: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> values [B, E]
 
 
-def no_penalty(value: Callable, params: Tree, batch: Transition, key: Key) -> Array:
+Penalty = Callable[[Judgement, Tree, Transition, Key], Array]
+"""(judgement, params, batch, key) -> what is added to the critics' loss [B]."""
+
+
+def no_penalty(judge: Judgement, params: Tree, batch: Transition, key: Key) -> Array:
     """Nothing is added [B] to the loss."""
     return jnp.zeros_like(batch.reward)
 
@@ -146,12 +159,12 @@ def learner(
 ) -> Agent:
     """SAC without a memory: it learns from the batches [B, ...] that it is given.
 
-    The critics' loss has a `penalty` of the values of the policy's most likely actions.
+    The critics' loss has a `penalty` of what they say.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
-    init, pi, q = networks(spec, hp, representation.size)
+    init, pi, q, each = networks(spec, hp, representation)
     ensemble = partial(values.ensemble, representation, hp.ensemble.members)
     judged = ensemble(values.reduction(replace(hp.ensemble, reduction=hp.actor_reduction)))
     wanted = hp.target_entropy * spec.action.low.size
@@ -168,7 +181,7 @@ def learner(
         future = believed.decode(q(target, batch.final, action))
         goal = soft_goal(future, temperature * log_prob, batch, hp.discount)
         error = believed.loss(q(params, batch.obs, batch.action), goal)
-        error = error + penalty(value, params, batch, jax.random.fold_in(key, 2))
+        error = error + penalty(Judgement(value, each), params, batch, jax.random.fold_in(key, 2))
         # The actor, through critics that it cannot change; then the temperature.
         action, log_prob = pi(params, batch.obs).sample_and_log_prob(seed=k_now)
         worth = values.mean(judged.decode(q(fixed(params), batch.obs, action)))

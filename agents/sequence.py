@@ -79,7 +79,7 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
     family, width = tanh_family(spec.action), spec.action.low.size
     representation = values.critic(hp.critic)
     net = Sequence(hp.hidden, hp.activation, family.size, width)
-    base = sac.networks(spec, hp, representation.size)
+    base = sac.networks(spec, hp, representation)
     believed = values.ensemble(representation, hp.ensemble.members, values.reduction(hp.ensemble))
     dynamics = models.deterministic_mlp(spec, 1, hp.model_hidden)
     world = models.fitted(

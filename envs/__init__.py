@@ -10,6 +10,7 @@ from envs.brax_adapter import from_brax
 from envs.catalogue import make, names, tabular_mdp
 from envs.check import check
 from envs.gymnax_adapter import from_gymnax
+from envs.maze import proc_maze
 from envs.pan_flute import pan_flute
 from envs.tabular import TabularMDP, from_mdp
 from envs.transforms import (
@@ -51,6 +52,7 @@ __all__ = [
     "mask_observation",
     "names",
     "pan_flute",
+    "proc_maze",
     "reward_transform",
     "scale_actions",
     "sticky_actions",

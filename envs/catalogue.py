@@ -5,6 +5,7 @@ from typing import Any
 
 from envs import brax_adapter, gymnax_adapter, mdps
 from envs.errors import unknown_parameters
+from envs.maze import proc_maze
 from envs.pan_flute import pan_flute
 from envs.tabular import TabularMDP, from_mdp
 from envs.transforms import mask_observation
@@ -28,20 +29,16 @@ def masked_cart_pole(**params: Any) -> Env:
     return mask_observation(make("CartPole-v1", **params), (1, 3))
 
 
-def limited_pan_flute(max_steps_in_episode: int = 100, **params: Any) -> Env:
-    """The pan flute, for a time."""
-    valid = [*inspect.signature(pan_flute).parameters]
-    unknown_parameters("PanFlute", params, [*valid, "max_steps_in_episode"])
-    return time_limit(pan_flute(**params), max_steps_in_episode)
+# Environments that are another one, transformed.
+VARIANTS = {"CartPole-masked": masked_cart_pole}
 
-
-# Environments that are made of others, or ours.
-VARIANTS = {"CartPole-masked": masked_cart_pole, "PanFlute": limited_pan_flute}
+# Our own, each with the number of steps after which its environment truncates.
+OWN = {"PanFlute": (pan_flute, 100), "ProcMaze": (proc_maze, 50)}
 
 
 def names() -> list[str]:
     """The names that `make` knows."""
-    return sorted([*gymnax_adapter.names(), *brax_adapter.names(), *TABULAR, *VARIANTS])
+    return sorted([*gymnax_adapter.names(), *brax_adapter.names(), *TABULAR, *VARIANTS, *OWN])
 
 
 def make(name: str, **params: Any) -> Env:
@@ -55,6 +52,12 @@ def make(name: str, **params: Any) -> Env:
     """
     if name in VARIANTS:
         return VARIANTS[name](**params)
+    if name in OWN:
+        construct, default = OWN[name]
+        valid = [*inspect.signature(construct).parameters]
+        unknown_parameters(name, params, [*valid, "max_steps_in_episode"])
+        steps = params.pop("max_steps_in_episode", default)
+        return time_limit(construct(**params), steps)
     if name in TABULAR:
         default = TABULAR[name][1]
         steps = params.pop("max_steps_in_episode", default)

@@ -1,9 +1,9 @@
 """Where models help beyond replay: in environments of many parts (Young et al. 2023).
 
-DQN on the pan flute learns from replayed transitions, from rollouts of the policy in a learnt model
-of independent bits, or from rollouts in the true model: as many transitions in each of as many
-gradient steps. A model that knows the parts knows their combinations, many of which were never
-seen; replay only knows what was.
+DQN learns from replayed transitions, from rollouts of the policy in a learnt model of independent
+bits, or from rollouts in the true model: as many transitions in each of as many gradient steps. A
+model that knows the parts knows their combinations, many of which were never seen; replay only
+knows what was. The environments are a pan flute and mazes that are new in every episode.
 """
 
 from dataclasses import dataclass
@@ -11,20 +11,26 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import optax
 
 import envs
 from agents import dqn
+from envs.maze import Maze
 from experiments import options
-from experiments.reproductions.curves import Trial, draw, final, learn
+from experiments.plots import band
+from experiments.reproductions.curves import Trial, final, learn
 from experiments.reproductions.report import save
 from jaxrl import models
 from jaxrl.errors import require_positive
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates import imagined, mixed, replay
 
-TITLE = "Chords in 100 steps of the pan flute, by what DQN learns from"
-PIPES, CELLS, STARTS, LENGTH = 5, 3, 32, 10
+TITLE = "Return of DQN in environments of many parts, by what it learns from"
+STARTS, LENGTH = 32, 10
+SOURCES = ("replay", "factored model", "true model")
+PIPES, CELLS, SIZE = 5, 3, 4
 
 
 @dataclass(frozen=True)
@@ -44,19 +50,32 @@ def nothing() -> Update:
     return Update(lambda key, example: (), lambda state, batch, key: (state, {}), lambda state: ())
 
 
-def locate(obs: Array, key: Key) -> Array:
-    """The levels of the pipes that show observations."""
+def levels(obs: Array, key: Key) -> Array:
+    """The levels of the pipes that show an observation."""
     return obs.reshape(PIPES, CELLS).sum(-1)
 
 
-def agent(source: str, spec: Spec, hp: dqn.Hyperparameters) -> Agent:
+def maze(obs: Array, key: Key) -> Maze:
+    """The maze that shows an observation."""
+    north, west, place, goal = obs.reshape(4, SIZE, SIZE)
+    at = lambda cells: jnp.stack(jnp.divmod(cells.reshape(-1).argmax(), SIZE))
+    return Maze(north, west, at(place), at(goal))
+
+
+GAMES = {
+    "PanFlute": (envs.pan_flute(PIPES, CELLS), levels),
+    "ProcMaze": (envs.proc_maze(SIZE), maze),
+}
+
+
+def agent(game: str, source: str, spec: Spec, hp: dqn.Hyperparameters) -> Agent:
     """DQN that learns from a source of transitions."""
     if source == "replay":
         return dqn.dqn(spec, hp)
     base = dqn.dqn(spec, hp, schedule=lambda update, hp: update)
     net = models.factored_mlp(spec)
     learnt = partial(models.factored_model, net)
-    truth = models.true_model(envs.pan_flute(PIPES, CELLS), locate)
+    truth = models.true_model(*GAMES[game])
     model_of = learnt if source == "factored model" else lambda params: truth
     world = models.factored_update(net, optax.adam(1e-3))
     world = world if source == "factored model" else nothing()
@@ -77,16 +96,26 @@ def main(arguments: list[str]) -> None:
         num_envs=1, updates=1, batch_size=STARTS * LENGTH, discount=0.9, buffer_size=50_000,
         target_period=100, learning_rate=5e-4, epsilon=0.1, epsilon_updates=5_000.0,
     )  # fmt: skip
-    env = envs.make("PanFlute", pipes=PIPES, length=CELLS)
     trials = {
-        source: Trial(partial(agent, source), env, hp, chosen.steps, 20)
-        for source in ("replay", "factored model", "true model")
+        f"{game} {source}": Trial(
+            partial(agent, game, source), envs.make(game), hp, chosen.steps, 20
+        )
+        for game in GAMES
+        for source in SOURCES
     }
-    curves, rows = learn(trials, chosen.seeds, 16), []
-    for name, curve in curves.items():
-        mean, low, high = final(curve)
-        rows.append(
-            {"learns from": name, "final return": mean, "low": low, "high": high,
-             "mean of the curve": float(curve.returns.mean())}
-        )  # fmt: skip
-    save(chosen.out, TITLE, rows, draw(curves, f"Pan flute of {PIPES} pipes, {chosen.seeds} seeds"))
+    curves, rows = learn(trials, chosen.seeds, 32), []
+    figure, parts = plt.subplots(1, len(GAMES), figsize=(10, 4), layout="constrained")
+    for axes, game in zip(parts, GAMES):
+        for source in SOURCES:
+            curve = curves[f"{game} {source}"]
+            band(axes, curve.steps, curve.returns, source)
+            mean, low, high = final(curve)
+            rows.append(
+                {"environment": game, "learns from": source, "final return": mean, "low": low,
+                 "high": high, "mean of the curve": float(curve.returns.mean())}
+            )  # fmt: skip
+        axes.set(xlabel="environment steps", title=game)
+        axes.grid(alpha=0.3)
+    parts[0].set_ylabel("evaluation return")
+    parts[0].legend(frameon=False)
+    save(chosen.out, TITLE, rows, figure)

@@ -99,7 +99,7 @@ def trained(length: int, critics: int, updates: int, key: Key) -> tuple[Array, A
     k_data, k_init, k_play = jax.random.split(key, 3)
     data = below(env, model, 10_000, k_data)
     experiment = offline(agent, data)
-    networks = sac.networks(env.spec, hp, 1)
+    networks = sac.networks(env.spec, hp, values.scalar())
 
     def block(run: Tree, _: None) -> tuple[Tree, tuple[Array, Array]]:
         run, _ = advance(experiment, run, updates // (10 * ROUNDS))

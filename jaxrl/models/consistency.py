@@ -80,6 +80,29 @@ def jury(
     return Update(init, apply, lambda state: state)
 
 
+class Judged(NamedTuple):
+    """A dynamics that learns, and the jury that learns to tell what it proposes."""
+
+    fit: Tree
+    jury: Jury
+
+
+def judged(fit: Update, voters: Update) -> Update:
+    """Let a dynamics learn from `(transitions, context)`, and a jury from what it then proposes."""
+
+    def init(key: Key, example: Transition) -> Judged:
+        k_fit, k_jury = jax.random.split(key)
+        return Judged(fit.init(k_fit, example), voters.init(k_jury, example))
+
+    def apply(state: Judged, batch: tuple[Transition, Tree], key: Key) -> tuple[Judged, dict]:
+        k_fit, k_jury = jax.random.split(key)
+        learnt, seen = fit.apply(state.fit, batch, k_fit)
+        jury, metrics = voters.apply(state.jury, (batch[0], fit.read(learnt)), k_jury)
+        return Judged(learnt, jury), seen | metrics
+
+    return Update(init, apply, lambda state: Judged(fit.read(state.fit), state.jury))
+
+
 def case(spec: Spec, obs: Tree, action: Array, final: Array) -> Array:
     """What is judged [..., D + A + D]."""
     return jnp.concatenate([joined(spec, obs, action), final - flat(spec.observation, obs)], -1)

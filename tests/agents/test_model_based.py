@@ -115,7 +115,7 @@ def test_values_that_weigh_the_model_are_those_of_all_critics():
     view = view._replace(target=jax.tree.map(lambda x: 2 * x, view.params))
     obs = jax.random.normal(KEYS[1], (5, 3))
     found = mbpo.critics_of(env.spec, hp)(view, obs)
-    _, pi, q = sac.networks(env.spec, hp, 1)
+    _, pi, q, _ = sac.networks(env.spec, hp, values.scalar())
     action = pi(view.params, obs).mode()
     own, target = q(view.params, obs, action).T, q(view.target, obs, action).T
     np.testing.assert_allclose(found, np.concatenate([own, target]), rtol=1e-5)
