@@ -5,8 +5,9 @@ and advantages divided by the range of returns. The world model reads sequences 
 recurrent, a state-space or a transformer backbone.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from jaxrl.models.latent import State, World, latent_model, replayed, world
 from jaxrl.networks import Heads
 from jaxrl.policies import policy_family
 from jaxrl.returns import lambda_returns
-from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, memoryless
+from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update, memoryless
 from jaxrl.updates import clipped, descend, imagined, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
 
@@ -90,18 +91,34 @@ class View(NamedTuple):
     world: Tree  # parameters
 
 
-def dreamer(spec: Spec, hp: Hyperparameters) -> Agent:
+def reconstructive(mind: World, hp: Hyperparameters) -> Update:
+    """How the world model learns from (sequences, view): by all that it predicts."""
+
+    def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
+        parts = mind.parts(params, batch[0], key)
+        means = {name: x.mean() for name, x in parts.items()}
+        return jnp.asarray(sum(means.values())), means
+
+    optimiser = clipped(optax.adam, hp.model_learning_rate, 0.0, hp.max_gradient_norm)
+    update = descend(mind.init, loss, optimiser)
+    return update._replace(read=lambda state: state.params)
+
+
+def dreamer(
+    spec: Spec, hp: Hyperparameters, learn: Callable[[World, Any], Update] = reconstructive
+) -> Agent:
     """Learn a world model from replayed sequences, and to act from what it dreams.
 
-    Raises a ValueError if the hyperparameters do not fit each other.
+    `learn` says how the model learns; what it reads are the model's parameters. Raises a ValueError
+    if the hyperparameters do not fit each other.
     """
     check(hp)
     carry = partial(backbone, hp.backbone, size=hp.size, window=hp.sequence_length + hp.horizon)
     mind = world(spec, carry, hp.groups, hp.classes, hp.hidden, balance=hp.balance, free=hp.free)
     inner, act = actor_critic(spec, hp)
-    dream = partial(dreamt, mind, act, hp)
-    update = imagined(inner, world_update(mind, hp), dream)
-    read = lambda state: View(inner.read(state.inner), state.model.params)
+    dream, model = partial(dreamt, mind, act, hp), learn(mind, hp)
+    update = imagined(inner, model, dream)
+    read = lambda state: View(inner.read(state.inner), model.read(state.model))
     rows = hp.buffer_size // hp.num_envs
     update = replay(update._replace(read=read), rows, hp.batch_size, hp.updates, hp.sequence_length)
 
@@ -118,26 +135,14 @@ def dreamer(spec: Spec, hp: Hyperparameters) -> Agent:
     return Agent(actor(explore), actor(exploit), update)
 
 
-def world_update(mind: World, hp: Hyperparameters):
-    """How the world model learns from (sequences, view)."""
-
-    def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
-        parts = mind.parts(params, batch[0], key)
-        means = {name: x.mean() for name, x in parts.items()}
-        return jnp.asarray(sum(means.values())), means
-
-    optimiser = clipped(optax.adam, hp.model_learning_rate, 0.0, hp.max_gradient_norm)
-    return descend(mind.init, loss, optimiser)
-
-
 def dreamt(
-    mind: World, act: tuple[Actor, Actor], hp: Hyperparameters, learner: Tree, view: Tree,
+    mind: World, act: tuple[Actor, Actor], hp: Hyperparameters, params: Tree, view: Tree,
     batch: Transition, key: Key,
 ) -> Transition:  # fmt: skip
     """Rollouts [horizon, L * B, ...] of the policy in the model, from each replayed step."""
     k_see, k_roll = jax.random.split(key)
-    states = replayed(mind, learner.params, batch, k_see)
-    model = latent_model(mind, learner.params, states)
+    states = replayed(mind, params, batch, k_see)
+    model = latent_model(mind, params, states)
     return models.branched(model, act[0], view, states.features, k_roll, hp.horizon)[0]
 
 
