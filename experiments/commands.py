@@ -185,6 +185,7 @@ REPRODUCTIONS = (
     "edge",
     "generalisation",
     "horizon",
+    "lipschitz",
     "mismatch",
     "rates",
     "reach",

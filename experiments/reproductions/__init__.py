@@ -7,6 +7,7 @@
 - `edge`: rollouts of the true model that end where nothing is learnt, and two remedies.
 - `generalisation`: DQN that learns from replay, from a factored model or from the true one.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
+- `lipschitz`: an ensemble of models, or one and smooth values.
 - `mismatch`: models that are likelier and do not control better.
 - `rates`: how fast distributional dynamic programming converges, beside its bounds.
 - `reach`: offline Pendulum in rollouts of the true simulator, by length and critics.

@@ -38,7 +38,7 @@ class Options:
 
     seeds: int = 3
     """Of each run."""
-    steps: float = 1.5e5
+    steps: float = 1e5
     """Environment steps of each run."""
     out: Path = Path(".reproductions/classification")
     """Folder for the table, the numbers and the picture."""
