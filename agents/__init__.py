@@ -108,7 +108,9 @@ AGENTS: dict[str, AgentEntry] = {
     "gumbel-muzero": AgentEntry(muzero.Hyperparameters(), muzero.muzero),
     "mbpo": AgentEntry(mbpo.Hyperparameters(), mbpo.mbpo),
     # MBPO for data sets, each careful in another way.
-    "mopo": AgentEntry(mbpo.Hyperparameters(penalty=1.0, horizon=4), mbpo.mbpo),
+    "mopo": AgentEntry(
+        mbpo.Hyperparameters(uncertainty="aleatoric", penalty=1.0, horizon=4), mbpo.mbpo
+    ),
     "combo": AgentEntry(combo.Hyperparameters(), combo.combo),
     "morec": AgentEntry(morec.Hyperparameters(), morec.morec),
     "ravl": AgentEntry(ravl.Hyperparameters(), ravl.ravl),

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.core import Tracer
 
 from agents import sac
 from jaxrl import models, values
@@ -48,8 +49,9 @@ class Hyperparameters(sac.Hyperparameters):
     """How far nearby is, in each coordinate of an observation."""
     ascent_steps: int = static(default=0)
     """Steps of the search for the worst observation nearby; 0 leaves robustness out."""
-    uncertainty: str = static(default="aleatoric")
-    """aleatoric, deviation or disagreement: see jaxrl.models.ensemble_model."""
+    uncertainty: str = static(default="none")
+    """What penalty and edge are of: aleatoric, deviation or disagreement, see
+    jaxrl.models.ensemble_model. With none, rollouts of random members cost as those of one."""
     members: int = static(default=5)
     """Networks in the model."""
     elites: int = static(default=3)
@@ -74,7 +76,7 @@ CHOICES = {
     "random": models.random_member,
     "trajectory": models.trajectory_member,
 }
-UNCERTAINTIES = ("aleatoric", "deviation", "disagreement")
+UNCERTAINTIES = ("aleatoric", "deviation", "disagreement", "none")
 LOSSES = ("iterative-value-aware", "likelihood", "squared-error", "value-gradient")
 
 
@@ -119,6 +121,9 @@ def steepness(
 def world_of(spec: Spec, hp: Hyperparameters) -> World:
     """The model that the hyperparameters ask for."""
     dynamics, update = dynamics_of(spec, hp)
+    if hp.choice == "random" and hp.uncertainty == "none":
+        noise = hp.model_loss == "likelihood"
+        return World(update, lambda view: models.dispersed(dynamics, view, hp.elites, noise))
     return World(update, lambda view: model_of(dynamics, view, hp, CHOICES[hp.choice]()))
 
 
@@ -159,6 +164,8 @@ def model_of(dynamics: Dynamics, view: Tree, hp: Hyperparameters, choice: Choice
     """The model to dream in, by a choice among what the members propose."""
     noise = hp.model_loss == "likelihood"
     model = models.ensemble_model(dynamics, view, choice, noise)
+    if hp.uncertainty == "none":
+        return model
     uncertainty = lambda now: now.info[hp.uncertainty]
     model = models.penalised(model, uncertainty, hp.penalty)
     return models.truncated(model, lambda now: uncertainty(now) > hp.edge)
@@ -176,6 +183,8 @@ def check(hp: Hyperparameters) -> None:
     require_positive(members=hp.members, elites=hp.elites, horizon=hp.horizon, dreams=hp.dreams)
     require_positive(model_learning_rate=hp.model_learning_rate)
     require_fraction(real_share=hp.real_share)
+    idle = hp.uncertainty == "none" and not isinstance(hp.penalty, Tracer) and hp.penalty != 0
+    require(not idle, "penalty is of an uncertainty: choose aleatoric, deviation or disagreement.")
     require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")
     require(
         hp.batch_size % hp.horizon == 0,

@@ -21,6 +21,7 @@ from jaxrl.models.dynamics import Dynamics, deterministic_mlp, gaussian_mlp, out
 from jaxrl.models.ensemble import (
     average,
     best_scored,
+    dispersed,
     ensemble_model,
     median,
     random_member,
@@ -57,6 +58,7 @@ __all__ = [
     "best_scored",
     "branched",
     "deterministic_mlp",
+    "dispersed",
     "ensemble_model",
     "factored_mlp",
     "factored_model",

@@ -118,7 +118,7 @@ def gaussian_mlp(
     def apply(params: Tree, x: Array) -> Prediction:
         out = forward(params["net"], x)
         mean, raw, survival = jnp.split(out, [size + 1, 2 * size + 2], -1)
-        wide = lambda bound: bound.reshape(members, *(1,) * (x.ndim - 2), size + 1)
+        wide = lambda bound: bound.reshape(-1, *(1,) * (x.ndim - 2), size + 1)
         high, low = wide(params["high"]), wide(params["low"])
         log_variance = high - jax.nn.softplus(high - raw)
         log_variance = low + jax.nn.softplus(log_variance - low)
@@ -157,9 +157,14 @@ def predict(dynamics: Dynamics, params: Tree, scales: Scales, x: Array) -> Predi
 def outlook(dynamics: Dynamics, view: View, obs: Tree, action: Array) -> Outlook:
     """What the members expect to follow observations and actions [B, *]."""
     found = predict(dynamics, view.params, view.scales, joined(dynamics.spec, obs, action))
-    moments = view.scales.targets
+    return in_units(dynamics.spec, view.scales, obs, found)
+
+
+def in_units(spec: Spec, scales: Scales, obs: Tree, found: Prediction) -> Outlook:
+    """Predictions [..., B, *] for observations [B, *], in the environment's units."""
+    moments = scales.targets
     deviation = deviations(moments)
-    now = flat(dynamics.spec.observation, obs)
+    now = flat(spec.observation, obs)
     base = jnp.concatenate([now, jnp.zeros_like(now[..., :1])], -1) + moments.mean
     mean, std = base + deviation * found.mean, deviation * jnp.exp(found.log_std)
     return Outlook(mean, std, jax.nn.sigmoid(found.survival))

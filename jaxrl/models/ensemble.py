@@ -6,9 +6,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.models.dynamics import Dynamics, Outlook, View, outlook
+from jaxrl import normalise
+from jaxrl.models.dynamics import Dynamics, Outlook, View, in_units, outlook
 from jaxrl.models.model import Model
-from jaxrl.types import Array, Key, TimeStep, Tree, lanes
+from jaxrl.networks import joined
+from jaxrl.types import Array, Key, Spec, TimeStep, Tree, lanes
 
 
 class Candidates(NamedTuple):
@@ -47,13 +49,44 @@ def ensemble_model(dynamics: Dynamics, view: View, choice: Choice, noise: bool =
         seen = outlook(dynamics, view, obs, action)
         candidates = sampled(seen, k_sample) if noise else expected(seen)
         out, info = choice.pick(memory, (obs, action), candidates, view.elite, k_pick)
-        final = jax.tree.unflatten(jax.tree.structure(spec.observation), [out.final])
-        info = uncertainty(seen, view.elite) | info
-        last = (out.discount == 0) | info.pop("stop", jnp.zeros_like(out.discount) > 0)
-        now = TimeStep(final, out.reward, out.discount, last, final, info)
-        return (final, memory), now
+        now = shown(spec, out, uncertainty(seen, view.elite) | info)
+        return (now.final, memory), now
 
     return Model(enter, step, spec)
+
+
+def shown(spec: Spec, out: Candidates, info: dict) -> TimeStep:
+    """The time step of an outcome [B, ...]; a `stop` in the info ends it without a termination."""
+    final = jax.tree.unflatten(jax.tree.structure(spec.observation), [out.final])
+    last = (out.discount == 0) | info.pop("stop", jnp.zeros_like(out.discount) > 0)
+    return TimeStep(final, out.reward, out.discount, last, final, info)
+
+
+def dispersed(dynamics: Dynamics, view: View, elites: int, noise: bool = True) -> Model:
+    """The model of an ensemble in which each lane asks one random elite member, and no other.
+
+    As `ensemble_model` with `random_member()`, at the price of one network however many members
+    there are; so it cannot tell how uncertain they are. `elites` is how many are believed. Each
+    lane's member is uniformly random and new at each step, but lanes that are neighbours share it.
+    """
+    spec, scales = dynamics.spec, view.scales
+    best = jnp.argsort(~view.elite)[:elites]
+    params = jax.tree.map(lambda x: x[best], view.params)
+
+    def step(obs: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        k_shift, k_sample = jax.random.split(key)
+        count = lanes(action)
+        group = -(-count // elites)  # lanes of a member, the last ones filled up
+        shift = jax.random.randint(k_shift, (), 0, group * elites)
+        x = normalise.standardise(scales.inputs, joined(spec, obs, action))
+        x = jnp.roll(jnp.pad(x, ((0, group * elites - count), (0, 0))), shift, 0)
+        found = dynamics.apply(params, x.reshape(elites, group, -1))
+        merge = lambda y: jnp.roll(y.reshape(elites * group, *y.shape[2:]), -shift, 0)[:count]
+        seen = in_units(spec, scales, obs, jax.tree.map(merge, found))
+        now = shown(spec, sampled(seen, k_sample) if noise else expected(seen), {})
+        return now.final, now
+
+    return Model(lambda obs, key: obs, step, spec)
 
 
 def sampled(seen: Outlook, key: Key) -> Candidates:

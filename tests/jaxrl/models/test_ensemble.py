@@ -102,3 +102,54 @@ def test_an_ensemble_is_a_model():
     still = models.ensemble_model(dynamics, view, models.average(), noise=False)
     first, second = (still.step((obs, ()), jnp.zeros((7, 1)), k)[1] for k in jax.random.split(KEY))
     np.testing.assert_array_equal(first.obs, second.obs)
+
+
+def test_a_dispersed_ensemble_asks_each_lane_s_member_alone():
+    """Every lane follows one elite member, each as often; 7 lanes do not divide by 3 members."""
+    dynamics = models.deterministic_mlp(SPEC, 5, (8,))
+    view = View(dynamics.init(KEY), empty_scales(SPEC), ELITE)
+    obs, action = jax.random.normal(KEY, (7, 2)), jax.random.normal(KEY, (7, 1))
+    each = models.outlook(dynamics, view, obs, action).mean  # [5, 7, 3]
+    model = models.dispersed(dynamics, view, 3, noise=False)
+
+    def who(key):
+        now = model.step(obs, action, key)[1]
+        found = jnp.concatenate([now.final, now.reward[:, None]], -1)
+        near = jnp.abs(found - each).max(-1) < 1e-5
+        return jnp.where(near.sum(0) == 1, near.argmax(0), -1)
+
+    members = np.asarray(jax.vmap(who)(jax.random.split(KEY, 900)))
+    assert set(members.ravel()) == {0, 2, 3}
+    for lane in members.T:
+        np.testing.assert_allclose(np.bincount(lane)[[0, 2, 3]] / 900, 1 / 3, atol=0.06)
+    # From one step to the next a lane's member is drawn anew.
+    again = (members[:-1] == members[1:]).mean()
+    assert again == np.clip(again, 0.28, 0.39)
+
+
+def test_a_dispersed_ensemble_costs_what_one_network_costs():
+    """Counted in operations: five members take no more than a third more than one."""
+
+    def operations(members):
+        dynamics = models.gaussian_mlp(SPEC, members, (64, 64))
+        view = View(dynamics.init(KEY), empty_scales(SPEC), jnp.ones(members, bool))
+        step = lambda view, obs, action: models.dispersed(dynamics, view, members).step(
+            obs, action, KEY
+        )
+        lowered = jax.jit(step).lower(view, jnp.zeros((250, 2)), jnp.zeros((250, 1)))
+        return lowered.compile().cost_analysis()["flops"]
+
+    assert operations(5) < 1.33 * operations(1)
+
+
+def test_a_dispersed_ensemble_has_the_noise_of_its_members():
+    dynamics = models.gaussian_mlp(SPEC, 2, (8,))
+    view = View(dynamics.init(KEY), empty_scales(SPEC), jnp.array([True, False]))
+    obs, action = jnp.ones((20_000, 2)), jnp.ones((20_000, 1))
+    seen = models.outlook(dynamics, view, obs[:1], action[:1])
+    _, now = models.dispersed(dynamics, view, 1).step(obs, action, KEY)
+    np.testing.assert_allclose(now.final.mean(0), seen.mean[0, 0, :-1], atol=0.05)
+    np.testing.assert_allclose(now.final.std(0), seen.std[0, 0, :-1], rtol=0.05)
+    alive = float(seen.survival[0, 0])
+    np.testing.assert_allclose(now.discount.mean(), alive, atol=0.02)
+    np.testing.assert_array_equal(now.last, now.discount == 0)
