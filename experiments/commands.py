@@ -177,7 +177,7 @@ def list_command(arguments: list[str]) -> None:
         print(f"  {agent} {env}: " + ", ".join(f"{k} {v}" for k, v in values.items()))
 
 
-BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming")
+BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming", "imagination")
 REPRODUCTIONS = (
     "classification",
     "distributional",

@@ -1,0 +1,179 @@
+"""How fast models dream: imagined steps beside the bare forward passes of their networks.
+
+`jaxrl benchmark imagination` prints, for ensembles, the imagined steps per second of whole rollouts
+with actions, noise, ends and bookkeeping, and those of the network alone in a loop; for Dreamer, a
+round of acting and learning beside its matrix products, each at the speed that it has by itself.
+What is compared takes turns; numbers are medians, and compilation is left out.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from statistics import median
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import envs
+from agents import AGENTS
+from experiments import options
+from jaxrl import models
+from jaxrl.environments import scale_actions
+from jaxrl.errors import require_positive
+from jaxrl.loop import assemble, random_actions
+from jaxrl.models.dynamics import Scales, View, empty_scales
+from jaxrl.types import Array, Key, Spec, Tree, memoryless
+
+LANES, LENGTH, HIDDEN = 2048, 10, (200, 200)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure imagination beside the networks that it is made of."""
+
+    repeats: int = 9
+    """Times that each candidate is run, in turns."""
+    calls: int = 5
+    """Calls in a run."""
+
+
+def in_turns(
+    candidates: dict[str, Callable[[], Any]], repeats: int, calls: int
+) -> dict[str, float]:
+    """The median seconds of a call of each candidate; they are compiled before."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for run in candidates.values():
+        jax.block_until_ready(run())
+    for _ in range(repeats):
+        for name, run in candidates.items():
+            begin = time.perf_counter()
+            for _ in range(calls):
+                jax.block_until_ready(run())
+            times[name].append((time.perf_counter() - begin) / calls)
+    return {name: median(found) for name, found in times.items()}
+
+
+def dreams(members: int, spec: Spec) -> dict[str, Callable[[], Any]]:
+    """Rollouts of a Gaussian ensemble in two ways, and its network alone."""
+    dynamics = models.gaussian_mlp(spec, members, HIDDEN)
+    params = dynamics.init(jax.random.key(0))
+    view = View(params, empty_scales(spec), jnp.ones(members, bool))
+    obs = jnp.zeros((LANES, *jax.tree.leaves(spec.observation)[0].shape))
+    actor = memoryless(lambda view, obs, key: (random_actions(spec, LANES, key), ()))
+
+    def imagine(make: Callable[[View], models.Model], view: View, obs: Array, key: Key) -> Tree:
+        return models.branched(make(view), actor, None, obs, key, LENGTH)[0]
+
+    def bare(members: int, params: Tree, x: Array) -> Array:
+        """As many forward passes, each of what the last put out."""
+
+        def step(x: Array, _: None) -> tuple[Array, None]:
+            out = dynamics.apply(jax.tree.map(lambda p: p[:members], params), x)
+            return x + 1e-3 * out.mean[..., :1], None
+
+        return jax.lax.scan(step, x, None, LENGTH)[0]
+
+    width = dynamics_inputs(view.scales)
+    one = jnp.ones((1, LANES, width))
+    many = jnp.ones((members, LANES, width))
+    spread = partial(models.dispersed, dynamics, elites=members)
+    asked = lambda view: models.ensemble_model(dynamics, view, models.random_member())
+    key = jax.random.key(1)
+    shared = jax.jit(partial(imagine, spread))
+    whole = jax.jit(partial(imagine, asked))
+    alone, together = jax.jit(partial(bare, 1)), jax.jit(partial(bare, members))
+    return {
+        "imagined, a member in each lane": lambda: shared(view, obs, key),
+        "imagined, with all for uncertainty": lambda: whole(view, obs, key),
+        "bare forward pass of one network": lambda: alone(params, one),
+        "bare forward pass of all": lambda: together(params, many),
+    }
+
+
+def dynamics_inputs(scales: Scales) -> int:
+    """The length of a network's input."""
+    return scales.inputs.mean.shape[0]
+
+
+def dreamer() -> tuple[Callable[[], Any], Any, int]:
+    """A round of Dreamer in CartPole: 16 steps and a gradient step; its jaxpr and parameters."""
+    entry = AGENTS["dreamer"]
+    setup = assemble(entry.make, envs.make("CartPole-v1"), entry.defaults.replace(updates=1))
+    run = jax.jit(setup.experiment.init)(jax.random.key(0))
+    step = jax.jit(setup.experiment.step)
+    view = setup.agent.update.read(run.learner)
+    parameters = sum(x.size for x in jax.tree.leaves((view.world, view.behaviour.params)))
+    return lambda: step(run), jax.make_jaxpr(setup.experiment.step)(run).jaxpr, parameters
+
+
+def products(jaxpr: Any, times: int = 1) -> dict[tuple[int, int, int], int]:
+    """The matrix products of a jaxpr, (rows, inner, columns), and how often each is done."""
+    found: dict[tuple[int, int, int], int] = {}
+
+    def note(shape: tuple[int, int, int], number: int) -> None:
+        found[shape] = found.get(shape, 0) + number
+
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "dot_general":
+            (left, _), (batch, _) = eqn.params["dimension_numbers"]
+            x, y = (v.aval.shape for v in eqn.invars)
+            inner, lanes = prod(x[i] for i in left), prod(x[i] for i in batch)
+            rows, columns = prod(x) // (inner * lanes), prod(y) // (inner * lanes)
+            note((rows, inner, columns), lanes * times)
+        often = times * eqn.params.get("length", 1) if eqn.primitive.name == "scan" else times
+        for value in jax.tree.leaves(eqn.params, is_leaf=lambda v: hasattr(v, "eqns")):
+            inside = getattr(value, "jaxpr", value)
+            if hasattr(inside, "eqns"):
+                for shape, number in products(inside, often).items():
+                    note(shape, number)
+    return found
+
+
+def operations(shapes: dict[tuple[int, int, int], int]) -> float:
+    """Floating-point operations of matrix products."""
+    return sum(2.0 * a * b * c * number for (a, b, c), number in shapes.items())
+
+
+def roofline(shapes: dict[tuple[int, int, int], int], repeats: int, calls: int) -> float:
+    """The seconds that matrix products take by themselves, each timed alone in a loop."""
+    total = 0.0
+    for (rows, inner, columns), number in shapes.items():
+        if 2.0 * rows * inner * columns * number < 1e-3 * operations(shapes):
+            continue  # of those that are a thousandth of all and less
+        x, y = jnp.ones((rows, inner)), jnp.full((inner, columns), 1e-3)
+
+        def loop(x: Array, y: Array) -> Array:
+            # Each depends on the last, or they would be one.
+            again = lambda x, _: (x + 1e-9 * (x @ y).mean(), None)
+            return jax.lax.scan(again, x, None, 20)[0]
+
+        run = jax.jit(loop)
+        seconds = in_turns({"": lambda run=run, x=x, y=y: run(x, y)}, repeats, calls)[""]
+        total += number * seconds / 20
+    return total
+
+
+def main(arguments: list[str]) -> None:
+    """Print all tables; raises a ValueError for numbers that are not positive."""
+    chosen = options.parse("benchmark imagination", Options, arguments)
+    require_positive(repeats=chosen.repeats, calls=chosen.calls)
+    spec = scale_actions(envs.make("Pendulum-v1")).spec
+    for members in (1, 5):
+        found = in_turns(dreams(members, spec), chosen.repeats, chosen.calls)
+        print(f"An ensemble of {members}, {HIDDEN} units, {LANES} lanes x {LENGTH} steps")
+        for name, seconds in found.items():
+            rate = LANES * LENGTH / seconds
+            share = found["bare forward pass of one network"] / seconds
+            print(f"  {name:36}{rate:12.3g} steps/s {100 * share:7.0f} % of one network's")
+    step, jaxpr, parameters = dreamer()
+    shapes = products(jaxpr)
+    seconds = in_turns({"": step}, chosen.repeats, chosen.calls)[""]
+    alone = roofline(shapes, chosen.repeats, chosen.calls)
+    rate = operations(shapes) / seconds / 1e9
+    print(
+        f"A round of Dreamer, {parameters} parameters: {1e3 * seconds:.1f} ms, {rate:.1f} GFLOP/s"
+    )
+    print(f"  its matrix products by themselves take {1e3 * alone:.1f} ms: {alone / seconds:.0%}")
