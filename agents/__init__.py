@@ -29,6 +29,7 @@ from agents import (
     sequence,
     sindy,
     stocked,
+    svg,
     tabular,
     td3,
 )
@@ -117,6 +118,7 @@ AGENTS: dict[str, AgentEntry] = {
     "dreamer": AgentEntry(dreamer.Hyperparameters(), dreamer.dreamer),
     "repo": AgentEntry(repo.Hyperparameters(), repo.repo),
     "sequence-sac": AgentEntry(sequence.Hyperparameters(), sequence.sequence_sac),
+    "svg": AgentEntry(svg.Hyperparameters(), svg.svg),
     "sindy": AgentEntry(sindy.Hyperparameters(), sindy.sindy),
     "pets": AgentEntry(pets.Hyperparameters(), pets.pets),
     "td3": td3_with(),
