@@ -80,6 +80,34 @@ def draw(curves: dict[str, Curve], title: str) -> Figure:
     return figure
 
 
+def panels(
+    curves: dict[tuple[str, str], Curve], kinds: tuple[str, str], same_scale: bool = False
+) -> tuple[list[dict[str, Any]], Figure]:
+    """A row for each curve, and a picture: the first of its two names is its panel.
+
+    `kinds` say what the names are of.
+    """
+    parts = list(dict.fromkeys(part for part, _ in curves))
+    figure, all_axes = plt.subplots(
+        1, len(parts), figsize=(2 + 4 * len(parts), 4), layout="constrained", squeeze=False,
+        sharey=same_scale,
+    )  # fmt: skip
+    rows = []
+    for (part, name), curve in curves.items():
+        band(all_axes[0][parts.index(part)], curve.steps, curve.returns, name)
+        mean, low, high = final(curve)
+        rows.append(
+            {kinds[0]: part, kinds[1]: name, "final return": mean, "low": low, "high": high,
+             "mean of the curve": float(curve.returns.mean())}
+        )  # fmt: skip
+    for axes, part in zip(all_axes[0], parts):
+        axes.set(xlabel="environment steps", title=part)
+        axes.grid(alpha=0.3)
+    all_axes[0][0].set_ylabel("evaluation return")
+    all_axes[0][0].legend(frameon=False)
+    return rows, figure
+
+
 def final(curve: Curve, last: int = 3) -> tuple[float, float, float]:
     """The mean over the last evaluations and the seeds, and its 95 % bootstrap interval."""
     return interval(curve.returns[:, -last:].mean(1))

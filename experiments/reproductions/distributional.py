@@ -8,11 +8,8 @@ two.
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
 from experiments import options
-from experiments.plots import band
-from experiments.reproductions.curves import final, tune
+from experiments.reproductions.curves import panels, tune
 from experiments.reproductions.minatar import RATES, trial
 from experiments.reproductions.report import save
 from jaxrl.errors import require_positive
@@ -42,19 +39,8 @@ def main(arguments: list[str]) -> None:
         f"{game} {agent}": trial(agent, game, chosen.steps) for game in GAMES for agent in AGENTS
     }
     found = tune(trials, RATES, chosen.seeds)
-    figure, parts = plt.subplots(1, len(GAMES), figsize=(10, 4), layout="constrained")
-    rows = []
-    for axes, game in zip(parts, GAMES):
-        for agent in AGENTS:
-            rate, curve = found[f"{game} {agent}"]
-            band(axes, curve.steps, curve.returns, agent)
-            mean, low, high = final(curve)
-            rows.append(
-                {"game": game, "agent": agent, "learning rate": rate, "final return": mean,
-                 "low": low, "high": high, "mean of the curve": float(curve.returns.mean())}
-            )  # fmt: skip
-        axes.set(xlabel="environment steps", title=game)
-        axes.grid(alpha=0.3)
-    parts[0].set_ylabel("evaluation return")
-    parts[0].legend(frameon=False)
+    names = [(game, agent) for game in GAMES for agent in AGENTS]
+    tuned = {name: found[" ".join(name)] for name in names}
+    rows, figure = panels({name: tuned[name][1] for name in names}, ("game", "agent"))
+    rows = [row | {"learning rate": tuned[name][0]} for row, name in zip(rows, names)]
     save(chosen.out, TITLE, rows, figure)

@@ -12,15 +12,13 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import optax
 
 import envs
 from agents import dqn
 from envs.maze import Maze
 from experiments import options
-from experiments.plots import band
-from experiments.reproductions.curves import Trial, final, learn
+from experiments.reproductions.curves import Trial, learn, panels
 from experiments.reproductions.report import save
 from jaxrl import models
 from jaxrl.errors import require_positive
@@ -103,19 +101,7 @@ def main(arguments: list[str]) -> None:
         for game in GAMES
         for source in SOURCES
     }
-    curves, rows = learn(trials, chosen.seeds, 32), []
-    figure, parts = plt.subplots(1, len(GAMES), figsize=(10, 4), layout="constrained")
-    for axes, game in zip(parts, GAMES):
-        for source in SOURCES:
-            curve = curves[f"{game} {source}"]
-            band(axes, curve.steps, curve.returns, source)
-            mean, low, high = final(curve)
-            rows.append(
-                {"environment": game, "learns from": source, "final return": mean, "low": low,
-                 "high": high, "mean of the curve": float(curve.returns.mean())}
-            )  # fmt: skip
-        axes.set(xlabel="environment steps", title=game)
-        axes.grid(alpha=0.3)
-    parts[0].set_ylabel("evaluation return")
-    parts[0].legend(frameon=False)
+    curves = learn(trials, chosen.seeds, 32)
+    named = {(game, source): curves[f"{game} {source}"] for game in GAMES for source in SOURCES}
+    rows, figure = panels(named, ("environment", "learns from"))
     save(chosen.out, TITLE, rows, figure)

@@ -8,14 +8,10 @@ layer of a few units, and Pendulum shows autoregressive distractors beside its s
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-import numpy as np
-
 import envs
 from agents import AGENTS
 from experiments import options
-from experiments.plots import band
-from experiments.reproductions.curves import Trial, final, learn
+from experiments.reproductions.curves import Trial, learn, panels
 from experiments.reproductions.report import save
 from jaxrl.errors import require_positive
 
@@ -53,23 +49,10 @@ def main(arguments: list[str]) -> None:
             )  # fmt: skip
             trials[f"{size} {loss}"] = Trial(entry.make, env, hp, chosen.steps, 12)
     curves = learn(trials, chosen.seeds)
-    figure, parts = plt.subplots(
-        1, len(chosen.distractors), figsize=(12, 3.8), layout="constrained", sharey=True,
-        squeeze=False,
-    )  # fmt: skip
-    rows = []
-    for axes, size in zip(parts[0], chosen.distractors):
-        for loss in LOSSES:
-            curve = curves[f"{size} {loss}"]
-            band(axes, curve.steps, curve.returns, loss)
-            mean, low, high = final(curve)
-            auc = float(np.mean(curve.returns))
-            rows.append(
-                {"distractors": size, "loss": loss, "final return": mean, "low": low, "high": high,
-                 "mean of the curve": auc}
-            )  # fmt: skip
-        axes.set(xlabel="environment steps", title=f"{size} distractors")
-        axes.grid(alpha=0.3)
-    parts[0][0].set_ylabel("evaluation return")
-    parts[0][0].legend(frameon=False)
+    named = {
+        (f"{size} distractors", loss): curves[f"{size} {loss}"]
+        for size in chosen.distractors
+        for loss in LOSSES
+    }
+    rows, figure = panels(named, ("features", "loss"), same_scale=True)
     save(chosen.out, TITLE, rows, figure)
