@@ -141,11 +141,11 @@ def dataset_command(arguments: list[str]) -> None:
     params = options.environment_parameters(chosen.env_params)
     env = envs.make(chosen.env, **params) if chosen.env else configuration.make_env(known[0])
     results.require_new(chosen.out)
-    from experiments import datasets
+    from experiments import collecting, datasets
 
     datasets.require_writable(env, chosen.out)
     sources = list(chosen.sources)
-    episodes = datasets.gather(env, sources, chosen.steps, chosen.seed, chosen.sampled)
+    episodes = collecting.gather(env, sources, chosen.steps, chosen.seed, chosen.sampled)
     about = f"{', '.join(sources)} in {chosen.env or known[0].env}"
     datasets.save(episodes, env, chosen.out, about)
     whole = [e["rewards"].sum() for e in episodes]

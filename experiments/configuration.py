@@ -12,7 +12,7 @@ import numpy as np
 
 import envs
 from agents import AGENTS
-from experiments import records, results
+from experiments import datasets, records, results
 from jaxrl.errors import require, require_positive, unknown
 from jaxrl.loop import Setup, assemble
 from jaxrl.offline import offline
@@ -96,7 +96,6 @@ def build(config: Configuration, hp: Any) -> Setup:
     env = entry.world(make_env(config), hp)
     if not config.dataset:
         return assemble(entry.maker(env), env, hp)
-    from experiments import datasets
 
     require(hasattr(hp, "buffer_size"), f"{config.agent} does not replay, and cannot learn from a "
             "data set: try sac or dqn.")  # fmt: skip

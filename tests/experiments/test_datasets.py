@@ -6,7 +6,7 @@ import pytest
 
 import envs
 from agents import AGENTS
-from experiments import datasets
+from experiments import collecting, datasets
 from experiments.cli import main
 from jaxrl import advance, assemble
 from jaxrl.offline import offline
@@ -55,7 +55,7 @@ def test_lanes_are_stretches_of_it_with_actions_scaled(stored):
 
 
 def test_episodes_are_cut_where_they_end_and_terminate_where_they_do():
-    lane = datasets.played(envs.make("CartPole-v1"), "random", 60, jax.random.key(0), False)
+    lane = collecting.played(envs.make("CartPole-v1"), "random", 60, jax.random.key(0), False)
     one = jax.tree.map(lambda x: x[:, 3], lane)
     parts = datasets.split(one)
     assert sum(len(p["rewards"]) for p in parts) == 60
