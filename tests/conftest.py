@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 # Tests compile much and run little: with these flags they take little more than half the time, and
 # compute the same functions. What comes last in XLA_FLAGS counts, so a person's own flags do.
-FLAGS = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+FLAGS = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=1"
 if version("jaxlib").startswith("0.9."):  # later ones do not know it
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()

@@ -53,7 +53,7 @@ def test_noise_is_left_out_and_what_pays_is_kept():
     everything, _ = explained(dreamer.reconstructive)
     paying, metrics = explained(repo.predictive)
     assert everything.min() > 0.3, everything
-    assert paying[0] > 0.8 and paying[1] < 0.2, paying
+    assert paying[0] > 0.6 and paying[1] < 0.2, paying
     assert metrics["divergence"][-50:].mean() < 0.9  # a coin is .69 nats, and .75 are allowed
 
 
