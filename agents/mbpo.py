@@ -183,8 +183,13 @@ def check(hp: Hyperparameters) -> None:
     require_positive(members=hp.members, elites=hp.elites, horizon=hp.horizon, dreams=hp.dreams)
     require_positive(model_learning_rate=hp.model_learning_rate)
     require_fraction(real_share=hp.real_share)
-    idle = hp.uncertainty == "none" and not isinstance(hp.penalty, Tracer) and hp.penalty != 0
-    require(not idle, "penalty is of an uncertainty: choose aleatoric, deviation or disagreement.")
+    if hp.uncertainty == "none":
+        for name, idle in (("penalty", 0.0), ("edge", Hyperparameters.edge)):
+            value = getattr(hp, name)
+            require(
+                isinstance(value, Tracer) or bool(value == idle),
+                f"{name} is of an uncertainty: choose aleatoric, deviation or disagreement.",
+            )
     require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")
     require(
         hp.batch_size % hp.horizon == 0,

@@ -225,6 +225,7 @@ def test_a_policy_is_learnt_in_latent_dreams():
         ("mbpo", "Pendulum-v1", dict(elites=6), "elites 6 must be at most members 5"),
         ("mbpo", "Pendulum-v1", dict(horizon=3), "batch_size 256 is not divisible by horizon 3"),
         ("mbpo", "Pendulum-v1", dict(penalty=1.0), "penalty is of an uncertainty"),
+        ("mbpo", "Pendulum-v1", dict(edge=2.0), "edge is of an uncertainty"),
         ("mbpo", "CartPole-v1", {}, "continuous"),
         ("pets", "CartPole-v1", {}, "continuous"),
         ("pets", "Pendulum-v1", dict(planner="shoot"), "There is no planner called 'shoot'"),
