@@ -43,7 +43,7 @@ def alike(
 ) -> Array:
     """How alike [B] the critics' gradients in the action are: the mean cosine over all pairs.
 
-    Source: An et al. (2021), "EDAC", equation 8, summed over the critics as their losses are.
+    Source: the diversity term of An et al. (2021), "EDAC", summed over critics as their losses are.
     """
     one = lambda obs, action: judge.each(params, obs[None], action[None])[0]
     slopes = jax.vmap(jax.jacrev(one, 1))(batch.obs, batch.action)  # [B, E, *action]

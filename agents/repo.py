@@ -40,7 +40,7 @@ def repo(spec: Spec, hp: Hyperparameters) -> Agent:
 def predictive(mind: World, hp: Hyperparameters) -> Update:
     """How the world model learns from (sequences, view), by a Lagrangian.
 
-    Source: Zhu et al. (2023), equations 4 and 5; the multiplier is learnt by its logarithm.
+    Source: Zhu et al. (2023), the constrained objective; the multiplier is learnt by its logarithm.
     """
 
     def init(key: Key) -> Tree:
