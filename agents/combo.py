@@ -44,7 +44,8 @@ def conservative(
 ) -> Array:  # fmt: skip
     """What is added [B] so that on the mean it is E_imagined Q - E_real Q, summed over critics.
 
-    The first `real` pairs of the batch are real. Source: Yu et al. (2021), conservative policy evaluation.
+    The first `real` pairs of the batch are real. Source: conservative policy evaluation of Yu et
+    al. (2021).
     """
     size = batch.reward.shape[0]
     sign = jnp.where(jnp.arange(size) < real, -size / real, size / (size - real))
