@@ -6,8 +6,11 @@ import jax
 import numpy as np
 import pytest
 
+import envs
+from agents import AGENTS
 from experiments.cli import main
 from experiments.reproductions import edge, stock
+from experiments.reproductions.curves import Trial, panels, tune
 
 
 def rows(name, tmp_path, *words):
@@ -78,3 +81,18 @@ def test_likelier_models_control_better_only_where_errors_differ_much(tmp_path):
     errors, costs = ([row[name] for row in pendulum] for name in ("error", "cost"))
     assert errors == sorted(errors) and costs == sorted(costs, reverse=True)
     assert pendulum[-1]["high"] < pendulum[0]["low"]
+
+
+def test_the_better_learning_rate_is_taken_and_drawn_beside_others():
+    """A table that moves by a millionth learns nothing of a chain; by a half, all of it."""
+    entry = AGENTS["q-learning"]
+    hp = entry.defaults.replace(epsilon=0.5, decay_power=0.0, discount=0.9)
+    trial = Trial(entry.make, envs.make("chain", length=4, max_steps_in_episode=20), hp, 4e3, 4)
+    rate, curve = tune({"chain": trial}, (1e-6, 0.5), seeds=2)["chain"]
+    assert rate == 0.5 and curve.returns.shape == (2, 4)
+    assert curve.returns[:, -1].min() == pytest.approx(1.0, abs=0.05)
+    worse = curve._replace(returns=curve.returns - 1)
+    table, figure = panels({("chain", "good"): curve, ("chain", "bad"): worse}, ("where", "what"))
+    assert [row["what"] for row in table] == ["good", "bad"]
+    assert table[0]["final return"] - table[1]["final return"] == pytest.approx(1.0)
+    assert len(figure.axes) == 1
