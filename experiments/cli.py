@@ -1,5 +1,6 @@
 """The command `jaxrl`: train, evaluate, sweep, plot, list, benchmark, reproduce."""
 
+import os
 import sys
 
 USAGE = """usage: jaxrl COMMAND [OPTIONS]
@@ -13,7 +14,7 @@ commands:
   dataset    collect what random or trained agents do, to learn from offline
   plot       draw the learning curves of results folders
   list       name the agents, environments and presets
-  benchmark  measure learning, speed, buffers or dynamic programming
+  benchmark  measure learning, speed, buffers, imagination or dynamic programming
   reproduce  try a paper's claim again, and draw what came of it
 
 `jaxrl COMMAND --help` explains the options of a command."""
@@ -23,7 +24,17 @@ COMMANDS = ("train", "sweep", "evaluate", "dataset", "plot", "list", "benchmark"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns its exit code: 2 for bad input, 130 after Ctrl-C."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read has gone, as `head` does; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command that the arguments name; returns its exit code."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments else 2

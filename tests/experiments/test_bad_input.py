@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -197,3 +199,9 @@ def test_render_wants_a_gif(trained, refused):
 def test_no_command_at_all(capsys):
     assert main([]) == 2
     assert "usage: jaxrl" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    words = f"{sys.executable} -m experiments list | true"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True)
+    assert done.stderr == ""
