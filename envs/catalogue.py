@@ -1,6 +1,7 @@
 """Environments by name: gymnax's by their own, brax's after `brax/`, and our own."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from envs import brax_adapter, gymnax_adapter, mdps
@@ -52,16 +53,11 @@ def make(name: str, **params: Any) -> Env:
     """
     if name in VARIANTS:
         return VARIANTS[name](**params)
-    if name in OWN:
-        construct, default = OWN[name]
-        valid = [*inspect.signature(construct).parameters]
-        unknown_parameters(name, params, [*valid, "max_steps_in_episode"])
-        steps = params.pop("max_steps_in_episode", default)
-        return time_limit(construct(**params), steps)
-    if name in TABULAR:
-        default = TABULAR[name][1]
-        steps = params.pop("max_steps_in_episode", default)
-        return time_limit(from_mdp(tabular_mdp(name, **params)), steps)
+    if name in OWN or name in TABULAR:
+        construct, default = (OWN | TABULAR)[name]
+        made = _construct(name, construct, params)
+        env = made if name in OWN else from_mdp(made)
+        return time_limit(env, params.get("max_steps_in_episode", default))
     if name in brax_adapter.names():
         return brax_adapter.make(name, **params)
     if name in gymnax_adapter.names():
@@ -76,11 +72,14 @@ def tabular_mdp(name: str, **params: Any) -> TabularMDP:
     """
     if name not in TABULAR:
         raise _unknown(name, list(TABULAR))
-    construct = TABULAR[name][0]
+    return _construct(name, TABULAR[name][0], params)
+
+
+def _construct(name: str, construct: Callable[..., Any], params: dict[str, Any]) -> Any:
+    """What `construct` makes of valid parameters; the time limit is of the environment alone."""
     valid = [*inspect.signature(construct).parameters]
     unknown_parameters(name, params, [*valid, "max_steps_in_episode"])
-    params.pop("max_steps_in_episode", None)  # of the environment alone
-    return construct(**params)
+    return construct(**{k: v for k, v in params.items() if k != "max_steps_in_episode"})
 
 
 def _unknown(name: str, valid: list[str]) -> ValueError:

@@ -24,7 +24,7 @@ from jaxrl import models
 from jaxrl.environments import scale_actions
 from jaxrl.errors import require_positive
 from jaxrl.loop import assemble, random_actions
-from jaxrl.models.dynamics import Scales, View, empty_scales
+from jaxrl.models.dynamics import View, empty_scales
 from jaxrl.types import Array, Key, Spec, Tree, memoryless
 
 LANES, LENGTH, HIDDEN = 2048, 10, (200, 200)
@@ -76,7 +76,7 @@ def dreams(members: int, spec: Spec) -> dict[str, Callable[[], Any]]:
 
         return jax.lax.scan(step, x, None, LENGTH)[0]
 
-    width = dynamics_inputs(view.scales)
+    width = view.scales.inputs.mean.size
     one = jnp.ones((1, LANES, width))
     many = jnp.ones((members, LANES, width))
     spread = partial(models.dispersed, dynamics, elites=members)
@@ -91,11 +91,6 @@ def dreams(members: int, spec: Spec) -> dict[str, Callable[[], Any]]:
         "bare forward pass of one network": lambda: alone(params, one),
         "bare forward pass of all": lambda: together(params, many),
     }
-
-
-def dynamics_inputs(scales: Scales) -> int:
-    """The length of a network's input."""
-    return scales.inputs.mean.shape[0]
 
 
 def dreamer() -> tuple[Callable[[], Any], Any, int]:

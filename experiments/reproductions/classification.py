@@ -51,15 +51,11 @@ def main(arguments: list[str]) -> None:
     tuned = tune({name: trial(name, GAME, chosen.steps) for name in LOSSES}, RATES, chosen.seeds)
     curves = {(name, BASE): curve for name, (_, curve) in tuned.items()}
     others = {
-        f"{name}, {condition}": trial(
-            name, GAME, chosen.steps, learning_rate=tuned[name][0], **changes
-        )
+        (name, condition): trial(name, GAME, chosen.steps, learning_rate=tuned[name][0], **changes)
         for condition, changes in CONDITIONS.items()
         for name in LOSSES
     }
-    found = learn(others, chosen.seeds, 16)
-    for condition in CONDITIONS:
-        curves |= {(name, condition): found[f"{name}, {condition}"] for name in LOSSES}
+    curves |= learn(others, chosen.seeds, 16)
     rows = []
     figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
     conditions = (BASE, *CONDITIONS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,9 @@ from experiments.plots import band
 from experiments.results import interval
 from jaxrl.loop import Result, make_train
 from jaxrl.types import Array, Env, Key
+
+Name = TypeVar("Name", str, tuple[str, str])
+"""Of a run: one name, or two, as of an environment and an agent."""
 
 
 class Curve(NamedTuple):
@@ -34,11 +37,11 @@ class Trial(NamedTuple):
     evaluations: int
 
 
-def learn(trials: dict[str, Trial], seeds: int, episodes: int = 8) -> dict[str, Curve]:
+def learn(trials: dict[Name, Trial], seeds: int, episodes: int = 8) -> dict[Name, Curve]:
     """Train each trial with the same seeds, all in one vmapped program."""
     keys, found = jax.random.split(jax.random.key(0), seeds), {}
     for name, trial in (bar := tqdm(trials.items(), unit=" runs")):
-        bar.set_postfix_str(name)
+        bar.set_postfix_str(label(name))
         train = make_train(*trial, episodes)
         metrics = jax.jit(jax.vmap(train))(keys).metrics
         steps, returns = (np.asarray(metrics[k]) for k in ("env_steps", "evaluation_return"))
@@ -47,21 +50,26 @@ def learn(trials: dict[str, Trial], seeds: int, episodes: int = 8) -> dict[str, 
 
 
 def tune(
-    trials: dict[str, Trial], rates: Sequence[float], seeds: int, episodes: int = 16
-) -> dict[str, tuple[float, Curve]]:
+    trials: dict[Name, Trial], rates: Sequence[float], seeds: int, episodes: int = 16
+) -> dict[Name, tuple[float, Curve]]:
     """The best of several learning rates of each trial, and its curve: by the mean of the curve.
 
     All rates and seeds of a trial train in one vmapped program.
     """
     keys, found = jax.random.split(jax.random.key(0), seeds), {}
     for name, trial in (bar := tqdm(trials.items(), unit=" runs")):
-        bar.set_postfix_str(name)
+        bar.set_postfix_str(label(name))
         one = partial(at_rate, make_train(*trial, episodes), trial.hp)
         metrics = jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))(jnp.array(rates), keys)
         steps, returns = (np.asarray(metrics[k]) for k in ("env_steps", "evaluation_return"))
         best = int(returns.mean((1, 2)).argmax())
         found[name] = rates[best], Curve(steps[0, 0], returns[best])
     return found
+
+
+def label(name: str | tuple[str, str]) -> str:
+    """A name as one line of text."""
+    return name if isinstance(name, str) else ", ".join(name)
 
 
 def at_rate(train: Callable[..., Result], hp: Any, rate: Array, key: Key) -> dict:

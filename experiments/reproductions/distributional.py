@@ -35,12 +35,8 @@ def main(arguments: list[str]) -> None:
     """Run the reproduction."""
     chosen = options.parse("reproduce distributional", Options, arguments)
     require_positive(seeds=chosen.seeds, steps=chosen.steps)
-    trials = {
-        f"{game} {agent}": trial(agent, game, chosen.steps) for game in GAMES for agent in AGENTS
-    }
-    found = tune(trials, RATES, chosen.seeds)
-    names = [(game, agent) for game in GAMES for agent in AGENTS]
-    tuned = {name: found[" ".join(name)] for name in names}
-    rows, figure = panels({name: tuned[name][1] for name in names}, ("game", "agent"))
-    rows = [row | {"learning rate": tuned[name][0]} for row, name in zip(rows, names)]
+    trials = {(game, agent): trial(agent, game, chosen.steps) for game in GAMES for agent in AGENTS}
+    tuned = tune(trials, RATES, chosen.seeds)
+    rows, figure = panels({name: curve for name, (_, curve) in tuned.items()}, ("game", "agent"))
+    rows = [row | {"learning rate": rate} for row, (rate, _) in zip(rows, tuned.values())]
     save(chosen.out, TITLE, rows, figure)

@@ -71,12 +71,13 @@ def agent(game: str, source: str, spec: Spec, hp: dqn.Hyperparameters) -> Agent:
     if source == "replay":
         return dqn.dqn(spec, hp)
     base = dqn.dqn(spec, hp, schedule=lambda update, hp: update)
-    net = models.factored_mlp(spec)
-    learnt = partial(models.factored_model, net)
-    truth = models.true_model(*GAMES[game])
-    model_of = learnt if source == "factored model" else lambda params: truth
-    world = models.factored_update(net, optax.adam(1e-3))
-    world = world if source == "factored model" else nothing()
+    if source == "factored model":
+        net = models.factored_mlp(spec)
+        world, model_of = (
+            models.factored_update(net, optax.adam(1e-3)), partial(models.factored_model, net),
+        )  # fmt: skip
+    else:
+        world, model_of = nothing(), lambda params: models.true_model(*GAMES[game])
 
     def dream(params: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
         starts = jax.tree.map(lambda x: x[:STARTS], batch.obs)
@@ -95,13 +96,9 @@ def main(arguments: list[str]) -> None:
         target_period=100, learning_rate=5e-4, epsilon=0.1, epsilon_updates=5_000.0,
     )  # fmt: skip
     trials = {
-        f"{game} {source}": Trial(
-            partial(agent, game, source), envs.make(game), hp, chosen.steps, 20
-        )
+        (game, source): Trial(partial(agent, game, source), envs.make(game), hp, chosen.steps, 20)
         for game in GAMES
         for source in SOURCES
     }
-    curves = learn(trials, chosen.seeds, 32)
-    named = {(game, source): curves[f"{game} {source}"] for game in GAMES for source in SOURCES}
-    rows, figure = panels(named, ("environment", "learns from"))
+    rows, figure = panels(learn(trials, chosen.seeds, 32), ("environment", "learns from"))
     save(chosen.out, TITLE, rows, figure)

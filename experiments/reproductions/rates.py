@@ -103,8 +103,8 @@ def main(arguments: list[str]) -> None:
             for name, family in families(gamma, chosen.atoms).items():
                 every = factors(family, gamma, range(chosen.processes), chosen.sweeps)
                 bar.update()
-                typical = np.exp(np.nanmean(np.log(every), 1))[:, None]
-                mean, low, high = interval(typical[:, 0])
+                typical = np.exp(np.nanmean(np.log(every), 1))
+                mean, low, high = interval(typical)
                 rows.append(
                     {"gamma": gamma, "family": name, "bound": gamma**family.power,
                      "largest factor": float(np.nanmax(every)), "mean factor": mean,

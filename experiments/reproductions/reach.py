@@ -124,9 +124,9 @@ def main(arguments: list[str]) -> None:
         belief, score = (np.asarray(x) for x in run(keys))
         band(left, steps, belief, name)
         band(right, steps, score, name)
-        believed = interval(belief[:, -1])
+        believed, _, _ = interval(belief[:, -1])
         mean, low, high = interval(score[:, -1])
-        rows.append({"setting": name, "believed": float(believed[0]), "return": mean, "low": low,
+        rows.append({"setting": name, "believed": believed, "return": mean, "low": low,
                      "high": high})  # fmt: skip
     left.axhline(0, color="black", linewidth=0.8, linestyle=":")
     left.set(xlabel="gradient steps", ylabel="value that is believed", title="belief below")

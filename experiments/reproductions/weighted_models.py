@@ -47,12 +47,6 @@ def main(arguments: list[str]) -> None:
                 model_loss=loss, model_hidden=(chosen.units,), dreams=10, warmup=500,
                 buffer_size=20_000, members=3, elites=3,
             )  # fmt: skip
-            trials[f"{size} {loss}"] = Trial(entry.make, env, hp, chosen.steps, 12)
-    curves = learn(trials, chosen.seeds)
-    named = {
-        (f"{size} distractors", loss): curves[f"{size} {loss}"]
-        for size in chosen.distractors
-        for loss in LOSSES
-    }
-    rows, figure = panels(named, ("features", "loss"), same_scale=True)
+            trials[f"{size} distractors", loss] = Trial(entry.make, env, hp, chosen.steps, 12)
+    rows, figure = panels(learn(trials, chosen.seeds), ("features", "loss"), same_scale=True)
     save(chosen.out, TITLE, rows, figure)
