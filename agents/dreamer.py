@@ -2,7 +2,8 @@
 
 In small: categorical latents, symlog and two-hot heads, KL balancing and free bits, lambda-returns
 and advantages divided by the range of returns. The world model reads sequences at once, on a
-recurrent, a state-space or a transformer backbone.
+recurrent, a state-space or a transformer backbone; or with `--posterior history`, which makes it an
+RSSM, step by step.
 """
 
 from collections.abc import Callable
@@ -58,6 +59,8 @@ class Hyperparameters:
     """What the critic predicts of the return."""
     backbone: str = static(default="gru")
     """gru, state-space or transformer."""
+    posterior: str = static(default="observation")
+    """What latent classes are drawn from when it sees: observation, or history as well."""
     size: int = static(default=128)
     """Numbers that the backbone puts out."""
     groups: int = static(default=8)
@@ -114,7 +117,10 @@ def dreamer(
     """
     check(hp)
     carry = partial(backbone, hp.backbone, size=hp.size, window=hp.sequence_length + hp.horizon)
-    mind = world(spec, carry, hp.groups, hp.classes, hp.hidden, balance=hp.balance, free=hp.free)
+    mind = world(
+        spec, carry, hp.groups, hp.classes, hp.hidden,
+        balance=hp.balance, free=hp.free, posterior=hp.posterior,
+    )  # fmt: skip
     inner, act = actor_critic(spec, hp)
     dream, model = partial(dreamt, mind, act, hp), learn(mind, hp)
     update = imagined(inner, model, dream)

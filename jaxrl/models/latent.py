@@ -1,14 +1,16 @@
 """World models with categorical latent states, on any backbone.
 
 The state is (h, z): h is what the backbone makes of the past, z a vector of one-hot classes drawn
-from the observation, z ~ q(z | x). The backbone reads (z, action), and what follows is predicted
-from its output: the next classes p(z' | h'), and from (h', z') the observation, reward and end.
-That z depends on its own observation alone is what lets training read whole sequences at once
-(S4WM, after Deng et al. 2023); in the RSSM of Hafner et al. (2025), "DreamerV3", it sees h too.
+from the observation, z ~ q(z | x), or from both, z ~ q(z | h, x). The backbone reads (z, action),
+and what follows is predicted from its output: the next classes p(z' | h'), and from (h', z') the
+observation, reward and end. Where z depends on its own observation alone, training reads whole
+sequences at once (S4WM, Deng et al. 2023); where it sees h too, step by step (the RSSM of Hafner
+et al. 2025, "DreamerV3").
 """
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 import jax
@@ -16,6 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import values
+from jaxrl.errors import unknown
 from jaxrl.layers import MLP, Tower, initialise
 from jaxrl.models.backbones import Backbone
 from jaxrl.models.model import Model
@@ -24,6 +27,7 @@ from jaxrl.types import Array, Key, Spec, TimeStep, Transition, Tree, select
 from jaxrl.values import Representation
 
 fixed = jax.lax.stop_gradient
+POSTERIORS = ("history", "observation")
 
 
 class State(NamedTuple):
@@ -99,12 +103,19 @@ def world(
     reward: Representation | None = None,
     balance: float | Array = 0.8,
     free: float | Array = 1.0,
+    posterior: str = "observation",
 ) -> World:
     """A world model; `backbone(inputs)` makes what carries the past along.
 
-    Observations of type bool are reconstructed as independent bits, others by squared errors of
-    their symlog. Rewards are of the representation `reward`, by default two-hot on 41 symlog atoms.
+    `posterior` says what classes are drawn from when an observation is seen: `observation`, which
+    is that alone, or `history`, which is all of the past as well. Observations of type bool are
+    reconstructed as independent bits, others by squared errors of their symlog. Rewards are of the
+    representation `reward`, by default two-hot on 41 symlog atoms. Raises a ValueError for an
+    unknown posterior.
     """
+    if posterior not in POSTERIORS:
+        raise unknown("posterior", posterior, POSTERIORS)
+    historic = posterior == "history"
     reward = reward or values.critic(
         values.Critic("two-hot", atoms=41, low=-20.0, high=20.0, spacing="symlog")
     )
@@ -115,7 +126,7 @@ def world(
     carry = backbone(size + action_size(spec))
     tower = lambda outputs, scale=1.0: Tower(MLP(tuple(hidden), "swish"), outputs, scale)
     modules = {
-        "encoder": (tower(size), width),
+        "encoder": (tower(size), width + carry.size * historic),
         "prior": (tower(size), carry.size),
         "decoder": (tower(width), carry.size + size),
         "reward": (tower(reward.size, 0.01), carry.size + size),
@@ -136,8 +147,9 @@ def world(
     def shown(obs: Tree) -> Array:
         return symlog(flat(spec.observation, obs))
 
-    def posterior(params: Tree, obs: Tree) -> Array:
-        logits = run(params, "encoder", shown(obs))
+    def encoded(params: Tree, past: Array, obs: Tree) -> Array:
+        x = shown(obs)
+        logits = run(params, "encoder", jnp.concatenate([past, x], -1) if historic else x)
         return mixed_logits(logits.reshape(*logits.shape[:-1], groups, classes))
 
     def prior(params: Tree, past: Array) -> Array:
@@ -155,7 +167,7 @@ def world(
         return State(carry.memory(batch_size), zeros(carry.size), zeros(size))
 
     def see(params: Tree, state: State, obs: Tree, key: Key) -> State:
-        return state._replace(classes=drawn(posterior(params, obs), key))
+        return state._replace(classes=drawn(encoded(params, state.past, obs), key))
 
     def move(params: Tree, state: State, action: Array) -> State:
         inputs = joined(state.classes, action)
@@ -166,13 +178,20 @@ def world(
         found = {name: run(params, name, features) for name in ("decoder", "reward", "survival")}
         return found | {"survival": found["survival"][..., 0]}
 
+    def read_at_once(params: Tree, batch: Transition, key: Key) -> Array:
+        now = see(params, fresh(batch.reward.shape[1]), batch.obs, key).classes
+        first = jnp.concatenate([jnp.ones_like(batch.last[:1]), batch.last[:-1]])
+        return carry.parallel(params["backbone"], joined(now, batch.action), first)
+
+    def read_in_turn(params: Tree, batch: Transition, key: Key) -> Array:
+        start = fresh(batch.reward.shape[1])
+        return lived(start, partial(see, params), partial(move, params), batch, key)[1].past
+
     def parts(params: Tree, batch: Transition, key: Key) -> dict:
         k_now, k_next = jax.random.split(key)
-        now = drawn(posterior(params, batch.obs), k_now)
-        first = jnp.concatenate([jnp.ones_like(batch.last[:1]), batch.last[:-1]])
-        past = carry.parallel(params["backbone"], joined(now, batch.action), first)
+        past = (read_in_turn if historic else read_at_once)(params, batch, k_now)
         # The true successors, also where the next row is of another episode.
-        after = posterior(params, batch.final)
+        after = encoded(params, past, batch.final)
         features = jnp.concatenate([past, drawn(after, k_next)], -1)
         out = predict(params, features)
         goal = flat(spec.observation, batch.final)
@@ -213,15 +232,23 @@ def latent_model(world: World, params: Tree, states: State) -> Model:
     return Model(lambda obs, key: states, step, world.spec._replace(observation=shape))
 
 
-def replayed(world: World, params: Tree, batch: Transition, key: Key) -> State:
-    """The states [L * B, ...] along sequences [L, B, ...], each with its observation seen."""
-    fresh = world.blank(batch.reward.shape[1])
+def lived(
+    fresh: State, see: Callable, move: Callable, batch: Transition, key: Key
+) -> tuple[State, State]:
+    """The states [L, B, ...] along sequences, each once it has seen, and once it has moved."""
 
-    def step(state: State, inputs: tuple) -> tuple[State, State]:
+    def step(state: State, inputs: tuple) -> tuple[State, tuple[State, State]]:
         row, key = inputs
-        state = world.see(params, state, row.obs, key)
-        return select(row.last, fresh, world.move(params, state, row.action)), state
+        seen = see(state, row.obs, key)
+        moved = move(seen, row.action)
+        return select(row.last, fresh, moved), (seen, moved)
 
     keys = jax.random.split(key, batch.reward.shape[0])
-    _, states = jax.lax.scan(step, fresh, (batch, keys))
+    return jax.lax.scan(step, fresh, (batch, keys))[1]
+
+
+def replayed(world: World, params: Tree, batch: Transition, key: Key) -> State:
+    """The states [L * B, ...] along sequences [L, B, ...], each with its observation seen."""
+    see, move = partial(world.see, params), partial(world.move, params)
+    states, _ = lived(world.blank(batch.reward.shape[1]), see, move, batch, key)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), states)

@@ -197,12 +197,13 @@ def test_search_learns_a_gridworld(name, options, least):
     assert (found >= least).all(), found
 
 
-def test_a_policy_is_learnt_in_latent_dreams():
+@pytest.mark.parametrize("posterior", ["history", "observation"])
+def test_a_policy_is_learnt_in_latent_dreams(posterior):
     """Of the gridworld with the shortest way of four steps."""
     entry = AGENTS["dreamer"]
     hp = entry.defaults.replace(
         size=32, groups=4, classes=4, hidden=(32,), horizon=8, learning_rate=1e-3,
-        model_learning_rate=3e-3,
+        model_learning_rate=3e-3, posterior=posterior,
         buffer_size=8192, warmup=512, num_envs=8, updates=4, sequence_length=8, discount=0.95,
         critic=values.Critic("two-hot", atoms=41, low=-25.0, high=25.0),
     )  # fmt: skip
@@ -233,6 +234,7 @@ def test_a_policy_is_learnt_in_latent_dreams():
         ("alphazero", "Catch-bsuite", dict(search="a-star"), "There is no search called"),
         ("gumbel-muzero", "Catch-bsuite", dict(sequence_length=5), "not divisible"),
         ("dreamer", "CartPole-v1", dict(backbone="lru"), "There is no backbone called 'lru'"),
+        ("dreamer", "CartPole-v1", dict(posterior="all"), "There is no posterior called 'all'"),
         ("sequence-sac", "Pendulum-v1", dict(held=5), "held 5 must be at most length 4"),
         ("sindy", "CartPole-v1", {}, "continuous"),
         ("sindy", "Pendulum-v1", dict(circles=(2,)), "must be places in an observation of 3"),

@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
+from jaxrl.layers import MLP, Tower
 from jaxrl.models import latent
-from jaxrl.models.backbones import BACKBONES, backbone
+from jaxrl.models.backbones import backbone
 from jaxrl.types import Discrete, Spec, Transition
 from jaxrl.updates import descend
 
@@ -80,11 +81,16 @@ def clock(steps, lanes, rng):
     return jax.tree.map(jnp.asarray, data)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_a_dream_is_the_process(name):
+@pytest.mark.parametrize(
+    ("name", "posterior"),
+    [("gru", "history"), ("state-space", "observation"), ("transformer", "observation")],
+)
+def test_a_dream_is_the_process(name, posterior):
     """Open loop, from the start of an episode: observations, rewards and ends, in each step."""
     carry = partial(backbone, name, size=32, layers=1, window=24)
-    world = latent.world(SPEC, carry, groups=4, classes=4, hidden=(32,), free=0.1)
+    world = latent.world(
+        SPEC, carry, groups=4, classes=4, hidden=(32,), free=0.1, posterior=posterior
+    )
     data = clock(24, 256, np.random.default_rng(0))
 
     def loss(params, target, batch, key):
@@ -124,10 +130,61 @@ def test_a_dream_is_the_process(name):
         assert (np.abs(np.asarray(discount) - (hour != 5)) < 0.2).mean() > 0.9, hour
 
 
-def test_replayed_states_are_those_of_acting():
+def test_classes_of_history_are_those_of_all_paths():
+    """The mean losses, against sums over all classes that could have been drawn on the way."""
+    carry = partial(backbone, "gru", size=4)
+    world = latent.world(
+        SPEC, carry, groups=1, classes=2, hidden=(4,), free=0.0, posterior="history"
+    )
+    # Greater weights than at first, so that it matters what is drawn.
+    params = jax.tree.map(lambda x: 3 * x, world.init(KEY))
+    data = clock(3, 2, np.random.default_rng(3))
+    data = data._replace(last=jnp.array([[False, True], [False, False], [False, False]]))
+    encoder, prior = (Tower(MLP((4,), "swish"), 2) for _ in range(2))
+
+    def posterior(past, obs):
+        x = jnp.concatenate([past, latent.symlog(obs.astype(float))])
+        return np.asarray(latent.mixed_logits(encoder.apply(params["encoder"], x)))
+
+    def paths(lane, row, past, chance):
+        """What can have happened before `row`: [(chance, past)]."""
+        if row == 3:
+            return {}
+        found, q = {row: []}, np.exp(posterior(past, data.obs[row, lane]))
+        for z in range(2):
+            state = latent.State(past[None], past[None], jax.nn.one_hot(jnp.array([z]), 2))
+            after = world.move(params, state, data.action[row, lane][None]).past[0]
+            found[row].append((chance * q[z], after))
+            start = jnp.zeros(4) if data.last[row, lane] else after
+            for later, those in paths(lane, row + 1, start, chance * q[z]).items():
+                found.setdefault(later, []).extend(those)
+        return found
+
+    oracle = np.zeros((3, 2))
+    for lane in range(2):
+        for row, those in paths(lane, 0, jnp.zeros(4), 1.0).items():
+            np.testing.assert_allclose(sum(chance for chance, _ in those), 1, rtol=1e-5)
+            for chance, past in those:
+                q = posterior(past, data.final[row, lane])
+                p = np.asarray(latent.mixed_logits(prior.apply(params["prior"], past)))
+                oracle[row, lane] += chance * (np.exp(q) * (q - p)).sum()
+    keys = jax.random.split(KEY, 20_000)
+    draws = jax.jit(jax.vmap(lambda key: world.parts(params, data, key)["divergence"]))(keys)
+    error = draws.std(0) / np.sqrt(len(keys))
+    assert (draws[:, 1:].std(0) > 0.05).any()
+    assert (np.abs(draws.mean(0) - oracle) < 4.5 * error + 1e-5).all()
+
+
+def test_an_unknown_posterior_is_refused():
+    with pytest.raises(ValueError, match=r"There is no posterior called 'past'.*history"):
+        latent.world(SPEC, partial(backbone, "gru", size=4), posterior="past")
+
+
+@pytest.mark.parametrize("posterior", latent.POSTERIORS)
+def test_replayed_states_are_those_of_acting(posterior):
     """The state at each step of a sequence is what an actor would have had, also after an end."""
     carry = partial(backbone, "gru", size=8)
-    world = latent.world(SPEC, carry, groups=2, classes=2, hidden=(8,))
+    world = latent.world(SPEC, carry, groups=2, classes=2, hidden=(8,), posterior=posterior)
     params = world.init(KEY)
     data = clock(10, 3, np.random.default_rng(1))
     states = latent.replayed(world, params, data, KEY)
