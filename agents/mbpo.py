@@ -88,16 +88,20 @@ class World(NamedTuple):
 
 
 def mbpo(
-    spec: Spec, hp: Hyperparameters, penalty: sac.Penalty | None = None, world: World | None = None
+    spec: Spec,
+    hp: Hyperparameters,
+    penalty: sac.Penalty = sac.no_penalty,
+    world: World | None = None,
 ) -> Agent:
     """SAC on batches of a learnt model's rollouts from replayed states, and some that are real.
 
-    The critics' `penalty` and the `world` are those of `hp` unless given. Raises a ValueError as
-    `sac` does, or if the model's hyperparameters do not fit.
+    The critics' `penalty` is added to that of `hp`, and the `world` is that of `hp` unless given.
+    Raises a ValueError as `sac` does, or if the model's hyperparameters do not fit.
     """
     check(hp)
-    steep = partial(steepness, hp) if hp.ascent_steps else sac.no_penalty
-    base = sac.learner(spec, hp, penalty=penalty or steep)
+    if hp.ascent_steps:
+        penalty = sac.both(penalty, partial(steepness, hp))
+    base = sac.learner(spec, hp, penalty=penalty)
     world = world or world_of(spec, hp)
 
     def dream(view_of_world: Tree, view: Tree, batch: Transition, key: Key) -> Transition:

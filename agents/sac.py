@@ -151,6 +151,16 @@ def no_penalty(judge: Judgement, params: Tree, batch: Transition, key: Key) -> A
     return jnp.zeros_like(batch.reward)
 
 
+def both(one: Penalty, other: Penalty) -> Penalty:
+    """The sum of two penalties."""
+
+    def total(judge: Judgement, params: Tree, batch: Transition, key: Key) -> Array:
+        k_one, k_other = jax.random.split(key)
+        return one(judge, params, batch, k_one) + other(judge, params, batch, k_other)
+
+    return total
+
+
 def learner(
     spec: Spec,
     hp: Hyperparameters,

@@ -41,6 +41,27 @@ def test_ravl_adds_the_mean_cosine_of_the_critics_gradients():
     np.testing.assert_allclose(found, 2 * sum(pairs) / 2, rtol=1e-4)
 
 
+def test_combo_is_robust_as_well_if_asked():
+    """Both penalties are in the critics' loss: very much of one is more than nothing."""
+    entry, env = AGENTS["combo"], scale_actions(point())
+
+    def first_loss(robustness):
+        hp = entry.defaults.replace(
+            ascent_steps=1, robustness=robustness, batch_size=8, warmup=8, buffer_size=64, dreams=1,
+            hidden=(4,), model_hidden=(4,), members=1, elites=1, horizon=2,
+        )  # fmt: skip
+        experiment = assemble(entry.make, env, hp).experiment
+        _, metrics = advance(experiment, experiment.init(KEYS[0]), 9)
+        return metrics["critic_loss"]
+
+    none, much = jax.jit(jax.vmap(first_loss))(jnp.array([0.0, 1e9]))
+    assert much > 10 * none + 1
+    table = jnp.arange(10.0)
+    ten = lambda judge, params, batch, key: table
+    one = lambda judge, params, batch, key: jnp.ones(10)
+    np.testing.assert_array_equal(sac.both(ten, one)(None, None, None, KEYS[0]), table + 1)
+
+
 @pytest.mark.parametrize("name", ["combo", "morec", "ravl"])
 def test_a_data_set_of_random_actions_is_enough_to_be_near_the_best(name):
     entry, env = AGENTS[name], scale_actions(point())
