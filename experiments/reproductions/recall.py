@@ -29,6 +29,7 @@ from jaxrl.updates import descend
 
 TITLE = "How often the cue is recalled after so many steps, and the time of an imagined step"
 CUES = 4
+LINES = {"gru": "-", "state-space": "--", "transformer": ":"}  # some lie on others
 SIZES = {"gru": 88, "state-space": 64, "transformer": 40}  # some 25 thousand parameters each
 
 
@@ -130,12 +131,15 @@ def main(arguments: list[str]) -> None:
                              "low": low, "high": high, "microseconds": times[-1]})  # fmt: skip
                 bar.update()
             lengths = np.array(chosen.lengths)
-            band(left, lengths, np.stack(shares, 1), name, marker="o")
-            right.plot(lengths, times, marker="o", label=name)
+            style: dict[str, Any] = {"marker": "o", "linestyle": LINES[name]}
+            band(left, lengths, np.stack(shares, 1), name, **style)
+            right.plot(lengths, times, label=name, **style)
     left.axhline(1 / CUES, color="black", linewidth=0.8, linestyle=":")
     left.set(xscale="log", xlabel="steps since the cue", ylabel="share recalled")
     right.set(xscale="log", yscale="log", xlabel="steps of the past", ylabel="microseconds a step")
     for axes in (left, right):
+        axes.set_xticks(chosen.lengths, [str(length) for length in chosen.lengths], minor=False)
+        axes.set_xticks([], minor=True)
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)
     save(chosen.out, TITLE, rows, figure)
