@@ -69,6 +69,15 @@ PPO_BRAX = PPO | {
 # The target networks follow at every gradient step, as they do in rejax.
 DQN = OFF_POLICY | {"agent": "dqn", "env": "CartPole-v1", "target_period": 1, "target_rate": 0.01}
 SAC = OFF_POLICY | {"agent": "sac", "env": "Pendulum-v1", "target_rate": 0.005}
+# mbrl-lib fits its model at once every 250 steps, by fewer batches than one for each step.
+MBPO = SAC | {
+    "agent": "mbpo",
+    "dreams": 20,
+    "real_share": 0.05,
+    "members": 5,
+    "elites": 5,
+    "model_hidden": (128, 128),
+}
 
 SETTINGS: dict[str, Setting] = {
     "ppo-cartpole-4x128": Setting(
@@ -89,6 +98,7 @@ SETTINGS: dict[str, Setting] = {
     "sac-pendulum": Setting(
         SAC, {OURS: 2048, "rejax": 1024, "sb3": 256}, {"rejax": 3.0, "sb3": 30.0}
     ),
+    "mbpo-pendulum": Setting(MBPO, {OURS: 1024, "mbrl": 250}, {"mbrl": 1.0}),
 }
 POPULATIONS = {
     "ppo-cartpole-32-seeds": "ppo-cartpole-4x128",

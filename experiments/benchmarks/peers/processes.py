@@ -24,7 +24,7 @@ class Peer(NamedTuple):
 
     script: str
     requirements: tuple[str, ...] = ()
-    python: tuple[int, int] = (3, 11)  # the oldest that will do
+    python: tuple[tuple[int, int], tuple[int, int]] = ((3, 11), (3, 13))  # oldest and newest
     variables: tuple[tuple[str, str], ...] = ()  # of its environment
     executable: str = sys.executable
 
@@ -42,7 +42,7 @@ PEERS: dict[str, Peer] = {
             "distrax==0.1.9",
             "chex==0.1.92",
         ),
-        python=(3, 12),
+        python=((3, 12), (3, 13)),
     ),
     "sb3": Peer(
         "sb3_worker.py",
@@ -52,19 +52,27 @@ PEERS: dict[str, Peer] = {
     ),
     # brax's PPO calls jax.device_put_replicated, which later versions of jax do not have.
     "brax": Peer("brax_worker.py", ("brax==0.14.2", "jax==0.9.2", "jaxlib==0.9.2")),
+    # mbrl-lib wants a version of hydra-core that later versions of Python cannot import.
+    "mbrl": Peer(
+        "mbrl_worker.py",
+        ("torch==2.13.0", "mbrl==0.2.0"),
+        python=((3, 10), (3, 10)),
+        variables=(("OMP_NUM_THREADS", "1"),),
+    ),
 }
 
 
-def python_of(oldest: tuple[int, int]) -> str:
-    """A Python that is at least as new as `oldest`; raises Failed if none is found."""
-    names = [sys.executable] + [f"python3.{minor}" for minor in (12, 13, 11)]
-    test = f"import sys, venv; sys.exit(not {oldest} <= sys.version_info[:2] < (3, 14))"
+def python_of(oldest: tuple[int, int], newest: tuple[int, int]) -> str:
+    """A Python that is neither older nor newer; raises Failed if none is found."""
+    names = [sys.executable] + [f"python3.{minor}" for minor in (12, 13, 11, 10)]
+    test = f"import sys, venv; sys.exit(not {oldest} <= sys.version_info[:2] <= {newest})"
     for name in names:
         path = shutil.which(name)
         # A name that is found may still be a shim for a version that is not there.
         if path and subprocess.run([path, "-c", test], capture_output=True).returncode == 0:
             return path
-    raise Failed(f"it needs Python {oldest[0]}.{oldest[1]} to 3.13, and there is none on the path.")
+    span = " to ".join(".".join(map(str, end)) for end in sorted({oldest, newest}))
+    raise Failed(f"it needs Python {span}, and there is none on the path.")
 
 
 def prepare(name: str, folder: Path) -> Peer:
@@ -78,7 +86,7 @@ def prepare(name: str, folder: Path) -> Peer:
     home, pins = folder / name, "\n".join(peer.requirements)
     stamp, executable = home / "requirements.txt", home / "bin" / "python"
     if not (stamp.exists() and stamp.read_text() == pins and executable.exists()):
-        python = python_of(peer.python)
+        python = python_of(*peer.python)
         print(f"Installing {', '.join(peer.requirements)} into {home} ...", file=sys.stderr)
         command([python, "-m", "venv", "--clear", str(home)])
         command([str(executable), "-m", "pip", "install", "--quiet", *peer.requirements])
