@@ -4,7 +4,8 @@ Sims et al. (2024): rollouts of k steps from the dataset bootstrap from states t
 where nothing is ever learnt; a greedy maximum over arbitrary values there spreads inwards. On a
 line of 21 states with data on 0 to 5 only, walked back to 0 at best, the model is the simulator
 itself: one critic believes in the edge, the minimum over ten does not, nor does one critic whose
-rollouts go everywhere. To terminate rollouts at their length is no remedy.
+rollouts go everywhere. To terminate rollouts at their length is no remedy. Where there are several
+critics, their values differ at the edge, and nowhere within.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from experiments.reproductions.report import save
 from experiments.results import interval
 from jaxrl import dp, models
 from jaxrl.errors import require_positive
+from jaxrl.models.diagnostics import edge_of_reach, value_variance
 from jaxrl.types import Actor, Array, Key, Transition, Tree
 
 TITLE = "Greedy return from state 5 after learning in rollouts of the true model (best: -1.40)"
@@ -83,14 +85,20 @@ def learn(tables: Array, batch: Transition) -> Array:
 
 
 def trained(steps: int, critics: int, terminated: bool, rounds: int) -> Callable[[Key], tuple]:
-    """A function of a key: the value that is believed, and the true return of the greedy policy."""
+    """A function of a key: what is believed, the greedy policy's true return, and variances [2].
+
+    These are of the critics' values, within the reach of rollouts and at its edge.
+    """
     mdp = line()
     model = models.true_model(envs.from_mdp(mdp), lambda obs, key: obs.argmax(-1))
     model = models.terminating(model, steps) if terminated else model
     starts = jnp.tile(jnp.eye(STATES)[:DATA], (16, 1))
     actor = wanderer()
+    data = jnp.arange(STATES) < DATA
+    edge = edge_of_reach(jnp.asarray(mdp.transition), data, steps)
+    within = jnp.cumsum(edge) == 0
 
-    def run(key: Key) -> tuple[Array, Array]:
+    def run(key: Key) -> tuple[Array, Array, Array]:
         k_init, k_run = jax.random.split(key)
 
         def one(tables: Array, key: Key) -> tuple[Array, None]:
@@ -102,7 +110,8 @@ def trained(steps: int, critics: int, terminated: bool, rounds: int) -> Callable
         q = tables.min(0)
         policy = jax.nn.one_hot(q.argmax(-1), 2)
         value = (policy * dp.policy_evaluation(mdp, policy, GAMMA).theta).sum(-1)
-        return q[DATA - 1].max(), value[DATA - 1]
+        spread = [value_variance(tables.max(-1), where) for where in (within, edge)]
+        return q[DATA - 1].max(), value[DATA - 1], jnp.stack(spread)
 
     return run
 
@@ -116,11 +125,13 @@ def main(arguments: list[str]) -> None:
     rows, shown = [], []
     for name, setting in tqdm(SETTINGS.items(), unit=" settings"):
         run = jax.jit(jax.vmap(trained(*setting, chosen.rounds)))
-        believed, value = (np.asarray(x) for x in run(keys))
+        believed, value, variance = (np.asarray(x) for x in run(keys))
         mean, low, high = interval(value)
+        within, edge = map(float, variance.mean(0))
         rows.append(
             {"setting": name, "believed": float(believed.mean()), "return": mean, "low": low,
-             "high": high, "optimal": float((value > best - 1e-3).mean())}
+             "high": high, "optimal": float((value > best - 1e-3).mean()),
+             "variance within": within, "variance at the edge": edge}
         )  # fmt: skip
         shown.append(value)
     figure, axes = plt.subplots(figsize=(7.5, 4), layout="constrained")

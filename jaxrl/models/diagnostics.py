@@ -85,3 +85,12 @@ def edge_of_reach(transition: Array, data: Array, steps: int) -> Array:
 
     last, before = jax.lax.scan(grow, data.astype(bool), None, steps)
     return last & ~before[-1]
+
+
+def value_variance(values: Array, where: Array) -> Array:
+    """The variance [] between members of values [M, *S], on the mean of places `where` [*S] holds.
+
+    Ensembles of critics disagree at the edge of reach, where nothing is learnt, and not within.
+    Zero where there is no such place. Source: Sims et al. (2024).
+    """
+    return (values.var(0) * where).sum() / jnp.maximum(where.sum(), 1)

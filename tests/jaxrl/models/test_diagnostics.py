@@ -89,3 +89,11 @@ def test_the_edge_of_reach_of_a_line():
         edge = diagnostics.edge_of_reach(line, data, steps)
         np.testing.assert_array_equal(np.flatnonzero(edge), [2 + steps])
     assert not diagnostics.edge_of_reach(line, data, 8).any()
+
+
+def test_critics_differ_where_the_mask_says():
+    values = np.random.default_rng(0).normal(size=(4, 6))
+    where = np.array([True, False, True, True, False, False])
+    found = diagnostics.value_variance(jnp.asarray(values), jnp.asarray(where))
+    np.testing.assert_allclose(found, np.var(values[:, where], 0).mean(), rtol=1e-5)
+    assert diagnostics.value_variance(jnp.asarray(values), jnp.zeros(6)) == 0
