@@ -12,6 +12,7 @@ from flax import struct
 from agents import mbpo, sac
 from jaxrl.errors import require
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
+from jaxrl.updates.imagined import real_ones
 
 static = partial(struct.field, pytree_node=False)
 
@@ -30,7 +31,7 @@ class Hyperparameters(mbpo.Hyperparameters):
 
 def combo(spec: Spec, hp: Hyperparameters) -> Agent:
     """MBPO with conservative critics. Raises a ValueError as `mbpo` does, or without real data."""
-    real = round(hp.real_share * hp.batch_size)
+    real = real_ones(hp.real_share, hp.batch_size)
     require(
         0 < real < hp.batch_size,
         f"combo compares real with imagined pairs: real_share {hp.real_share} leaves one out.",

@@ -126,15 +126,19 @@ def world_of(spec: Spec, hp: Hyperparameters) -> World:
     """The model that the hyperparameters ask for."""
     dynamics, update = dynamics_of(spec, hp)
     if hp.choice == "random" and hp.uncertainty == "none":
-        noise = hp.model_loss == "likelihood"
-        return World(update, lambda view: models.dispersed(dynamics, view, hp.elites, noise))
+        draws = probabilistic(hp)
+        return World(update, lambda view: models.dispersed(dynamics, view, hp.elites, draws))
     return World(update, lambda view: model_of(dynamics, view, hp, CHOICES[hp.choice]()))
+
+
+def probabilistic(hp: Hyperparameters) -> bool:
+    """Whether the model is a distribution, of which imagined steps are draws."""
+    return hp.model_loss == "likelihood"
 
 
 def dynamics_of(spec: Spec, hp: Hyperparameters) -> tuple[Dynamics, Update]:
     """The dynamics that the hyperparameters ask for, and how it learns."""
-    likely = hp.model_loss == "likelihood"
-    make = models.gaussian_mlp if likely else models.deterministic_mlp
+    make = models.gaussian_mlp if probabilistic(hp) else models.deterministic_mlp
     dynamics = make(spec, hp.members, hp.model_hidden)
     optimiser = optax.adamw(hp.model_learning_rate, weight_decay=hp.model_weight_decay)
     return dynamics, models.fitted(dynamics, loss_of(spec, hp), optimiser, hp.elites)
@@ -142,7 +146,7 @@ def dynamics_of(spec: Spec, hp: Hyperparameters) -> tuple[Dynamics, Update]:
 
 def loss_of(spec: Spec, hp: Hyperparameters) -> ModelLoss:
     """What the model is to be good at."""
-    if hp.model_loss == "likelihood":
+    if probabilistic(hp):
         return models.likelihood
     if hp.model_loss == "squared-error":
         return models.squared_error
@@ -166,8 +170,7 @@ def critics_of(spec: Spec, hp: Hyperparameters) -> Value:
 
 def model_of(dynamics: Dynamics, view: Tree, hp: Hyperparameters, choice: Choice) -> Model:
     """The model to dream in, by a choice among what the members propose."""
-    noise = hp.model_loss == "likelihood"
-    model = models.ensemble_model(dynamics, view, choice, noise)
+    model = models.ensemble_model(dynamics, view, choice, probabilistic(hp))
     if hp.uncertainty == "none":
         return model
     uncertainty = lambda now: now.info[hp.uncertainty]

@@ -85,6 +85,11 @@ def imagined(update: Update, model: Update, dream: Dream, times: int = 1) -> Upd
     return fitting(repeated(dreaming(update, dream), times), model)
 
 
+def real_ones(share: float, size: int) -> int:
+    """How many transitions of a batch of `size` are real, where a share of it should be."""
+    return round(share * size)
+
+
 def mixed(dream: Dream, share: float) -> Dream:
     """Dreams of one step each [B, ...], of which the first `share` are replaced by real ones.
 
@@ -93,7 +98,7 @@ def mixed(dream: Dream, share: float) -> Dream:
 
     def blend(model: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
         made = listed(dream(model, view, batch, key))
-        first = round(share * lanes(batch))
+        first = real_ones(share, lanes(batch))
         # Real transitions have a weight of their own, of replay; extras are the dream's.
         join = lambda x, y: jnp.concatenate([x[:first], y[first:]])
         return jax.tree.map(join, batch, made)
