@@ -26,8 +26,8 @@ class Options:
     seeds: int = 6
     """Of each run."""
     steps: float = 2e4
-    """Environment steps of SAC with one gradient step each; the others take a quarter."""
-    updates: int = 10
+    """Environment steps of SAC with one gradient step each; the others take a third."""
+    updates: int = 20
     """Gradient steps in one environment step, of MBPO and of the busier SAC."""
     env: str = "Pendulum-v1"
     """Where to learn; brax's environments with springs."""
@@ -45,8 +45,8 @@ def main(arguments: list[str]) -> None:
     env, sac, mbpo = envs.make(chosen.env, **backend), AGENTS["sac"], AGENTS["mbpo"]
     short = dict(warmup=500, buffer_size=int(chosen.steps))
     busy = sac.defaults.replace(**short, updates=chosen.updates)
-    dreamer = mbpo.defaults.replace(**short, dreams=chosen.updates, model_hidden=(64, 64))
-    few = chosen.steps / 4
+    dreamer = mbpo.defaults.replace(**short, dreams=chosen.updates)
+    few = chosen.steps / 3
     trials = {
         "SAC, 1 gradient step": Trial(
             sac.make, env, sac.defaults.replace(**short), chosen.steps, 40
