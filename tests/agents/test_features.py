@@ -86,10 +86,9 @@ def test_learnt_features_span_the_proto_values():
 
         def run(key):
             first = setup.experiment.init(key)
-            run, _ = advance(setup.experiment, first, 250)
-            share = advance(setup.experiment, run, 50)[1]["share"]
+            run, metrics = advance(setup.experiment, first, 250)
             spans = [features(r.learner.inner, jnp.eye(states)) for r in (first, run)]
-            return [projection_error(x, basis) for x in spans], share
+            return [projection_error(x, basis) for x in spans], metrics["share"]
 
         return jax.jit(jax.vmap(run))(KEYS)
 

@@ -95,7 +95,7 @@ def test_sequences_need_fewer_decisions():
         setup = assemble(AGENTS[name].make, point(), hp)
 
         def train(k):
-            run, _ = advance(setup.experiment, setup.experiment.init(k), 600)
+            run, _ = advance(setup.experiment, setup.experiment.init(k), 400)
             view = setup.agent.update.read(run.learner)
             return evaluate(place, setup.agent.exploit, view, key, 16).returns.mean()
 

@@ -41,25 +41,27 @@ def test_ravl_adds_the_mean_cosine_of_the_critics_gradients():
     np.testing.assert_allclose(found, 2 * sum(pairs) / 2, rtol=1e-4)
 
 
-def test_combo_is_robust_as_well_if_asked():
-    """Both penalties are in the critics' loss: very much of one is more than nothing."""
-    entry, env = AGENTS["combo"], scale_actions(point())
+def test_combo_is_robust_as_well_if_asked(monkeypatch):
+    """Of values that are linear with slopes of one, the worst place nearby is in a corner."""
 
-    def first_loss(robustness):
-        hp = entry.defaults.replace(
-            ascent_steps=1, robustness=robustness, batch_size=8, warmup=8, buffer_size=64, dreams=1,
-            hidden=(4,), model_hidden=(4,), members=1, elites=1, horizon=2,
-        )  # fmt: skip
-        experiment = assemble(entry.make, env, hp).experiment
-        _, metrics = advance(experiment, experiment.init(KEYS[0]), 9)
-        return metrics["critic_loss"]
+    class Told(Exception):
+        pass
 
-    none, much = jax.jit(jax.vmap(first_loss))(jnp.array([0.0, 1e9]))
-    assert much > 10 * none + 1
-    table = jnp.arange(10.0)
-    ten = lambda judge, params, batch, key: table
-    one = lambda judge, params, batch, key: jnp.ones(10)
-    np.testing.assert_array_equal(sac.both(ten, one)(None, None, None, KEYS[0]), table + 1)
+    def learner(spec, hp, penalty):
+        raise Told(penalty)
+
+    monkeypatch.setattr(sac, "learner", learner)
+    hp = AGENTS["combo"].defaults.replace(
+        ascent_steps=3, radius=0.1, robustness=2.0, conservatism=0.5, batch_size=8
+    )
+    with pytest.raises(Told) as told:
+        combo.combo(envs.make("Pendulum-v1").spec, hp)
+    table = jax.random.normal(KEYS[0], (8, 2))
+    judge = sac.Judgement(lambda params, obs: obs.sum(-1), lambda params, obs, action: table)
+    batch = batch_of(jnp.ones((8, 3)), table)
+    found = told.value.args[0](judge, None, batch, KEYS[1])
+    alone = combo.conservative(0.5, 4, judge, None, batch, KEYS[1])
+    np.testing.assert_allclose(found - alone, 2.0 * (3 * 0.1) ** 2, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["combo", "morec", "ravl"])

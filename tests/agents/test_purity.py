@@ -61,7 +61,7 @@ def test_saved_restored_evaluated_and_continued(name, tmp_path):
     assert_same(train(restored, 3, True)[0], end)
 
 
-@pytest.mark.parametrize("name", ["ppo_gru", "dqn_options", "sac"])
+@pytest.mark.parametrize("name", ["ppo_gru", "dqn_options"])
 def test_a_member_of_a_sweep_depends_on_no_neighbour_and_no_device(name):
     """To the bit; and to rounding it is what a run by itself, or on one device, computes.
 
