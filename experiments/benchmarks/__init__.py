@@ -1,1 +1,1 @@
-"""Measurements too long for a test: learning, speed, buffers, dynamic programming."""
+"""Measurements too long for a test: learning, speed, buffers, imagination, solvers."""

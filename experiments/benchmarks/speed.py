@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from experiments.benchmarks.peers.processes import PEERS, Failed, Peer, Worker, prepare
+from experiments.options import parse
 from jaxrl.errors import require, require_positive, unknown
 
 OURS = "jaxrl"
@@ -257,11 +258,9 @@ def count(measured: Measured) -> str:
     return span(measured.rates) if measured.rates else measured.failure
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str]) -> None:
     """`jaxrl benchmark speed`."""
-    import tyro
-
-    options = tyro.cli(Options, args=arguments, prog="jaxrl benchmark speed")
+    options = parse("benchmark speed", Options, arguments)
     require_positive(repeats=options.repeats, rounds=options.rounds, timeout=options.timeout)
     settings = chosen(options.only)
     for library in options.libraries:
@@ -306,11 +305,3 @@ def machine() -> dict[str, Any]:
         "commit": commit.stdout.strip() if commit.returncode == 0 else "",
         "started": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        print(f"jaxrl: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -49,6 +49,8 @@ def refused(monkeypatch, capsys):
         (f"{TRAIN} --learning-rate fast", ["--learning-rate", "fast"]),
         (f"{TRAIN} --learning-rate nan", ["learning_rate", "nan"]),
         (f"{TRAIN} --learning-rate -1e-3", ["learning_rate", "above zero"]),
+        ("train ppo CartPole-v1", ["'CartPole-v1'", "--env"]),
+        ("benchmark speed mbpo", ["'mbpo'", "--only"]),
         (f"{TRAIN} --learning-rate 1e-3 3e-3", ["'3e-3'", "sweep"]),
         (f"{TRAIN} --learning-rate", ["--learning-rate"]),
         (f"{TRAIN} --env-params lenght=0.7", ["'lenght'", "length"]),
