@@ -1,4 +1,4 @@
-"""Small versions of every agent and option, for the properties that all must have."""
+"""Small agents of every kind, for the properties that all must have."""
 
 import envs
 from agents import AGENTS
@@ -14,11 +14,15 @@ CASES = {
         SMALL_PPO | dict(normalise_observations=True, normalise_rewards=True),
     ),
     "ppo_gru": ("ppo", "CartPole-v1", SMALL_PPO | dict(memory="gru", sequence_length=8)),
-    "dqn": ("dqn", "CartPole-v1", SMALL_REPLAY | dict(hidden=(16, 16), n_step=2)),
     "dqn_options": (
         "dqn",
         "CartPole-v1",
         SMALL_REPLAY | dict(hidden=(16, 16), n_step=3, prioritised=True, dueling=True),
+    ),
+    "mbpo": (
+        "mbpo",
+        "Pendulum-v1",
+        SMALL_REPLAY | dict(hidden=(16,), model_hidden=(16,), members=2, elites=1, dreams=2),
     ),
     "sac": ("sac", "Pendulum-v1", SMALL_REPLAY | dict(hidden=(16, 16), updates=2)),
 }

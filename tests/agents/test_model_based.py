@@ -197,13 +197,12 @@ def test_search_learns_a_gridworld(name, options, least):
     assert (found >= least).all(), found
 
 
-@pytest.mark.parametrize("posterior", ["history", "observation"])
-def test_a_policy_is_learnt_in_latent_dreams(posterior):
+def test_a_policy_is_learnt_in_latent_dreams():
     """Of the gridworld with the shortest way of four steps."""
     entry = AGENTS["dreamer"]
     hp = entry.defaults.replace(
         size=32, groups=4, classes=4, hidden=(32,), horizon=8, learning_rate=1e-3,
-        model_learning_rate=3e-3, posterior=posterior,
+        model_learning_rate=3e-3,
         buffer_size=8192, warmup=512, num_envs=8, updates=4, sequence_length=8, discount=0.95,
         critic=values.Critic("two-hot", atoms=41, low=-25.0, high=25.0),
     )  # fmt: skip
