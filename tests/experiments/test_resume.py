@@ -4,18 +4,16 @@ import signal
 import time
 
 import numpy as np
-import pytest
 
 from experiments.cli import main
 from tests.experiments.runs import command, start, state, table
 
 
-@pytest.mark.parametrize("agent", ["ppo", "sac"])
-def test_resumed_in_a_new_process_is_bitwise_the_same(agent, tmp_path):
+def test_resumed_in_a_new_process_is_bitwise_the_same(tmp_path):
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    assert main(command(agent, 8, 4, whole)) == 0
-    assert main(command(agent, 4, 2, halves)) == 0
-    steps = command(agent, 8, 4, whole)
+    assert main(command("sac", 8, 4, whole)) == 0
+    assert main(command("sac", 4, 2, halves)) == 0
+    steps = command("sac", 8, 4, whole)
     steps = steps[steps.index("--steps") + 1]
     resumed = start(["train", "--resume", str(halves), "--steps", steps, "--no-animation"])
     _, errors = resumed.communicate(timeout=300)
