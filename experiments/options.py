@@ -188,18 +188,18 @@ def parse(command: str, kind: type, arguments: list[str]) -> Any:
         text = " ".join(line for line in lines if line and "full helptext" not in line)
         text = re.sub(r"\s+", " ", re.sub(r"-{3,}|Parsing error|Required options", " ", text))
         raise ValueError(f"{text.strip().rstrip('.')}: see jaxrl {command} --help.") from None
+    if not rest:
+        return options
+    word = rest[0]
     names = [f.name.replace("__", ".").replace("_", "-") for f in dataclasses.fields(kind)]
     flags = [f"--{name}" for name in names]
-    if rest and rest[0] == arguments[0] and not rest[0].startswith("--"):
+    if word.startswith("--"):
+        raise unknown("option", word.split("=")[0], flags)
+    if word == arguments[0]:
         flag = "--env" if "--env" in flags else flags[0]
-        text = f"{rest[0]!r} needs the name of an option before it, such as {flag}"
+        text = f"{word!r} needs the name of an option before it, such as {flag}"
         raise ValueError(f"{text}: see jaxrl {command} --help.")
-    if rest and not rest[0].startswith("--"):
-        raise ValueError(f"{rest[0]!r} is one value too many: only jaxrl sweep takes several.")
-    if rest:
-        name = rest[0].split("=")[0]
-        raise unknown("option", name, flags)
-    return options
+    raise ValueError(f"{word!r} is one value too many: only jaxrl sweep takes several.")
 
 
 def agent_of(command: str, arguments: list[str]) -> str:

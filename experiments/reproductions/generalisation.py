@@ -73,9 +73,8 @@ def agent(game: str, source: str, spec: Spec, hp: dqn.Hyperparameters) -> Agent:
     base = dqn.dqn(spec, hp, schedule=lambda update, hp: update)
     if source == "factored model":
         net = models.factored_mlp(spec)
-        world, model_of = (
-            models.factored_update(net, optax.adam(1e-3)), partial(models.factored_model, net),
-        )  # fmt: skip
+        world = models.factored_update(net, optax.adam(1e-3))
+        model_of = partial(models.factored_model, net)
     else:
         world, model_of = nothing(), lambda params: models.true_model(*GAMES[game])
 

@@ -138,7 +138,7 @@ def main(arguments: list[str]) -> None:
     left.set(xscale="log", xlabel="steps since the cue", ylabel="share recalled")
     right.set(xscale="log", yscale="log", xlabel="steps of the past", ylabel="microseconds a step")
     for axes in (left, right):
-        axes.set_xticks(chosen.lengths, [str(length) for length in chosen.lengths], minor=False)
+        axes.set_xticks(chosen.lengths, [str(length) for length in chosen.lengths])
         axes.set_xticks([], minor=True)
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)

@@ -1,7 +1,6 @@
 """A worker that trains with brax's own PPO, in a virtual environment that holds it."""
 
 import functools
-import sys
 import time
 
 import flax.linen as nn
@@ -24,12 +23,9 @@ def take_turns(step, metrics):
         return
     if len(finished) == 2:
         # The first chunk is a compilation and a chunk, the second a chunk.
-        protocol.answer(compile_s=finished[0] - finished[1])
+        protocol.hand_over(compile_s=finished[0] - finished[1])
     else:
-        protocol.answer(run_s=finished[-1], steps=s["steps"])
-    if not protocol.asked():
-        protocol.farewell()
-        sys.exit()
+        protocol.hand_over(run_s=finished[-1], steps=s["steps"])
     began = time.perf_counter()
 
 

@@ -1,6 +1,5 @@
 """A worker that trains with mbrl-lib's MBPO, in a virtual environment that holds it."""
 
-import sys
 import tempfile
 import time
 
@@ -27,15 +26,11 @@ class TakesTurns(gymnasium.Wrapper):
     def step(self, action):
         """A step; before the first one of a chunk, answer, and wait until asked."""
         global began
-        done, over = self.taken - s["warmup"] - READY, time.perf_counter() - began
-        if done == 0:
-            protocol.answer(compile_s=over)
-        elif done > 0 and done % s["steps"] == 0:
-            protocol.answer(run_s=over, steps=s["steps"])
+        done = self.taken - s["warmup"] - READY
         if done >= 0 and done % s["steps"] == 0:
-            if not protocol.asked():
-                protocol.farewell()
-                sys.exit()
+            over = time.perf_counter() - began
+            facts = {"run_s": over, "steps": s["steps"]} if done else {"compile_s": over}
+            protocol.hand_over(**facts)
             began = time.perf_counter()
         self.taken += 1
         return self.env.step(action)

@@ -32,6 +32,14 @@ def asked():
     return sys.stdin.readline().strip() == "run"
 
 
+def hand_over(**values):
+    """Send one answer, and wait to be asked for another chunk; ends the process if none is."""
+    answer(**values)
+    if not asked():
+        farewell()
+        sys.exit()
+
+
 def farewell():
     """Report the largest memory that this process has had, in MB."""
     answer(peak_rss_mb=round(peak_memory() / 1e6, 1))
