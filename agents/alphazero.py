@@ -12,7 +12,7 @@ from jaxrl.errors import require, require_discrete, require_fraction, require_po
 from jaxrl.networks import network
 from jaxrl.policies import categorical
 from jaxrl.returns import lambda_returns
-from jaxrl.search import SEARCHES, Found
+from jaxrl.search import SEARCHES, SearchOutput
 from jaxrl.types import Agent, Array, Env, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import clipped, descend, epochs, prepared
 from jaxrl.updates.onpolicy import check_divisible
@@ -76,7 +76,7 @@ def world(env: Env, hp: Hyperparameters) -> Env:
 def alphazero(spec: Spec, hp: Hyperparameters, env: Env) -> Agent:
     """Act by search in `env`, one lane as `world` shows it, and learn from what the search finds.
 
-    Raises a ValueError if the hyperparameters do not fit each other, or actions are continuous.
+    Raises an InputError if the hyperparameters do not fit each other, or actions are continuous.
     """
     check(spec, hp)
     actions = require_discrete(spec, "alphazero").num
@@ -91,7 +91,7 @@ def alphazero(spec: Spec, hp: Hyperparameters, env: Env) -> Agent:
         (logits, theta), _ = net.step(params, (), obs.obs)
         return logits, v(theta)
 
-    def act(search, view: Tree, obs: Revealed, key: Key) -> tuple[Array, Found]:
+    def act(search, view: Tree, obs: Revealed, key: Key) -> tuple[Array, SearchOutput]:
         root = (obs.state, obs)
         found = search(model, partial(judge, view.params), root, hp.discount, key)
         return found.action, found
@@ -120,7 +120,7 @@ def alphazero(spec: Spec, hp: Hyperparameters, env: Env) -> Agent:
 
 
 def check(spec: Spec, hp: Hyperparameters, who: str = "alphazero") -> None:
-    """Raise a ValueError in the name of `who` if hyperparameters and spec do not fit."""
+    """Raise an InputError in the name of `who` if hyperparameters and spec do not fit."""
     require_discrete(spec, who)
     if hp.search not in SEARCHES:
         raise unknown("search", hp.search, SEARCHES)

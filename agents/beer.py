@@ -35,7 +35,7 @@ class Hyperparameters(td3.Hyperparameters):
 def beer(spec: Spec, hp: Hyperparameters) -> Agent:
     """DDPG with a critic of means, regularised as its own Bellman equation asks.
 
-    Features of successors are those of the target critic, also in the bound. Raises a ValueError
+    Features of successors are those of the target critic, also in the bound. Raises an InputError
     as `td3` does, and if the critic is not scalar.
     """
     family = hp.critic.family

@@ -30,7 +30,7 @@ class Hyperparameters(mbpo.Hyperparameters):
 
 
 def combo(spec: Spec, hp: Hyperparameters) -> Agent:
-    """MBPO with conservative critics. Raises a ValueError as `mbpo` does, or without real data."""
+    """MBPO with conservative critics. Raises an InputError as `mbpo` does, or without real data."""
     real = real_ones(hp.real_share, hp.batch_size)
     require(
         0 < real < hp.batch_size,

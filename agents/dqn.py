@@ -114,7 +114,7 @@ def dqn(
     """DQN with a critic of any representation, greedy in any statistic of the return.
 
     `representation` and `statistic` are those of `hp` unless given; `schedule` says when and from
-    what it learns. Raises a ValueError if the hyperparameters do not fit each other, or actions
+    what it learns. Raises an InputError if the hyperparameters do not fit each other, or actions
     are continuous.
     """
     check(spec, hp)
@@ -141,7 +141,7 @@ def dqn(
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_discrete(spec, "dqn")
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size, n_step=hp.n_step)
     require_positive(updates=hp.updates, target_period=hp.target_period, num_envs=hp.num_envs)

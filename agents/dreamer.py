@@ -112,8 +112,8 @@ def dreamer(
 ) -> Agent:
     """Learn a world model from replayed sequences, and to act from what it dreams.
 
-    `learn` says how the model learns; what it reads are the model's parameters. Raises a ValueError
-    if the hyperparameters do not fit each other.
+    `learn` says how the model learns; what it reads are the model's parameters. Raises an
+    InputError if the hyperparameters do not fit each other.
     """
     check(hp)
     carry = partial(backbone, hp.backbone, size=hp.size, window=hp.sequence_length + hp.horizon)
@@ -190,7 +190,7 @@ def actor_critic(spec: Spec, hp: Hyperparameters):
 
 
 def check(hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other."""
+    """Raise an InputError if the hyperparameters do not fit each other."""
     require_positive(learning_rate=hp.learning_rate, model_learning_rate=hp.model_learning_rate)
     require_positive(size=hp.size, groups=hp.groups, classes=hp.classes, horizon=hp.horizon)
     require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length, updates=hp.updates)

@@ -37,7 +37,7 @@ class Hyperparameters(tabular.Hyperparameters):
 def dyna_q(spec: Spec, hp: Hyperparameters) -> Agent:
     """Dyna-Q: act, learn from it, count it, then learn from transitions drawn from the counts.
 
-    Raises a ValueError as `tabular` does.
+    Raises an InputError as `tabular` does.
     """
     agent = tabular.tabular(spec, hp)
 

@@ -96,7 +96,7 @@ def mbpo(
     """SAC on batches of a learnt model's rollouts from replayed states, and some that are real.
 
     The critics' `penalty` is added to that of `hp`, and the `world` is that of `hp` unless given.
-    Raises a ValueError as `sac` does, or if the model's hyperparameters do not fit.
+    Raises an InputError as `sac` does, or if the model's hyperparameters do not fit.
     """
     check(hp)
     if hp.ascent_steps:
@@ -179,7 +179,7 @@ def model_of(dynamics: Dynamics, view: Tree, hp: Hyperparameters, choice: Choice
 
 
 def check(hp: Hyperparameters) -> None:
-    """Raise a ValueError if the model's hyperparameters do not fit each other."""
+    """Raise an InputError if the model's hyperparameters do not fit each other."""
     for kind, name, valid in (
         ("choice", hp.choice, CHOICES),
         ("uncertainty", hp.uncertainty, UNCERTAINTIES),

@@ -34,7 +34,7 @@ class Hyperparameters(mbpo.Hyperparameters):
 
 
 def morec(spec: Spec, hp: Hyperparameters) -> Agent:
-    """MBPO in filtered rollouts. Raises a ValueError as `mbpo` does."""
+    """MBPO in filtered rollouts. Raises an InputError as `mbpo` does."""
     require_positive(jury_learning_rate=hp.jury_learning_rate)
     dynamics, fit = mbpo.dynamics_of(spec, hp)
 

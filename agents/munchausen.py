@@ -32,7 +32,7 @@ def bootstrap(
 ) -> values.ReturnDistribution:
     """The soft return of the successor, after the reward and the policy's opinion of the action."""
     opinion = values.munchausen(
-        q.worth(target, batch.obs), batch.action,
+        q.scores(target, batch.obs), batch.action,
         hp.temperature, hp.munchausen_scale, hp.munchausen_floor,
     )  # fmt: skip
     judge = q.outputs(params, batch.final) if hp.double else None
@@ -50,7 +50,7 @@ def munchausen_dqn(
 ) -> Agent:
     """DQN whose reward is raised by the log-probability of its own softmax policy.
 
-    It acts epsilon-greedily, as DQN. Raises a ValueError as `dqn` does, and if returns are of
+    It acts epsilon-greedily, as DQN. Raises an InputError as `dqn` does, and if returns are of
     several steps: the opinion of the actions after the first is not in them.
     """
     require_positive(temperature=hp.temperature)

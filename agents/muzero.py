@@ -21,7 +21,7 @@ from jaxrl.models.model import reached
 from jaxrl.networks import Heads
 from jaxrl.policies import categorical
 from jaxrl.returns import lambda_returns
-from jaxrl.search import SEARCHES, Found
+from jaxrl.search import SEARCHES, SearchOutput
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import clipped, descend, epochs, prepared
 from jaxrl.updates.onpolicy import check_divisible
@@ -66,7 +66,7 @@ class Sample(NamedTuple):
 def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
     """Learn a model that is right about rewards, ends, values and policies, and search in it.
 
-    Raises a ValueError if the hyperparameters do not fit each other, or actions are continuous.
+    Raises an InputError if the hyperparameters do not fit each other, or actions are continuous.
     """
     check(spec, hp)
     actions = require_discrete(spec, "gumbel-muzero").num
@@ -89,7 +89,7 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
         logits, theta = outputs(params, state)
         return logits, v(theta)
 
-    def act(search, view: Tree, obs: Tree, key: Key) -> tuple[Array, Found]:
+    def act(search, view: Tree, obs: Tree, key: Key) -> tuple[Array, SearchOutput]:
         model = abstract_model(world, view.params["world"], representation, spec)
         state = world.encode(view.params["world"], obs)
         found = search(model, partial(judge, view.params), (state, state), hp.discount, key)
@@ -131,7 +131,7 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     alphazero.check(spec, hp, "gumbel-muzero")
     require_positive(state_size=hp.state_size, sequence_length=hp.sequence_length)
     check_divisible(hp.rollout_length, hp.num_envs, hp.minibatches, hp.sequence_length)

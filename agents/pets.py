@@ -60,7 +60,7 @@ class Hyperparameters:
 def pets(spec: Spec, hp: Hyperparameters) -> Agent:
     """Learn a probabilistic ensemble, and act by plans in it: each rollout believes one member.
 
-    Raises a ValueError if the hyperparameters do not fit each other, or actions are discrete.
+    Raises an InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
     check(spec, hp)
     dynamics = models.gaussian_mlp(spec, hp.members, hp.hidden)
@@ -82,7 +82,7 @@ def pets(spec: Spec, hp: Hyperparameters) -> Agent:
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "pets")
     if hp.planner not in ("cem", "mppi"):
         raise unknown("planner", hp.planner, ("cem", "mppi"))

@@ -94,7 +94,7 @@ def ppo(
 ) -> Agent:
     """PPO for discrete or continuous actions, with a critic of any representation but implicit.
 
-    The representation is that of `hp` unless given. Raises a ValueError if the hyperparameters do
+    The representation is that of `hp` unless given. Raises an InputError if the hyperparameters do
     not fit each other or the spec.
     """
     check(hp)
@@ -151,7 +151,7 @@ def ppo(
 
 
 def check(hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other."""
+    """Raise an InputError if the hyperparameters do not fit each other."""
     require_positive(learning_rate=hp.learning_rate, clip=hp.clip)
     require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
     require_fraction(discount=hp.discount, gae_lambda=hp.gae_lambda)

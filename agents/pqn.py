@@ -78,7 +78,7 @@ def pqn(
 
     `representation` and `statistic` are those of `hp` unless given. The returns are Peng's: their
     traces are cut at boundaries, and not where exploration took another action. Raises a
-    ValueError if the hyperparameters do not fit each other, or actions are continuous.
+    InputError if the hyperparameters do not fit each other, or actions are continuous.
     """
     check(spec, hp)
     family = values.critic(hp.critic) if representation is None else representation
@@ -108,7 +108,7 @@ def pqn(
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_discrete(spec, "pqn")
     require_positive(learning_rate=hp.learning_rate, num_envs=hp.num_envs)
     require_positive(rollout_length=hp.rollout_length, epochs=hp.epochs)

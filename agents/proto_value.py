@@ -81,7 +81,7 @@ def features(spec: Spec, hp: Hyperparameters) -> Callable[[Learner, Tree], Array
 def proto_value(spec: Spec, hp: Hyperparameters) -> Agent:
     """Learn features from random acting; it never acts otherwise.
 
-    Raises a ValueError if the hyperparameters do not fit each other, or actions are continuous.
+    Raises an InputError if the hyperparameters do not fit each other, or actions are continuous.
     """
     check(spec, hp)
     learnt, drawn = modules(spec, hp)
@@ -125,7 +125,7 @@ def proto_value(spec: Spec, hp: Hyperparameters) -> Agent:
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require(
         isinstance(spec.action, Discrete),
         "proto-value needs discrete actions, but this environment's are continuous.",

@@ -100,7 +100,7 @@ def r2d2(
 ) -> Agent:
     """R2D2 with a critic of any representation but implicit, greedy in any statistic.
 
-    `schedule` says from which sequences it learns. Raises a ValueError if the hyperparameters do
+    `schedule` says from which sequences it learns. Raises an InputError if the hyperparameters do
     not fit each other, or actions are continuous.
     """
     check(spec, hp)
@@ -110,7 +110,7 @@ def r2d2(
     sizes, theta = value_heads(spec.action.num, family.size, hp.dueling)
     layers = hp.hidden, hp.activation, hp.encoder, hp.memory
     net = network(spec, sizes, (1.0,) * len(sizes), *layers)
-    worth = lambda theta: statistic(family.decode(theta))  # of each action
+    scores = lambda theta: statistic(family.decode(theta))  # of each action
 
     def refreshed(params: Tree, stored: Tree, early: Transition) -> Tree:
         """The memory with which each sequence goes on after the burn-in."""
@@ -147,7 +147,7 @@ def r2d2(
 
     def act(choose, view: Learner, memory: Tree, obs: Tree, key: Key) -> tuple[Array, Tree, Tree]:
         heads, after = net.step(view.params, memory, obs)
-        return choose(view, worth(theta(heads)), key), after, memory
+        return choose(view, scores(theta(heads)), key), after, memory
 
     def explore(view: Learner, value: Array, key: Key) -> Array:
         epsilon = annealed(hp.epsilon, hp.epsilon_updates, view.step)
@@ -162,7 +162,7 @@ def r2d2(
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_discrete(spec, "r2d2")
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size, n_step=hp.n_step)
     require_positive(updates=hp.updates, target_period=hp.target_period, num_envs=hp.num_envs)

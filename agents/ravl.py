@@ -32,7 +32,7 @@ class Hyperparameters(mbpo.Hyperparameters):
 
 
 def ravl(spec: Spec, hp: Hyperparameters) -> Agent:
-    """MBPO with many diverse critics. Raises a ValueError as `mbpo` does, or for one critic."""
+    """MBPO with many diverse critics. Raises an InputError as `mbpo` does, or for one critic."""
     members = hp.ensemble.members
     require(members > 1, f"ravl needs critics that can differ, not {members}: ensemble.members.")
     return mbpo.mbpo(spec, hp, penalty=partial(alike, hp.diversity))

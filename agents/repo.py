@@ -32,7 +32,7 @@ class Hyperparameters(dreamer.Hyperparameters):
 
 
 def repo(spec: Spec, hp: Hyperparameters) -> Agent:
-    """Dreamer in a world of what pays. Raises a ValueError as `dreamer` does."""
+    """Dreamer in a world of what pays. Raises an InputError as `dreamer` does."""
     require_positive(information=hp.information, initial_weight=hp.initial_weight)
     return dreamer.dreamer(spec, hp, predictive)
 

@@ -81,8 +81,8 @@ def sac(
 ) -> Agent:
     """SAC for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
-    `representation` is that of `hp` unless given. Raises a ValueError if the hyperparameters do not
-    fit each other, or actions are discrete.
+    `representation` is that of `hp` unless given. Raises an InputError if the hyperparameters do
+    not fit each other, or actions are discrete.
     """
     agent = learner(spec, hp, representation)
     return agent._replace(update=remember(agent.update, hp))
@@ -127,7 +127,7 @@ def networks(spec: Spec, hp: Hyperparameters, representation: values.Representat
     return Networks(init, pi, q, each)
 
 
-def soft_goal(
+def soft_target(
     future: values.ReturnDistribution, cost: Array, batch: Transition, discount: float | Array
 ) -> values.ReturnDistribution:
     """What critics regress on [B, N], where the next action's certainty costs [B] something."""
@@ -189,13 +189,13 @@ def learner(
         believed = ensemble(values.reduction(hp.ensemble, jax.random.fold_in(key, 1)))
         action, log_prob = pi(fixed(params), batch.final).sample_and_log_prob(seed=k_next)
         future = believed.decode(q(target, batch.final, action))
-        goal = soft_goal(future, temperature * log_prob, batch, hp.discount)
+        goal = soft_target(future, temperature * log_prob, batch, hp.discount)
         error = believed.loss(q(params, batch.obs, batch.action), goal)
         error = error + penalty(Judgement(value, each), params, batch, jax.random.fold_in(key, 2))
         # The actor, through critics that it cannot change; then the temperature.
         action, log_prob = pi(params, batch.obs).sample_and_log_prob(seed=k_now)
-        worth = values.mean(judged.decode(q(fixed(params), batch.obs, action)))
-        policy = fixed(temperature) * log_prob - worth
+        scores = values.mean(judged.decode(q(fixed(params), batch.obs, action)))
+        policy = fixed(temperature) * log_prob - scores
         balance = -params["log_temperature"] * fixed(log_prob + wanted)
         total = (batch.weight * (error + policy + balance)).mean()
         metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
@@ -210,7 +210,7 @@ def learner(
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "sac")
     values.reduction(hp.ensemble)  # raises
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size)

@@ -19,7 +19,7 @@ from agents import sac
 from jaxrl import models, values
 from jaxrl.errors import require, require_positive
 from jaxrl.layers import MLP, Dense, initialise
-from jaxrl.models.dynamics import outlook
+from jaxrl.models.dynamics import predict
 from jaxrl.networks import blank, flat
 from jaxrl.policies import tanh_family
 from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
@@ -73,7 +73,7 @@ class Sequence(nn.Module):
 
 
 def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
-    """SAC with an actor of sequences. Raises a ValueError as `sac` does."""
+    """SAC with an actor of sequences. Raises an InputError as `sac` does."""
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     family, width = tanh_family(spec.action), spec.action.low.size
@@ -118,17 +118,17 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
         # Critics of single steps: the next action is the first of a new sequence.
         first, log_prob = (x[0] for x in unfold(fixed(params), data.final, k_next[None], 1))
         future = believed.decode(base.q(target, data.final, first))
-        goal = sac.soft_goal(future, temperature * log_prob, data, hp.discount)
+        goal = sac.soft_target(future, temperature * log_prob, data, hp.discount)
         error = believed.loss(base.q(params, data.obs, data.action), goal)
         # Temporal recall: each action is judged in the state that the ones before it lead to.
         actions, log_probs = unfold(params, data.obs, jax.random.split(k_now, hp.length), hp.length)
 
         def meet(obs: Array, action: Array) -> tuple[Array, Array]:
-            return outlook(dynamics, view, obs, action).mean[0, :, :-1], obs
+            return predict(dynamics, view, obs, action).mean[0, :, :-1], obs
 
         _, met = jax.lax.scan(meet, flat(spec.observation, data.obs), fixed(actions))
-        worth = values.mean(believed.decode(base.q(fixed(params), fixed(met), actions)))
-        policy = (fixed(temperature) * log_probs - worth).mean(0)
+        scores = values.mean(believed.decode(base.q(fixed(params), fixed(met), actions)))
+        policy = (fixed(temperature) * log_probs - scores).mean(0)
         balance = -params["log_temperature"] * fixed(log_probs.mean(0) + wanted)
         total = (data.weight * (error + policy + balance)).mean()
         metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
@@ -154,7 +154,7 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     sac.check(spec, hp)
     require_positive(length=hp.length, held=hp.held)
     require(hp.held <= hp.length, f"held {hp.held} must be at most length {hp.length}.")

@@ -48,7 +48,7 @@ class Hyperparameters(ppo.Hyperparameters):
 def sindy(spec: Spec, hp: Hyperparameters) -> Agent:
     """PPO that learns in a surrogate only, of which all experience is a few matrices.
 
-    Raises a ValueError as `ppo` does, if actions are discrete, or if observations are no vector.
+    Raises an InputError as `ppo` does, if actions are discrete, or if observations are no vector.
     """
     check(spec, hp)
     library = models.polynomials(hp.degree)
@@ -78,7 +78,7 @@ def sindy(spec: Spec, hp: Hyperparameters) -> Agent:
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "sindy")
     size = vector_size(spec)
     require(

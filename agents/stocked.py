@@ -48,7 +48,7 @@ def stocked_dqn(
 ) -> Agent:
     """DQN on `Stocked` observations, trained for all stocks within bounds at once.
 
-    One network then obeys any stock it is shown. Raises a ValueError as `dqn` does, and if
+    One network then obeys any stock it is shown. Raises an InputError as `dqn` does, and if
     observations have no stock.
     """
     require(

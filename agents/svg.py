@@ -75,7 +75,7 @@ class Hyperparameters:
 def svg(spec: Spec, hp: Hyperparameters) -> Agent:
     """An actor and a critic of states that learn from differentiable rollouts in a model.
 
-    Raises a ValueError if the hyperparameters do not fit each other, or actions are discrete.
+    Raises an InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
     check(spec, hp)
     family = tanh_family(require_continuous(spec, "svg"))
@@ -118,7 +118,7 @@ def svg(spec: Spec, hp: Hyperparameters) -> Agent:
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "svg")
     family = hp.critic.family
     require("implicit" not in family, f"svg cannot have an {family} critic: try quantile.")

@@ -106,7 +106,7 @@ def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
     """An agent with a table of action values, for one-hot observations [S].
 
     Of other vectors it learns a linear function. In an update each pair that was visited moves to
-    the mean of its targets. Raises a ValueError if the hyperparameters do not fit, actions are
+    the mean of its targets. Raises an InputError if the hyperparameters do not fit, actions are
     continuous, or observations are no vectors.
     """
     check(spec, hp)
@@ -143,7 +143,7 @@ def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_table(spec)
     if hp.target not in TARGETS:
         raise unknown("target", hp.target, TARGETS)

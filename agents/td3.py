@@ -78,7 +78,7 @@ def td3(
     """TD3 for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
     `representation` is that of `hp` unless given; a `penalty` is added to the loss. Raises a
-    ValueError if the hyperparameters do not fit each other, or actions are discrete.
+    InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
@@ -132,7 +132,7 @@ def td3(
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
-    """Raise a ValueError if the hyperparameters do not fit each other or the spec."""
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "td3")
     values.reduction(hp.ensemble)  # raises
     require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size, n_step=hp.n_step)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from envs.errors import unknown_parameters
 from jaxrl.environments import time_limit
-from jaxrl.errors import unknown
+from jaxrl.errors import InputError, unknown
 from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep, Tree
 
 BACKENDS = ("generalized", "spring", "positional", "mjx")
@@ -49,7 +49,7 @@ def make(
     """The brax environment `name`, `brax/` included, truncated after `max_steps_in_episode`.
 
     Other parameters are the arguments of its constructor, such as `ctrl_cost_weight`. Raises
-    `ValueError` for a parameter or a backend that does not exist.
+    `InputError` for a parameter or a backend that does not exist.
     """
     if backend not in BACKENDS:
         raise unknown("brax backend", backend, BACKENDS)
@@ -65,7 +65,7 @@ def make(
         with _quiet():
             env = factory(backend=backend, **params)
     except ValueError as error:
-        raise ValueError(f"brax cannot make {name} with backend {backend!r}: {error}") from error
+        raise InputError(f"brax cannot make {name} with backend {backend!r}: {error}") from error
     return time_limit(from_brax(env), max_steps_in_episode)
 
 

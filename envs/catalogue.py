@@ -11,7 +11,7 @@ from envs.pan_flute import pan_flute
 from envs.tabular import TabularMDP, from_mdp
 from envs.transforms import mask_observation
 from jaxrl.environments import time_limit
-from jaxrl.errors import unknown
+from jaxrl.errors import InputError, unknown
 from jaxrl.types import Env
 
 # Each with the number of steps after which its environment truncates.
@@ -48,7 +48,7 @@ def make(name: str, **params: Any) -> Env:
     Numbers may be traced: `jax.vmap` over `make("CartPole-v1", length=x)` randomises a domain.
     Every environment has `max_steps_in_episode`, save that brax's and the tabular ones count in
     a time limit of ours; brax's have `backend` too, and for the tabular ones the other parameters
-    are those of `tabular_mdp`, concrete. Raises `ValueError`, with the nearest valid ones, for a
+    are those of `tabular_mdp`, concrete. Raises `InputError`, with the nearest valid ones, for a
     name or a parameter that does not exist.
     """
     if name in VARIANTS:
@@ -68,7 +68,7 @@ def make(name: str, **params: Any) -> Env:
 def tabular_mdp(name: str, **params: Any) -> TabularMDP:
     """The exact process behind `make(name, **params)`, without its time limit.
 
-    Raises `ValueError` if `name` is not of a tabular environment, or for a wrong parameter.
+    Raises `InputError` if `name` is not of a tabular environment, or for a wrong parameter.
     """
     if name not in TABULAR:
         raise _unknown(name, list(TABULAR))
@@ -82,8 +82,8 @@ def _construct(name: str, construct: Callable[..., Any], params: dict[str, Any])
     return construct(**{k: v for k, v in params.items() if k != "max_steps_in_episode"})
 
 
-def _unknown(name: str, valid: list[str]) -> ValueError:
+def _unknown(name: str, valid: list[str]) -> InputError:
     for other in valid:
         if other.lower() == name.lower():
-            return ValueError(f"There is no environment called {name!r}: did you mean {other}?")
+            return InputError(f"There is no environment called {name!r}: did you mean {other}?")
     return unknown("environment", name, valid)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.environments import vectorize
+from jaxrl.errors import InputError
 from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree, select
 
 LANES = 4
@@ -23,7 +24,7 @@ def check(env: Env, *, key: Key | None = None, steps: int = 100) -> None:
     are finite; that `discount` is in [0, 1], and 0 only where `last` holds; and that `final` is
     the successor, never the observation of a reset.
 
-    Raises `ValueError`, one sentence that says what to fix, at the first fault.
+    Raises `InputError`, one sentence that says what to fix, at the first fault.
     """
     key = jax.random.key(0) if key is None else key
     _check_spec(env.spec)
@@ -227,7 +228,7 @@ def _trace(what: str, run: Any) -> Any:
         return run()
     except (jax.errors.JAXTypeError, TypeError, jax.errors.UnexpectedTracerError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ValueError(
+        raise InputError(
             f"The environment does not work under {what}: write it with jax.numpy, lax.cond or "
             f"where, and return arrays ({first})."
         ) from error
@@ -235,4 +236,4 @@ def _trace(what: str, run: Any) -> Any:
 
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
-        raise ValueError(sentence)
+        raise InputError(sentence)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from envs.errors import unknown_parameters
 from envs.transforms import cast_observation
+from jaxrl.errors import InputError
 from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree
 
 
@@ -24,7 +25,7 @@ def make(name: str, **params: Any) -> Env:
 
     Parameters are the fields of the environment's `EnvParams` (numbers, which may be traced) and
     the arguments of its constructor (such as `num_bits` of MemoryChain-bsuite). Observations are
-    as of `from_gymnax`, and those of MinAtar boolean. Raises `ValueError` for a parameter that is
+    as of `from_gymnax`, and those of MinAtar boolean. Raises `InputError` for a parameter that is
     neither.
     """
     from gymnax import registration
@@ -35,7 +36,7 @@ def make(name: str, **params: Any) -> Env:
     try:
         env = factory(**given)
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"{name} downloads its data when first made, and that failed ({error}): "
             "make it once with a network."
         ) from error
@@ -84,7 +85,7 @@ def from_gymnax(env: Any, params: Any = None) -> Env:
     if isinstance(actions, spaces.Discrete):
         return Env(init, step, Spec(observation, Discrete(int(actions.n))))
     if not isinstance(actions, spaces.Box):
-        raise ValueError(f"from_gymnax takes Discrete or Box actions, not {actions!r}.")
+        raise InputError(f"from_gymnax takes Discrete or Box actions, not {actions!r}.")
     low = jnp.broadcast_to(jnp.asarray(actions.low, jnp.float32), actions.shape)
     high = jnp.broadcast_to(jnp.asarray(actions.high, jnp.float32), actions.shape)
     return Env(init, step, Spec(observation, Box(low, high)))

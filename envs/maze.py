@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl.errors import InputError
 from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep
 
 
@@ -27,10 +28,10 @@ def proc_maze(size: int = 4) -> Env:
     Each cell has an opening up or to the left, by a coin, those at the edge the one they can have:
     a maze without loops, in which every cell can be reached. Actions are up, right, down, left;
     walls stop. Observations are bits [2 N N + 2 N N]: the openings upwards and to the left, the
-    walker's cell and the goal's. Raises a ValueError for a size below 2.
+    walker's cell and the goal's. Raises an InputError for a size below 2.
     """
     if size < 2:
-        raise ValueError(f"ProcMaze needs a size of at least 2, not {size}.")
+        raise InputError(f"ProcMaze needs a size of at least 2, not {size}.")
 
     def show(state: Maze) -> Array:
         cell = lambda at: jnp.arange(size * size) == at[0] * size + at[1]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from envs.tabular import TabularMDP, from_arrays
+from jaxrl.errors import InputError
 
 
 def chain(length: int = 10, slip: float = 0.0) -> TabularMDP:
@@ -172,4 +173,4 @@ def move(cell: int, down: int, right: int, rows: int, columns: int) -> int:
 
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
-        raise ValueError(f"{sentence}.")
+        raise InputError(f"{sentence}.")

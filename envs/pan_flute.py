@@ -7,6 +7,7 @@ reinforcement learning", with rules of our own.
 import jax
 import jax.numpy as jnp
 
+from jaxrl.errors import InputError
 from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep
 
 
@@ -16,11 +17,11 @@ def pan_flute(pipes: int = 5, length: int = 3, leak: float | Array = 0.02) -> En
     Observations are the bits [pipes * length] of cells that are full, from the bottom up. Action i
     blows a cell more into pipe i, but empties it if it was full; every other pipe loses a cell with
     probability `leak`. Where all pipes are full, any action sounds the chord. Given the state and
-    the action, the next bits are independent. It never ends. Raises a ValueError for sizes that
+    the action, the next bits are independent. It never ends. Raises an InputError for sizes that
     are not positive.
     """
     if min(pipes, length) < 1:
-        raise ValueError(f"PanFlute needs pipes and cells, not {pipes} of length {length}.")
+        raise InputError(f"PanFlute needs pipes and cells, not {pipes} of length {length}.")
 
     def show(level: Array) -> Array:
         return (jnp.arange(length) < level[:, None]).reshape(-1)

@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 
 from jaxrl.environments import require_box
+from jaxrl.errors import InputError
 from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree, select
 
 
@@ -33,16 +34,16 @@ def mask_observation(env: Env, indices: Sequence[int]) -> Env:
     """Drop the features at `indices` of the last axis: what is left is partially observed.
 
     CartPole without its velocities is `mask_observation(make("CartPole-v1"), (1, 3))`. Raises
-    `ValueError` if the observation is not one array or has no such feature.
+    `InputError` if the observation is not one array or has no such feature.
     """
     obs = _array_observation(env, "mask_observation")
     size = obs.shape[-1]
     wrong = [i for i in indices if not -size <= i < size]
     if wrong:
-        raise ValueError(f"mask_observation has no features {wrong} among {size}.")
+        raise InputError(f"mask_observation has no features {wrong} among {size}.")
     keep = np.delete(np.arange(size), list(indices))
     if not keep.size:
-        raise ValueError(f"mask_observation leaves none of the {size} features.")
+        raise InputError(f"mask_observation leaves none of the {size} features.")
     shape = jax.ShapeDtypeStruct((*obs.shape[:-1], len(keep)), obs.dtype)
     return _observe(env, lambda x: x[..., keep], shape)
 
@@ -51,14 +52,14 @@ def distracted(env: Env, size: int, persistence: float = 0.9) -> Env:
     """Add `size` features that mean nothing: each its own first-order autoregression.
 
     z' = persistence z + sqrt(1 - persistence^2) noise, standard normal at any time; persistence 0
-    is white noise, and with 1 they stay what they are in an episode. Raises `ValueError` if the
+    is white noise, and with 1 they stay what they are in an episode. Raises `InputError` if the
     observation is not one vector, or for numbers that are out of range.
     """
     obs = _array_observation(env, "distracted")
     if len(obs.shape) != 1:
-        raise ValueError(f"distracted needs a vector, not observations of shape {obs.shape}.")
+        raise InputError(f"distracted needs a vector, not observations of shape {obs.shape}.")
     if size < 0 or not 0 <= persistence <= 1:
-        raise ValueError(
+        raise InputError(
             "distracted needs a size that is not negative and a persistence between 0 and 1, not "
             f"{size} and {persistence}."
         )
@@ -87,7 +88,7 @@ def frame_stack(env: Env, num: int) -> Env:
     """Show the last `num` observations, the latest last: a vector [n] becomes [num * n].
 
     Images [h, w, c] become [h, w, num * c]. An episode begins with `num` copies of its first
-    observation. Source: Mnih et al. (2015). Raises `ValueError` if the observation is not one
+    observation. Source: Mnih et al. (2015). Raises `InputError` if the observation is not one
     array, or if `num` is not positive.
     """
     obs = _array_observation(env, "frame_stack")
@@ -113,10 +114,10 @@ def sticky_actions(env: Env, probability: float | Array) -> Env:
     """Repeat the action executed before, with `probability`, instead of the one chosen.
 
     The first action of an episode is never replaced. Source: Machado et al. (2018), section 5.2.
-    Raises `ValueError` if `probability` is not in [0, 1].
+    Raises `InputError` if `probability` is not in [0, 1].
     """
     if not isinstance(probability, Tracer) and not 0 <= probability <= 1:
-        raise ValueError(f"sticky_actions needs a probability in [0, 1], not {probability}.")
+        raise InputError(f"sticky_actions needs a probability in [0, 1], not {probability}.")
 
     def blank() -> Array:
         if isinstance(env.spec.action, Discrete):
@@ -141,7 +142,7 @@ def sticky_actions(env: Env, probability: float | Array) -> Env:
 def action_repeat(env: Env, num: int) -> Env:
     """Take each action `num` times, or until the episode ends; rewards are added up.
 
-    Raises `ValueError` if `num` is not positive.
+    Raises `InputError` if `num` is not positive.
     """
     _require_positive("action_repeat", num)
 
@@ -164,7 +165,7 @@ def action_repeat(env: Env, num: int) -> Env:
 def clip_actions(env: Env) -> Env:
     """Clip actions to the action box, which then is unbounded: any real action is allowed.
 
-    Raises `ValueError` if the actions are not a `Box`.
+    Raises `InputError` if the actions are not a `Box`.
     """
     box = require_box(env, "clip_actions")
 
@@ -201,10 +202,10 @@ def _observe(env: Env, fn: Callable[[Tree], Tree], shape: Tree) -> Env:
 def _array_observation(env: Env, who: str) -> jax.ShapeDtypeStruct:
     obs = env.spec.observation
     if not isinstance(obs, jax.ShapeDtypeStruct) or not obs.shape:
-        raise ValueError(f"{who} needs an observation of one array: flatten_observation first.")
+        raise InputError(f"{who} needs an observation of one array: flatten_observation first.")
     return obs
 
 
 def _require_positive(who: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError(f"{who} needs a positive number, not {value!r}.")
+        raise InputError(f"{who} needs a positive number, not {value!r}.")

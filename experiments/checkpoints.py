@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxrl.errors import require
+from jaxrl.errors import InputError, require
 from jaxrl.types import Tree
 
 logging.getLogger("absl").setLevel(logging.ERROR)
@@ -49,7 +49,7 @@ def exists(folder: Path) -> bool:
 def restore(folder: Path, like: Tree) -> tuple[int, Tree, dict[str, Any]]:
     """The latest state in a folder: intervals done, runs shaped and placed `like`, progress.
 
-    Raises a ValueError of one sentence if there is none, it cannot be read, or shapes differ.
+    Raises an InputError of one sentence if there is none, it cannot be read, or shapes differ.
     """
     require(exists(folder), f"{folder} has no complete checkpoint: train into it first.")
     with manager(folder) as checkpoints:
@@ -75,9 +75,9 @@ def restore(folder: Path, like: Tree) -> tuple[int, Tree, dict[str, Any]]:
     return latest, runs, progress
 
 
-def corrupted(path: Path, reason: str) -> ValueError:
+def corrupted(path: Path, reason: str) -> InputError:
     """What to say of a checkpoint that cannot be read."""
-    return ValueError(
+    return InputError(
         f"The checkpoint {path} is corrupted ({reason}): delete that folder to fall back on the "
         "checkpoint before it, if there is one, or train anew with another --out."
     )

@@ -40,13 +40,13 @@ def run(arguments: list[str]) -> int:
         return 0 if arguments else 2
     from experiments import commands
     from experiments.training import Diverged, Interrupted
-    from jaxrl.errors import unknown
+    from jaxrl.errors import InputError, unknown
 
     try:
         if arguments[0] not in COMMANDS:
             raise unknown("command", arguments[0], COMMANDS)
         getattr(commands, f"{arguments[0]}_command")(arguments[1:])
-    except ValueError as error:
+    except InputError as error:
         print(f"jaxrl: {error}", file=sys.stderr)
         return 2
     except Diverged as error:

@@ -13,7 +13,7 @@ import numpy as np
 import envs
 from agents import AGENTS
 from experiments import datasets, records, results
-from jaxrl.errors import require, require_positive, unknown
+from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.loop import Setup, assemble
 from jaxrl.offline import offline
 from jaxrl.types import Env
@@ -106,7 +106,7 @@ def build(config: Configuration, hp: Any) -> Setup:
 
 
 def validate(config: Configuration) -> None:
-    """Raise a ValueError of one sentence if anything is wrong; traces, but compiles nothing."""
+    """Raise an InputError of one sentence if anything is wrong; traces, but compiles nothing."""
     if config.agent not in AGENTS:
         raise unknown("agent", config.agent, AGENTS)
     require_positive(seeds=config.seeds, steps=config.steps, evaluations=config.evaluations)
@@ -127,7 +127,7 @@ def validate(config: Configuration) -> None:
             raise
         given = ", ".join(f"{name}={value!r}" for name, value in config.env_params.items())
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise ValueError(f"{config.env} does not work with {given}: {reason}.") from None
+        raise InputError(f"{config.env} does not work with {given}: {reason}.") from None
 
 
 def member_values(config: Configuration) -> tuple[Any, Any, np.ndarray]:
@@ -152,7 +152,7 @@ def save(config: Configuration, folder: Path) -> None:
 
 
 def load(folder: Path) -> Configuration:
-    """Read the configuration of a results folder; a ValueError says if it is none."""
+    """Read the configuration of a results folder; an InputError says if it is none."""
     path = folder / "config.json"
     require(path.is_file(), f"{folder} is not a results folder: it has no config.json.")
     try:
@@ -162,11 +162,11 @@ def load(folder: Path) -> Configuration:
         hyperparameters(config)
         return config
     except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read as a configuration: {error}.") from None
+        raise InputError(f"{path} cannot be read as a configuration: {error}.") from None
 
 
 def require_same(asked: Configuration, stored: Configuration, folder: Path) -> None:
-    """Raise a ValueError unless a run asked for goes on with a stored one; steps may differ."""
+    """Raise an InputError unless a run asked for goes on with a stored one; steps may differ."""
     ours, theirs = dataclasses.asdict(asked), dataclasses.asdict(stored)
     ours |= ours.pop("hyperparameters")
     theirs |= theirs.pop("hyperparameters")

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import results
-from jaxrl.errors import require
+from jaxrl.errors import InputError, require
 from jaxrl.types import Array, Box, Env, Spec, Transition
 
 NEEDS = "Data sets need the package minari: pip install 'jaxrl[offline]'."
@@ -41,7 +41,7 @@ def split(lane: Transition) -> list[dict[str, np.ndarray]]:
 
 
 def require_writable(env: Env, folder: Path) -> None:
-    """Raise a ValueError unless a data set of an environment can be written to a folder."""
+    """Raise an InputError unless a data set of an environment can be written to a folder."""
     require_minari()
     leaves = jax.tree.leaves(env.spec.observation)
     require(len(leaves) == 1, "A data set needs observations that are one array.")
@@ -109,7 +109,7 @@ def scaled(action: Array, spec: Spec) -> Array:
 
 @functools.lru_cache(maxsize=4)
 def episodes_of(folder: str) -> list[Any]:
-    """The episodes of a data set; a ValueError says if there is none."""
+    """The episodes of a data set; an InputError says if there is none."""
     minari, _ = require_minari()
     path = Path(folder) / "data"
     require(path.is_dir(), f"{folder} is not a data set: it has no folder called data.")
@@ -119,7 +119,7 @@ def episodes_of(folder: str) -> list[Any]:
 def load(folder: str, env: Env, lanes: int, rows: int) -> Transition:
     """The transitions [T, lanes, ...] of a data set, T a multiple of `rows`: what is over is left.
 
-    Raises a ValueError if it is none, or not of this environment.
+    Raises an InputError if it is none, or not of this environment.
     """
     found = []
     for e in episodes_of(folder):
@@ -149,10 +149,10 @@ def load(folder: str, env: Env, lanes: int, rows: int) -> Transition:
 
 
 def require_minari() -> tuple[Any, Any]:
-    """The packages minari and gymnasium; a ValueError says how to get them."""
+    """The packages minari and gymnasium; an InputError says how to get them."""
     try:
         import gymnasium
         import minari
     except ImportError:
-        raise ValueError(NEEDS) from None
+        raise InputError(NEEDS) from None
     return minari, gymnasium

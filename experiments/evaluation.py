@@ -9,6 +9,7 @@ import jax
 from experiments import checkpoints, configuration
 from experiments.configuration import Configuration
 from experiments.population import gather
+from jaxrl.errors import InputError
 from jaxrl.loop import evaluate
 from jaxrl.types import Counter, Run
 
@@ -20,7 +21,7 @@ def scores(
 ) -> list[Row]:
     """One row for each member of a results folder: return and length of its episodes.
 
-    Raises ValueError, before anything is compiled, for a checkpoint that cannot be read.
+    Raises `InputError`, before anything is compiled, for a checkpoint that cannot be read.
     """
     rows = []
     for inner, members in configuration.parts(config, folder):
@@ -65,7 +66,7 @@ def restore_member(config: Configuration, folder: Path, index: int) -> tuple[Any
             runs = checkpoints.restore(inner, p.like)[1]
             break
     else:
-        raise ValueError(f"{folder} has {config.members} members, and none numbered {index}.")
+        raise InputError(f"{folder} has {config.members} members, and none numbered {index}.")
     # Each counter is the same in every member and has no axis of members.
     pick = lambda x: x if isinstance(x, Counter) else x[index - members.start]
     run = jax.tree.map(pick, runs, is_leaf=lambda node: isinstance(node, Counter))

@@ -19,14 +19,14 @@ from agents import AGENTS
 from experiments import records
 from experiments.configuration import Configuration, load
 from experiments.presets import preset
-from jaxrl.errors import require, unknown
+from jaxrl.errors import InputError, require, unknown
 
 
 def whole(words: list[str]) -> int:
     """The integer that a word such as `64` or `2e6` means."""
     value = float(words[0])
     if not value.is_integer():  # also infinity and nan
-        raise ValueError(f"{words[0]} is not a whole number")
+        raise InputError(f"{words[0]} is not a whole number")
     return int(value)
 
 
@@ -170,7 +170,7 @@ def schema(base: type, agent: str, defaults: dict[str, Any], lists: bool) -> typ
 
 
 def parse(command: str, kind: type, arguments: list[str]) -> Any:
-    """Options from the command line; a ValueError of one sentence for one that is wrong."""
+    """Options from the command line; an InputError of one sentence for one that is wrong."""
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -187,7 +187,7 @@ def parse(command: str, kind: type, arguments: list[str]) -> Any:
         lines = (line.strip() for line in words.splitlines())
         text = " ".join(line for line in lines if line and "full helptext" not in line)
         text = re.sub(r"\s+", " ", re.sub(r"-{3,}|Parsing error|Required options", " ", text))
-        raise ValueError(f"{text.strip().rstrip('.')}: see jaxrl {command} --help.") from None
+        raise InputError(f"{text.strip().rstrip('.')}: see jaxrl {command} --help.") from None
     if not rest:
         return options
     word = rest[0]
@@ -198,12 +198,12 @@ def parse(command: str, kind: type, arguments: list[str]) -> Any:
     if word == arguments[0]:
         flag = "--env" if "--env" in flags else flags[0]
         text = f"{word!r} needs the name of an option before it, such as {flag}"
-        raise ValueError(f"{text}: see jaxrl {command} --help.")
-    raise ValueError(f"{word!r} is one value too many: only jaxrl sweep takes several.")
+        raise InputError(f"{text}: see jaxrl {command} --help.")
+    raise InputError(f"{word!r} is one value too many: only jaxrl sweep takes several.")
 
 
 def agent_of(command: str, arguments: list[str]) -> str:
-    """The agent that the first argument names; a ValueError otherwise."""
+    """The agent that the first argument names; an InputError otherwise."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
     if not name and {"-h", "--help"} & set(arguments):
         print(f"usage: jaxrl {command} {{{','.join(AGENTS)}}} --env ENV [OPTIONS]\n")

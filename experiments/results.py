@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from jaxrl.errors import require
+from jaxrl.errors import InputError, require
 
 
 def require_new(folder: Path) -> None:
-    """Raise a ValueError if there is something already where a results folder shall be."""
+    """Raise an InputError if there is something already where a results folder shall be."""
     free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     remedy = "choose another with --out, or go on with it with --resume."
     require(free, f"The results folder {folder} exists: {remedy}")
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder; a ValueError if that is not possible."""
+    """Make a folder; an InputError if that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"The folder {folder} cannot be made: {error.strerror}.") from None
+        raise InputError(f"The folder {folder} cannot be made: {error.strerror}.") from None
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -60,7 +60,7 @@ def truncate_metrics(folder: Path, steps: int) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The rows of `metrics.csv` as numbers; a ValueError if there are none to read."""
+    """The rows of `metrics.csv` as numbers; an InputError if there are none to read."""
     path = folder / "metrics.csv"
     require(path.is_file(), f"{folder} is not a results folder: it has no metrics.csv.")
     number = lambda text: float(text) if text else math.nan
@@ -68,7 +68,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
         with path.open(newline="") as file:
             rows = [{k: number(v) for k, v in row.items()} for row in csv.DictReader(file)]
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read as metrics: {error}.") from None
+        raise InputError(f"{path} cannot be read as metrics: {error}.") from None
     require(bool(rows), f"{path} has no rows yet: train longer.")
     return rows
 
@@ -107,7 +107,7 @@ def mean_and_interval(values: np.ndarray, confidence: float = 0.95) -> np.ndarra
 
 
 def tensorboard_writer(folder: Path) -> Any:
-    """A TensorBoard writer; a ValueError if the optional package is not installed."""
+    """A TensorBoard writer; an InputError if the optional package is not installed."""
     require_tensorboard()
     from tensorboardX import SummaryWriter
 
@@ -115,10 +115,10 @@ def tensorboard_writer(folder: Path) -> Any:
 
 
 def require_tensorboard() -> None:
-    """Raise a ValueError if the optional package is not installed."""
+    """Raise an InputError if the optional package is not installed."""
     try:
         import tensorboardX  # noqa: F401
     except ImportError:
-        raise ValueError(
+        raise InputError(
             "--tensorboard needs the package tensorboardX: pip install 'jaxrl[tensorboard]'."
         ) from None

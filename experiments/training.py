@@ -15,7 +15,7 @@ from tqdm import tqdm
 from experiments import checkpoints, configuration, results
 from experiments.configuration import Configuration
 from experiments.population import Population, compiled, gather, start
-from jaxrl.errors import require
+from jaxrl.errors import InputError, require
 from jaxrl.types import Run
 
 SAVE_EVERY = 60.0  # seconds
@@ -47,7 +47,7 @@ def beginning() -> State:
 def where_it_stopped(population: Population, folder: Path) -> State:
     """The state in the last checkpoint of a folder, or the beginning if it has none.
 
-    Raises ValueError for a checkpoint that cannot be resumed; compiles nothing.
+    Raises `InputError` for a checkpoint that cannot be resumed; compiles nothing.
     """
     if not checkpoints.exists(folder):
         return beginning()
@@ -129,7 +129,7 @@ def drawn_after(draw: Callable[[], None]) -> Iterator[None]:
     """Draw what there is after training, however it ended; but nothing if it was bad input."""
     try:
         yield
-    except ValueError:
+    except InputError:
         raise
     except BaseException:
         draw()

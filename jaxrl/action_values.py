@@ -35,7 +35,7 @@ class ActionValues(NamedTuple):
         stocked = isinstance(obs, Stocked)
         return with_stock(self.statistic, cast(Array, obs.stock)) if stocked else self.statistic
 
-    def worth(self, params: Tree, obs: Tree) -> Array:
+    def scores(self, params: Tree, obs: Tree) -> Array:
         """How good each action is [..., A] at obs [..., *]."""
         return self.objective(obs)(self.representation.decode(self.outputs(params, obs)))
 
@@ -69,7 +69,7 @@ def action_values(
 ) -> ActionValues:
     """Action values of any representation, by the network that suits a spec of discrete actions.
 
-    Raises a ValueError for a name that `network` does not know.
+    Raises an InputError for a name that `network` does not know.
     """
     assert isinstance(spec.action, Discrete), "action values need discrete actions"
     actions, size = spec.action.num, representation.size
@@ -137,9 +137,9 @@ def epsilon_actors(
 
     def explore(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
         now = annealed(epsilon, updates, view.step)
-        return epsilon_greedy(q.worth(view.params, obs), now).sample(seed=key), ()
+        return epsilon_greedy(q.scores(view.params, obs), now).sample(seed=key), ()
 
     def exploit(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
-        return q.worth(view.params, obs).argmax(-1), ()
+        return q.scores(view.params, obs).argmax(-1), ()
 
     return memoryless(explore), memoryless(exploit)

@@ -28,7 +28,7 @@ class Buffer:
 def init(example: Tree, rows: int) -> Buffer:
     """A buffer of `rows` steps of each lane that holds the example [W, B, ...]; W may be 0.
 
-    Raises a ValueError if the example has more steps than there are rows.
+    Raises an InputError if the example has more steps than there are rows.
     """
     form = layout(example, 2)
     steps, lanes = jax.tree.leaves(example)[0].shape[:2]
@@ -41,7 +41,7 @@ def init(example: Tree, rows: int) -> Buffer:
 def add(buffer: Buffer, batch: Tree) -> Buffer:
     """Write a rollout [T, B, ...] over the oldest rows.
 
-    Raises a ValueError if a slice could wrap, because T does not divide the rows or the example's
+    Raises an InputError if a slice could wrap, because T does not divide the rows or the example's
     steps, or if the batch is of another kind than the example.
     """
     require(layout(batch, 2) == buffer.layout, f"This buffer stores {buffer.layout}.")

@@ -16,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxrl.errors import InputError
 from jaxrl.types import Array, Box, Counter, Env, Key, TimeStep, Tree, count, select
 
 
 def vectorize(env: Env, num: int) -> Env:
     """Run `num` independent lanes: all arrays gain a leading axis [num], the spec does not.
 
-    Raises `ValueError` if `num` is not a positive integer.
+    Raises `InputError` if `num` is not a positive integer.
     """
     _require_positive("vectorize needs a positive number of lanes", num)
 
@@ -63,12 +64,12 @@ def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
     Entries are drawn with replacement, so lanes may share an initial state: the law of one
     episode is exact, but episodes that restart from one pool are not independent.
 
-    Raises `ValueError` if `size` is not positive, if `refresh` does not divide it, or if the
+    Raises `InputError` if `size` is not positive, if `refresh` does not divide it, or if the
     environment is not batched.
     """
     _require_positive("auto_reset_from_pool needs a positive size", size)
     if refresh < 0 or (refresh and size % refresh):
-        raise ValueError(
+        raise InputError(
             f"auto_reset_from_pool needs a refresh that divides the size {size}, not {refresh}."
         )
 
@@ -78,11 +79,11 @@ def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         if key.ndim:
-            raise ValueError("auto_reset_from_pool goes outside every other pool, and once only.")
+            raise InputError("auto_reset_from_pool goes outside every other pool, and once only.")
         lanes_key, pool_key = jax.random.split(key)
         state, ts = env.init(lanes_key)
         if ts.last.ndim != 1:
-            raise ValueError(
+            raise InputError(
                 "auto_reset_from_pool takes a batched environment: vectorize it first."
             )
         return (state, initial(jax.random.split(pool_key, size)), count()), ts
@@ -108,11 +109,11 @@ def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
 def time_limit(env: Env, steps: int | Array) -> Env:
     """Truncate episodes after `steps` steps: sets `last`, and never touches `discount`.
 
-    Works on one lane and on a batch, inside auto-reset. Raises `ValueError` if `steps` is a
+    Works on one lane and on a batch, inside auto-reset. Raises `InputError` if `steps` is a
     number that is not positive.
     """
     if not isinstance(steps, Tracer) and steps <= 0:
-        raise ValueError(f"time_limit needs a positive number of steps, not {steps}.")
+        raise InputError(f"time_limit needs a positive number of steps, not {steps}.")
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         state, ts = env.init(key)
@@ -158,13 +159,13 @@ def episode_statistics(env: Env) -> Env:
 def scale_actions(env: Env) -> Env:
     """Let actions in [-1, 1] stand for the whole of the action box; others are clipped.
 
-    Works on one lane and on a batch. Raises `ValueError` if the actions are not a `Box` with
+    Works on one lane and on a batch. Raises `InputError` if the actions are not a `Box` with
     finite bounds.
     """
     box = require_box(env, "scale_actions")
     bounds = [x for x in box if not isinstance(x, Tracer)]
     if not all(np.isfinite(x).all() for x in bounds):
-        raise ValueError("scale_actions needs finite bounds: clip_actions or set the action box.")
+        raise InputError("scale_actions needs finite bounds: clip_actions or set the action box.")
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         unit = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
@@ -200,9 +201,9 @@ def revealed(env: Env) -> Env:
 
 
 def require_box(env: Env, who: str) -> Box:
-    """The action box of an environment; `ValueError`, in the name of `who`, if it has none."""
+    """The action box of an environment; `InputError`, in the name of `who`, if it has none."""
     if not isinstance(env.spec.action, Box):
-        raise ValueError(f"{who} needs continuous actions (a Box), not {env.spec.action}.")
+        raise InputError(f"{who} needs continuous actions (a Box), not {env.spec.action}.")
     return env.spec.action
 
 
@@ -217,4 +218,4 @@ def _write(pool: Tree, entries: Tree, position: Array) -> Tree:
 
 def _require_positive(sentence: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
-        raise ValueError(f"{sentence}, not {value!r}.")
+        raise InputError(f"{sentence}, not {value!r}.")

@@ -10,14 +10,21 @@ from jax.core import Tracer
 from jaxrl.types import Box, Discrete, Spec
 
 
+class InputError(ValueError):
+    """A fault in what a person asked for, told in one sentence that names the valid choices.
+
+    Whatever else is raised, Python's own ValueError included, is a fault of the program.
+    """
+
+
 def require(condition: bool, message: str) -> None:
-    """Raise a ValueError with `message`, one sentence, unless `condition` holds."""
+    """Raise an InputError with `message`, one sentence, unless `condition` holds."""
     if not condition:
-        raise ValueError(message)
+        raise InputError(message)
 
 
 def require_positive(**sizes: Any) -> None:
-    """Raise a ValueError naming the first of `sizes` that is not above zero.
+    """Raise an InputError naming the first of `sizes` that is not above zero.
 
     Traced values are passed over: they come from a sweep whose points were checked before.
     """
@@ -30,7 +37,7 @@ def require_positive(**sizes: Any) -> None:
 
 
 def require_fraction(**values: Any) -> None:
-    """Raise a ValueError naming the first of `values` that is outside [0, 1]."""
+    """Raise an InputError naming the first of `values` that is outside [0, 1]."""
     for name, value in values.items():
         if not isinstance(value, Tracer):
             inside = (value >= 0) & (value <= 1)
@@ -41,18 +48,18 @@ def require_fraction(**values: Any) -> None:
 
 
 def require_discrete(spec: Spec, who: str) -> Discrete:
-    """The discrete actions of a spec; a ValueError in the name of `who` if they are continuous."""
+    """The discrete actions of a spec; an InputError in the name of `who` if they are continuous."""
     if not isinstance(spec.action, Discrete):
-        raise ValueError(
+        raise InputError(
             f"{who} needs discrete actions, but this environment's are continuous: try ppo or sac."
         )
     return spec.action
 
 
 def require_continuous(spec: Spec, who: str) -> Box:
-    """The continuous actions of a spec; a ValueError in the name of `who` if they are discrete."""
+    """The continuous actions of a spec; an InputError in the name of `who` if they are discrete."""
     if not isinstance(spec.action, Box):
-        raise ValueError(
+        raise InputError(
             f"{who} needs continuous actions, but this environment's are discrete: try ppo or dqn."
         )
     return spec.action
@@ -61,7 +68,7 @@ def require_continuous(spec: Spec, who: str) -> Box:
 def require_table(spec: Spec) -> tuple[int, int]:
     """The numbers of states and actions of a table for one-hot observations.
 
-    Raises a ValueError unless observations are one vector and actions discrete.
+    Raises an InputError unless observations are one vector and actions discrete.
     """
     actions = require_discrete(spec, "A table").num
     leaves = jax.tree.leaves(spec.observation)
@@ -72,9 +79,9 @@ def require_table(spec: Spec) -> tuple[int, int]:
     return leaves[0].shape[0], actions
 
 
-def unknown(kind: str, name: str, valid: Iterable[str]) -> ValueError:
-    """A ValueError for a name that is not among the `valid` ones, with the nearest of them."""
+def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
+    """An InputError for a name that is not among the `valid` ones, with the nearest of them."""
     valid = sorted(valid)
     near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(valid)}."
-    return ValueError(f"There is no {kind} called {name!r}: {hint}")
+    return InputError(f"There is no {kind} called {name!r}: {hint}")

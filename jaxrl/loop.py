@@ -72,7 +72,7 @@ def random_actions(spec: Spec, batch_size: int, key: Key) -> Array:
     return jax.random.uniform(key, (batch_size, *low.shape), minval=low, maxval=high)
 
 
-def blind(spec: Spec, agent: Agent) -> Actor:
+def random_policy(spec: Spec, agent: Agent) -> Actor:
     """Act at random, and report extras that are zeros of the shapes that `explore` reports."""
 
     def step(view: Tree, memory: Tree, obs: Tree, key: Key) -> tuple[Array, Tree, Tree]:
@@ -105,7 +105,9 @@ def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> 
         k_env, k_warm, k_learn, k_run = jax.random.split(key, 4)
         state, now = env.init(k_env)
         start = (state, now, ())
-        (state, now, _), data, _ = rollout(env, blind(env.spec, agent), None, start, k_warm, warmup)
+        (state, now, _), data, _ = rollout(
+            env, random_policy(env.spec, agent), None, start, k_warm, warmup
+        )
         memory = agent.explore.init(now.reward.shape[0])
         learner = agent.update.init(k_learn, data)
         return Run(learner, (state, now, memory), k_run, count())
@@ -201,7 +203,7 @@ def assemble(make_agent: Callable[[Spec, Any], Agent], env: Env, hp: Any) -> Set
     """Put an agent to work on one lane of an environment, as its hyperparameters say.
 
     Continuous actions are scaled to [-1, 1]; `hp.num_envs` lanes run side by side and begin a new
-    episode at each boundary. Raises a ValueError of one sentence for hyperparameters that do not
+    episode at each boundary. Raises an InputError of one sentence for hyperparameters that do not
     fit each other or the environment. May be called inside a trace, with numbers that are traced.
     """
     require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
@@ -234,7 +236,7 @@ def make_train(
     It takes at least `steps` environment steps and evaluates `evaluations` times on `episodes`
     complete episodes. Everything is built inside the traced function, so that `jax.vmap` over
     keys, over any numeric hyperparameter, or over both, just works; `env` may be a function of
-    the hyperparameters. Raises a ValueError at once if hyperparameters and environment do not fit.
+    the hyperparameters. Raises an InputError at once if hyperparameters and environment do not fit.
     """
     require_positive(steps=steps, evaluations=evaluations, episodes=episodes)
     lane = env if callable(env) else lambda hp: env

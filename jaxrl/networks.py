@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import unknown
+from jaxrl.errors import InputError, unknown
 from jaxrl.layers import CNN, MLP, Dense, Tower, initialise
 from jaxrl.types import Array, Box, Discrete, Key, Spec, Tree, select
 
@@ -51,7 +51,7 @@ def torso(
         raise unknown("encoder", encoder, ("auto", "mlp", "cnn"))
     if encoder == "cnn" and not image:
         shapes = ", ".join(str(leaf.shape) for leaf in leaves)
-        raise ValueError(f"A cnn encoder needs images [H, W, C], but observations are {shapes}.")
+        raise InputError(f"A cnn encoder needs images [H, W, C], but observations are {shapes}.")
     if image and encoder != "mlp":
         return CNN(hidden=tuple(hidden), activation=activation, layer_norm=layer_norm)
     return MLP(tuple(hidden), activation, layer_norm)
@@ -210,7 +210,7 @@ def network(
     """The network with linear heads of `sizes` and initial gains `scales` that suits a spec.
 
     Heads have a torso each on flat observations, and share one on images or with a `memory`
-    ("none", "gru" or "lstm", as wide as the torso). Raises a ValueError for an unknown name.
+    ("none", "gru" or "lstm", as wide as the torso). Raises an InputError for an unknown name.
     """
     make = lambda: torso(spec.observation, hidden, activation, encoder, layer_norm)
     image = isinstance(make(), CNN)

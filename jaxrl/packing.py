@@ -27,7 +27,7 @@ class Layout(NamedTuple):
 def layout(tree: Tree, leading: int) -> Layout:
     """The layout of a tree whose leaves share `leading` axes.
 
-    Raises a ValueError if there is no leaf, if they do not share them, or if a leaf is of a type
+    Raises an InputError if there is no leaf, if they do not share them, or if a leaf is of a type
     without a fixed number of bytes.
     """
     leaves, structure = jax.tree.flatten(tree)

@@ -74,9 +74,9 @@ def path_integral(
     def improve(plan: Plan, score: Score, key: Key) -> Plan:
         def one(plan: Plan, key: Key) -> tuple[Plan, None]:
             tried = draw(plan, candidates, key)
-            worth = score(tried)
-            worth = worth / (worth.std(0) + 1e-8)
-            weight = jax.nn.softmax(worth / temperature, 0)
+            scores = score(tried)
+            scores = scores / (scores.std(0) + 1e-8)
+            weight = jax.nn.softmax(scores / temperature, 0)
             return plan._replace(mean=jnp.einsum("nb,nb...->b...", weight, tried)), None
 
         return jax.lax.scan(one, plan, jax.random.split(key, rounds))[0]

@@ -7,7 +7,7 @@ true successor of step t, never of a reset observation. A boundary cuts traces, 
 bootstraps from its successor, and the end of the array counts as a truncation.
 
 Everything is differentiable and no gradient is stopped here: the papers differentiate no target
-of V-trace, Retrace or Q(lambda), so stop it in the loss. All raise a ValueError if an array per
+of V-trace, Retrace or Q(lambda), so stop it in the loss. All raise an InputError if an array per
 step has another shape than the rewards, which would otherwise broadcast.
 """
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl.errors import InputError
 from jaxrl.types import Array
 
 
@@ -33,11 +34,11 @@ def backwards(increment: Array, carry: Array) -> Array:
 
 
 def check(reward: Array, **arrays: Array) -> None:
-    """Raise a ValueError unless all arrays have the shape of the rewards."""
+    """Raise an InputError unless all arrays have the shape of the rewards."""
     for name, array in arrays.items():
         if jnp.shape(array) != jnp.shape(reward):
             shapes = f"{jnp.shape(array)}, but reward has {jnp.shape(reward)}"
-            raise ValueError(f"{name} must have the shape of reward: it has {shapes}.")
+            raise InputError(f"{name} must have the shape of reward: it has {shapes}.")
 
 
 def gae(
@@ -71,11 +72,11 @@ def n_step_returns(reward: Array, discount: Array, last: Array, next_value: Arra
 
     G_t = sum_{k<m} (prod_{j<k} discount_{t+j}) R_{t+k+1} + (prod_{j<m} discount_{t+j}) V(S_{t+m}),
     with m the least of n and the steps left. Source: Sutton and Barto (2018), equation 7.1.
-    Raises a ValueError if `n` is not positive.
+    Raises an InputError if `n` is not positive.
     """
     check(reward, discount=discount, last=last, next_value=next_value)
     if n < 1:
-        raise ValueError(f"n must be above zero, but it is {n}.")
+        raise InputError(f"n must be above zero, but it is {n}.")
     end = last.at[-1].set(True)
     horizon = reward + discount * next_value  # the return over one step
 

@@ -18,7 +18,7 @@ Judge = Callable[[Tree], tuple[Array, Array]]
 """What a model shows [B, *] -> prior logits [B, A] and values [B] there."""
 
 
-class Found(NamedTuple):
+class SearchOutput(NamedTuple):
     """What a search found."""
 
     action: Array  # [B]
@@ -26,7 +26,7 @@ class Found(NamedTuple):
     value: Array  # [B] of the root
 
 
-Search = Callable[[Model, Judge, tuple[Tree, Tree], float | Array, Key], Found]
+Search = Callable[[Model, Judge, tuple[Tree, Tree], float | Array, Key], SearchOutput]
 """(model, judge, (states, what the model shows there), discount, key) -> what was found."""
 
 
@@ -36,7 +36,7 @@ def search_with(policy: Callable[..., Any], simulations: int, **options: Any) ->
 
     def search(
         model: Model, judge: Judge, root: tuple[Tree, Tree], discount: float | Array, key: Key
-    ) -> Found:
+    ) -> SearchOutput:
         state, shown = root
 
         def follow(params: Tree, key: Key, action: Array, state: Tree) -> tuple[Any, Tree]:
@@ -53,7 +53,7 @@ def search_with(policy: Callable[..., Any], simulations: int, **options: Any) ->
         start = ROOT(prior_logits=logits, value=value, embedding=state)
         out = policy((), key, start, follow, simulations, **options)
         best = out.search_tree.summary().value
-        return Found(out.action, out.action_weights, best)
+        return SearchOutput(out.action, out.action_weights, best)
 
     return search
 

@@ -79,7 +79,7 @@ def stocked(
 
     `initial` is the stock at the start of an episode, or draws it from a key. Apply below
     auto-reset, so that each episode starts with its own. A stock other than 0 grows as
-    gamma**-t: `bounds` keep it where a network was trained. Raises `ValueError` if gamma is not
+    gamma**-t: `bounds` keep it where a network was trained. Raises `InputError` if gamma is not
     above zero.
     """
     require_positive(gamma=gamma)

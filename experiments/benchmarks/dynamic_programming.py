@@ -268,7 +268,7 @@ def table(title: str, sweeps: int, candidates: dict[str, tuple], repeats: int) -
 
 
 def main(arguments: list[str]) -> None:
-    """Print all tables; raises a ValueError for numbers that are not positive."""
+    """Print all tables; raises an InputError for numbers that are not positive."""
     chosen = options.parse("benchmark dynamic-programming", Options, arguments)
     require_positive(repeats=chosen.repeats, sweeps=chosen.sweeps, scale=chosen.scale)
     size = lambda number: max(int(number * chosen.scale), 10)

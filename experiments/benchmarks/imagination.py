@@ -152,7 +152,7 @@ def roofline(shapes: dict[tuple[int, int, int], int], repeats: int, calls: int) 
 
 
 def main(arguments: list[str]) -> None:
-    """Print all tables; raises a ValueError for numbers that are not positive."""
+    """Print all tables; raises an InputError for numbers that are not positive."""
     chosen = options.parse("benchmark imagination", Options, arguments)
     require_positive(repeats=chosen.repeats, calls=chosen.calls)
     spec = scale_actions(envs.make("Pendulum-v1")).spec

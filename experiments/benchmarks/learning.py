@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments import options, results
-from jaxrl.errors import unknown
+from jaxrl.errors import InputError, unknown
 
 
 class Claim(NamedTuple):
@@ -68,7 +68,7 @@ class Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmark; raises a ValueError for a word that names no claim."""
+    """Run the benchmark; raises an InputError for a word that names no claim."""
     chosen = options.parse("benchmark learning", Options, arguments)
     words = chosen.only or ("",)
     names = [name for name in CLAIMS if any(word in name for word in words)]
@@ -91,7 +91,7 @@ def outcome(name: str, claim: Claim, folder: Path) -> dict:
     if not (folder / "finished").exists():
         code = jaxrl(["train", *claim.command.split(), "--out", str(folder)])
         if code:
-            raise ValueError(f"The run of {name} ended with exit code {code}.")
+            raise InputError(f"The run of {name} ended with exit code {code}.")
         (folder / "finished").write_text(f"{time.perf_counter() - start:.0f}")
     steps, values = results.curves(results.read_metrics(folder))
     final = values[:, -1]

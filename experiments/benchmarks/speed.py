@@ -130,7 +130,7 @@ class Options:
 
 
 def chosen(only: tuple[str, ...]) -> dict[str, Setting]:
-    """The settings whose names begin with one of `only`; a ValueError if one fits none."""
+    """The settings whose names begin with one of `only`; an InputError if one fits none."""
     for name in only:
         if not any(setting.startswith(name) for setting in SETTINGS):
             raise unknown("speed setting", name, SETTINGS)

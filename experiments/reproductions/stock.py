@@ -99,7 +99,7 @@ def commanded(hp: stocked.Hyperparameters, chosen: Options, key: Key) -> Array:
     q = action_values(spec, family, SHORTFALL, hp.hidden, hp.activation, hp.encoder, hp.dueling)
     stocks = jnp.arange(hp.lowest_stock, hp.highest_stock + 1)
     first = jnp.tile(jax.nn.one_hot(0, spec.observation.obs.shape[0]), (stocks.size, 1))
-    score = q.worth(view.params, Stocked(first, stocks)).max(-1)
+    score = q.scores(view.params, Stocked(first, stocks)).max(-1)
 
     def play(level: Array) -> Array:
         _, index = dp.best_stock_for_cvar(score, stocks, level)

@@ -24,7 +24,7 @@ def trapezoid(intervals: int, length: float | Array) -> Array:
 def simpson(intervals: int, length: float | Array) -> Array:
     """The weights [intervals + 1] of equidistant times in [0, length]; error of order 4.
 
-    Raises `ValueError` if the number of intervals is odd.
+    Raises `InputError` if the number of intervals is odd.
     """
     require_positive(intervals=intervals, length=length)
     require(intervals % 2 == 0, f"Simpson's rule needs an even number of intervals: {intervals}.")
@@ -42,7 +42,7 @@ class Kernel(NamedTuple):
 def matern(smoothness: float, length_scale: float | Array = 1.0) -> Kernel:
     """The Matern kernel of smoothness 0.5, 1.5 or 2.5, of unit variance.
 
-    Its functions have smoothness - 1/2 derivatives. Raises `ValueError` for another smoothness.
+    Its functions have smoothness - 1/2 derivatives. Raises `InputError` for another smoothness.
     """
     require_positive(length_scale=length_scale)
     # The covariance is p(s) exp(-s) in s = sqrt(2 smoothness) r / length_scale, and its integral

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.errors import require
+from jaxrl.errors import InputError, require
 from jaxrl.types import Array
 
 
@@ -39,7 +39,7 @@ def from_arrays(
 ) -> TabularMDP:
     """Build a `TabularMDP` of float32 arrays, `reward` [S, A] or [S, A, B].
 
-    Without `successors` it is dense. Raises `ValueError` if shapes disagree, if probabilities do
+    Without `successors` it is dense. Raises `InputError` if shapes disagree, if probabilities do
     not sum to one, or if a successor is not a state.
     """
     dense = isinstance(successors, tuple)
@@ -49,13 +49,13 @@ def from_arrays(
     shapes |= {(states, actions, states)} if dense else {successors.shape}
     if len(shapes) > 1 or initial.shape != (states,):
         axes = "[S, A, S]" if dense else "and successors [S, A, B]"
-        raise ValueError(
+        raise InputError(
             f"An MDP needs transition, reward and discount {axes} and initial [S], not "
             f"{transition.shape}, {reward.shape}, {discount.shape} and {initial.shape}."
         )
     for name, p in (("transition", transition), ("initial", initial)):
         if (p < 0).any() or not np.allclose(p.sum(-1), 1.0, atol=1e-5):
-            raise ValueError(f"The {name} probabilities of an MDP must be >= 0 and sum to 1.")
+            raise InputError(f"The {name} probabilities of an MDP must be >= 0 and sum to 1.")
     if not dense:
         inside = bool((successors >= 0).all() and (successors < states).all())
         require(inside, f"The successors of an MDP must be states, 0 to {states - 1}.")

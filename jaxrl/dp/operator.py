@@ -69,7 +69,7 @@ def arriving(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
 def expectation(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
     """The Dirac [S, A, 1] at the mean of `mixed`, for an `averaged` process.
 
-    The mean commutes with mixing: one matrix product of a dense process. Raises `ValueError` if
+    The mean commutes with mixing: one matrix product of a dense process. Raises `InputError` if
     rewards and discounts are not [S, A, 1].
     """
     _require_paired(mdp, "expectation")
@@ -82,7 +82,7 @@ def pooled(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
 
     Where rewards and discounts are those of pairs, pushing commutes with mixing, and a mixture
     of distributions on common atoms stays on them: N atoms instead of B * N to project. For
-    representations of fixed support alone (categorical). Raises `ValueError` if rewards and
+    representations of fixed support alone (categorical). Raises `InputError` if rewards and
     discounts are not [S, A, 1].
     """
     _require_paired(mdp, "pooled")

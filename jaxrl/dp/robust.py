@@ -32,7 +32,7 @@ over distributions q of E_q[values] + strength * D(q, p): above zero, the higher
 `constrained_*` it is a radius in units of D, and the value is the minimum of E_q[values] over q
 with D(q, p) <= strength: zero or more, the higher the harsher. Probabilities sum to one, and
 values where they are zero do not matter: q is absolutely continuous in p, so that the padding
-of a sparse kernel is no successor. Raises `ValueError` if the strength is out of range.
+of a sparse kernel is no successor. Raises `InputError` if the strength is out of range.
 """
 
 _fixed = jax.lax.stop_gradient

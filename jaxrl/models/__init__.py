@@ -17,7 +17,7 @@ backbones    what carries the past along: gated cells, state spaces, transformer
 Trajectory diffusion will be another way to make `branched`'s transitions.
 """
 
-from jaxrl.models.dynamics import Dynamics, deterministic_mlp, gaussian_mlp, outlook
+from jaxrl.models.dynamics import Dynamics, deterministic_mlp, gaussian_mlp, predict
 from jaxrl.models.ensemble import (
     average,
     best_scored,
@@ -73,9 +73,9 @@ __all__ = [
     "likelihood",
     "median",
     "multi_step",
-    "outlook",
     "penalised",
     "polynomials",
+    "predict",
     "random_member",
     "sparse_dynamics",
     "sparse_model",

@@ -224,7 +224,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
 
 
 def backbone(name: str, inputs: int, size: int, layers: int = 2, window: int = 64) -> Backbone:
-    """The backbone called `name`; a ValueError names the valid ones."""
+    """The backbone called `name`; an InputError names the valid ones."""
     if name not in BACKBONES:
         raise unknown("backbone", name, BACKBONES)
     require_positive(size=size, layers=layers)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxrl.models.dynamics import Outlook
+from jaxrl.models.dynamics import Prediction
 from jaxrl.models.model import Model, reached, starting_from
 from jaxrl.networks import flat
 from jaxrl.types import Array, Key, Transition, Tree
@@ -34,7 +34,7 @@ def error_curve(model: Model, batch: Transition, key: Key) -> Array:
     return (counted * errors).sum(1) / jnp.maximum(counted.sum(1), 1)
 
 
-def coverage(seen: Outlook, goal: Array, levels: Array) -> Array:
+def coverage(seen: Prediction, goal: Array, levels: Array) -> Array:
     """How often goals [B, D + 1] lie within the central intervals of `levels` [Q]: [M, Q].
 
     A calibrated model has coverage equal to the level. Source: Kuleshov et al. (2018), section 3.

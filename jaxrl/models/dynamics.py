@@ -20,7 +20,7 @@ from jaxrl.normalise import Moments
 from jaxrl.types import Array, Key, Spec, Transition, Tree
 
 
-class Prediction(NamedTuple):
+class StandardisedPrediction(NamedTuple):
     """What the members of a dynamics expect, in units in which targets have deviation one."""
 
     mean: Array  # [M, ..., D + 1] of the change of the observation, then of the reward
@@ -32,7 +32,7 @@ class Dynamics(NamedTuple):
     """A family of predictions, with parameters."""
 
     init: Callable[[Key], Tree]
-    apply: Callable[[Tree, Array], Prediction]  # (params, inputs [M, ..., D + A])
+    apply: Callable[[Tree, Array], StandardisedPrediction]  # (params, inputs [M, ..., D + A])
     penalty: Callable[[Tree], Array]  # of the parameters, to be added to a loss
     spec: Spec
     members: int
@@ -53,7 +53,7 @@ class View(NamedTuple):
     elite: Array  # [M] bool, members to be believed
 
 
-class Outlook(NamedTuple):
+class Prediction(NamedTuple):
     """What the members expect, in the environment's units."""
 
     mean: Array  # [M, B, D + 1] the next observation, then the reward
@@ -62,7 +62,7 @@ class Outlook(NamedTuple):
 
 
 def vector_size(spec: Spec) -> int:
-    """The length of the observations of a spec; a ValueError unless they are one vector."""
+    """The length of the observations of a spec; an InputError unless they are one vector."""
     leaves = jax.tree.leaves(spec.observation)
     shapes = ", ".join(str(leaf.shape) for leaf in leaves)
     require(
@@ -115,14 +115,14 @@ def gaussian_mlp(
         shape = (members, size + 1)
         return {"net": start(key), "high": jnp.full(shape, 0.5), "low": jnp.full(shape, -10.0)}
 
-    def apply(params: Tree, x: Array) -> Prediction:
+    def apply(params: Tree, x: Array) -> StandardisedPrediction:
         out = forward(params["net"], x)
         mean, raw, survival = jnp.split(out, [size + 1, 2 * size + 2], -1)
         wide = lambda bound: bound.reshape(-1, *(1,) * (x.ndim - 2), size + 1)
         high, low = wide(params["high"]), wide(params["low"])
         log_variance = high - jax.nn.softplus(high - raw)
         log_variance = low + jax.nn.softplus(log_variance - low)
-        return Prediction(mean, log_variance / 2, survival[..., 0])
+        return StandardisedPrediction(mean, log_variance / 2, survival[..., 0])
 
     penalty = lambda params: bound_weight * (params["high"] - params["low"]).sum()
     return Dynamics(init, apply, penalty, spec, members)
@@ -136,9 +136,9 @@ def deterministic_mlp(
     tower = Tower(MLP(tuple(hidden), activation), size + 2)
     init, forward = members_of(tower, members, size + action_size(spec))
 
-    def apply(params: Tree, x: Array) -> Prediction:
+    def apply(params: Tree, x: Array) -> StandardisedPrediction:
         mean, survival = jnp.split(forward(params, x), [size + 1], -1)
-        return Prediction(mean, jnp.full_like(mean, -jnp.inf), survival[..., 0])
+        return StandardisedPrediction(mean, jnp.full_like(mean, -jnp.inf), survival[..., 0])
 
     return Dynamics(init, apply, lambda params: jnp.zeros(()), spec, members)
 
@@ -148,23 +148,27 @@ def deviations(moments: Moments) -> Array:
     return jnp.sqrt(moments.variance + 1e-8)
 
 
-def predict(dynamics: Dynamics, params: Tree, scales: Scales, x: Array) -> Prediction:
+def standardised_prediction(
+    dynamics: Dynamics, params: Tree, scales: Scales, x: Array
+) -> StandardisedPrediction:
     """The predictions [M, ...] of inputs [..., D + A], the same for all members."""
     x = normalise.standardise(scales.inputs, x)
     return dynamics.apply(params, jnp.broadcast_to(x, (dynamics.members, *x.shape)))
 
 
-def outlook(dynamics: Dynamics, view: View, obs: Tree, action: Array) -> Outlook:
+def predict(dynamics: Dynamics, view: View, obs: Tree, action: Array) -> Prediction:
     """What the members expect to follow observations and actions [B, *]."""
-    found = predict(dynamics, view.params, view.scales, joined(dynamics.spec, obs, action))
+    found = standardised_prediction(
+        dynamics, view.params, view.scales, joined(dynamics.spec, obs, action)
+    )
     return in_units(dynamics.spec, view.scales, obs, found)
 
 
-def in_units(spec: Spec, scales: Scales, obs: Tree, found: Prediction) -> Outlook:
+def in_units(spec: Spec, scales: Scales, obs: Tree, found: StandardisedPrediction) -> Prediction:
     """Predictions [..., B, *] for observations [B, *], in the environment's units."""
     moments = scales.targets
     deviation = deviations(moments)
     now = flat(spec.observation, obs)
     base = jnp.concatenate([now, jnp.zeros_like(now[..., :1])], -1) + moments.mean
     mean, std = base + deviation * found.mean, deviation * jnp.exp(found.log_std)
-    return Outlook(mean, std, jax.nn.sigmoid(found.survival))
+    return Prediction(mean, std, jax.nn.sigmoid(found.survival))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import normalise
-from jaxrl.models.dynamics import Dynamics, Outlook, View, in_units, outlook
+from jaxrl.models.dynamics import Dynamics, Prediction, View, in_units, predict
 from jaxrl.models.model import Model
 from jaxrl.networks import joined
 from jaxrl.types import Array, Key, Spec, TimeStep, Tree, lanes
@@ -46,7 +46,7 @@ def ensemble_model(dynamics: Dynamics, view: View, choice: Choice, noise: bool =
     def step(state: tuple, action: Array, key: Key) -> tuple[tuple, TimeStep]:
         obs, memory = state
         k_sample, k_pick = jax.random.split(key)
-        seen = outlook(dynamics, view, obs, action)
+        seen = predict(dynamics, view, obs, action)
         candidates = sampled(seen, k_sample) if noise else expected(seen)
         out, info = choice.pick(memory, (obs, action), candidates, view.elite, k_pick)
         now = shown(spec, out, uncertainty(seen, view.elite) | info)
@@ -89,7 +89,7 @@ def dispersed(dynamics: Dynamics, view: View, elites: int, noise: bool = True) -
     return Model(lambda obs, key: obs, step, spec)
 
 
-def sampled(seen: Outlook, key: Key) -> Candidates:
+def sampled(seen: Prediction, key: Key) -> Candidates:
     """A draw of each member."""
     k_state, k_end = jax.random.split(key)
     x = seen.mean + seen.std * jax.random.normal(k_state, seen.mean.shape)
@@ -97,13 +97,13 @@ def sampled(seen: Outlook, key: Key) -> Candidates:
     return Candidates(x[..., :-1], x[..., -1], alive.astype(float))
 
 
-def expected(seen: Outlook) -> Candidates:
+def expected(seen: Prediction) -> Candidates:
     """What each member thinks most likely."""
     alive = (seen.survival >= 0.5).astype(float)
     return Candidates(seen.mean[..., :-1], seen.mean[..., -1], alive)
 
 
-def uncertainty(seen: Outlook, elite: Array) -> dict:
+def uncertainty(seen: Prediction, elite: Array) -> dict:
     """Measures [B] of what the elite do not know, or not agree upon."""
     mask = elite[:, None, None]
     apart = jnp.linalg.norm(seen.mean[:, None] - seen.mean[None], axis=-1)

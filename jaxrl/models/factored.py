@@ -46,7 +46,7 @@ def factored_mlp(
 ) -> Factored:
     """Predictions of parts of the given `sizes`: 1 is a bit, and all are if none are given.
 
-    Raises a ValueError if observations are not one vector of the parts' size together.
+    Raises an InputError if observations are not one vector of the parts' size together.
     """
     width = vector_size(spec)
     sizes = (1,) * width if sizes is None else tuple(sizes)

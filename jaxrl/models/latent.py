@@ -110,7 +110,7 @@ def world(
     `posterior` says what classes are drawn from when an observation is seen: `observation`, which
     is that alone, or `history`, which is all of the past as well. Observations of type bool are
     reconstructed as independent bits, others by squared errors of their symlog. Rewards are of the
-    representation `reward`, by default two-hot on 41 symlog atoms. Raises a ValueError for an
+    representation `reward`, by default two-hot on 41 symlog atoms. Raises an InputError for an
     unknown posterior.
     """
     if posterior not in POSTERIORS:

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import normalise
-from jaxrl.models.dynamics import Dynamics, Prediction, Scales, deviations, predict, targets
+from jaxrl.models.dynamics import (
+    Dynamics,
+    Scales,
+    StandardisedPrediction,
+    deviations,
+    standardised_prediction,
+    targets,
+)
 from jaxrl.networks import flat, joined
 from jaxrl.types import Array, Transition, Tree
 
@@ -23,12 +30,16 @@ def standardised_targets(dynamics: Dynamics, scales: Scales, batch: Transition) 
     return (targets(dynamics.spec, batch) - moments.mean) / deviations(moments)
 
 
-def forward(dynamics: Dynamics, params: Tree, scales: Scales, batch: Transition) -> Prediction:
+def forward(
+    dynamics: Dynamics, params: Tree, scales: Scales, batch: Transition
+) -> StandardisedPrediction:
     """The predictions [M, ..., *] for transitions [..., *]."""
-    return predict(dynamics, params, scales, joined(dynamics.spec, batch.obs, batch.action))
+    return standardised_prediction(
+        dynamics, params, scales, joined(dynamics.spec, batch.obs, batch.action)
+    )
 
 
-def survival_loss(found: Prediction, batch: Transition) -> Array:
+def survival_loss(found: StandardisedPrediction, batch: Transition) -> Array:
     """The cross-entropy [M, ...] of whether the episode goes on."""
     goal = jnp.broadcast_to(batch.discount, found.survival.shape)
     return optax.sigmoid_binary_cross_entropy(found.survival, goal)

@@ -21,7 +21,7 @@ class Counts(NamedTuple):
 def counted(spec: Spec) -> Update:
     """Count transitions between one-hot observations [S]; batches are `(transitions, context)`.
 
-    Raises a ValueError unless observations are one vector and actions discrete.
+    Raises an InputError unless observations are one vector and actions discrete.
     """
     states, actions = require_table(spec)
 

@@ -143,7 +143,7 @@ def n_step(update: Update, discount: float | Array) -> Update:
 
 
 def check_buffer(size: int, lanes: int, steps: int, length: int, warmup: int) -> None:
-    """Raise a ValueError unless a buffer of `size` transitions suits what is put into it.
+    """Raise an InputError unless a buffer of `size` transitions suits what is put into it.
 
     `lanes` and `steps` are the shape of a rollout and `length` that of a sequence to be drawn.
     """

@@ -24,7 +24,7 @@ def epochs(update: Update, passes: int, minibatches: int, length: int = 1) -> Up
     """Learn from a trajectory [T, B] in `passes` shuffled passes of `minibatches` parts each.
 
     A part holds sequences [length, T * B / length / minibatches] of consecutive steps, shuffled
-    afresh in every pass; each sequence is in exactly one part. Raises a ValueError if the
+    afresh in every pass; each sequence is in exactly one part. Raises an InputError if the
     trajectory cannot be cut so.
     """
     require_positive(epochs=passes, minibatches=minibatches, sequence_length=length)
@@ -84,7 +84,7 @@ def shuffled(key: Key, size: int) -> Array:
 
 
 def check_divisible(steps: int, lanes: int, minibatches: int, length: int = 1) -> None:
-    """Raise a ValueError unless [steps, lanes] can be cut into equal parts of sequences."""
+    """Raise an InputError unless [steps, lanes] can be cut into equal parts of sequences."""
     require(
         steps % length == 0,
         f"rollout_length {steps} is not divisible by sequence_length {length}.",

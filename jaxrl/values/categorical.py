@@ -30,7 +30,7 @@ class Support(NamedTuple):
 def uniform_support(low: float | Array, high: float | Array, size: int) -> Support:
     """`size` evenly spaced atoms from `low` to `high`.
 
-    Raises a ValueError if there are fewer than two, or if low is not below high.
+    Raises an InputError if there are fewer than two, or if low is not below high.
     """
     check(low, high, size)
 
@@ -43,7 +43,7 @@ def uniform_support(low: float | Array, high: float | Array, size: int) -> Suppo
 def symlog_support(low: float | Array, high: float | Array, size: int) -> Support:
     """Atoms from `low` to `high`, evenly spaced in sign(x) log(1 + |x|).
 
-    Source: Hafner et al. (2023). Raises a ValueError as `uniform_support` does.
+    Source: Hafner et al. (2023). Raises an InputError as `uniform_support` does.
     """
     warp = lambda x: jnp.sign(x) * jnp.log1p(jnp.abs(x))
     unwarp = lambda x: jnp.sign(x) * jnp.expm1(jnp.abs(x))
@@ -53,7 +53,7 @@ def symlog_support(low: float | Array, high: float | Array, size: int) -> Suppor
 def asinh_support(low: float | Array, high: float | Array, size: int) -> Support:
     """Atoms from `low` to `high`, evenly spaced in arsinh(x).
 
-    Raises a ValueError as `uniform_support` does.
+    Raises an InputError as `uniform_support` does.
     """
     return warped_support(low, high, size, jnp.arcsinh, jnp.sinh)
 
@@ -67,7 +67,7 @@ def warped_support(
 ) -> Support:
     """Atoms from `low` to `high`, evenly spaced in warp(x), an increasing function.
 
-    Raises a ValueError as `uniform_support` does.
+    Raises an InputError as `uniform_support` does.
     """
     check(low, high, size)
     low, high = jnp.asarray(low, float), jnp.asarray(high, float)
@@ -84,7 +84,7 @@ def warped_support(
 
 
 def check(low: float | Array, high: float | Array, size: int) -> None:
-    """Raise a ValueError unless there are two atoms or more, in ascending order."""
+    """Raise an InputError unless there are two atoms or more, in ascending order."""
     require(size >= 2, f"A support needs at least two atoms, but size is {size}.")
     if not isinstance(low, Tracer) and not isinstance(high, Tracer):
         require(bool(low < high), f"low must be below high, but they are {low} and {high}.")

@@ -153,7 +153,7 @@ OBJECTIVES: dict[str, Callable[[float | Array], Statistic]] = {
 def critic(settings: Critic) -> Representation:
     """The representation that settings name.
 
-    Raises a ValueError for a family or spacing that does not exist, or numbers that do not fit.
+    Raises an InputError for a family or spacing that does not exist, or numbers that do not fit.
     """
     if settings.family not in CRITICS:
         raise unknown("critic family", settings.family, CRITICS)
@@ -165,7 +165,7 @@ def critic(settings: Critic) -> Representation:
 
 
 def support(settings: Critic) -> Support:
-    """The atoms that settings name; a ValueError if they do not fit."""
+    """The atoms that settings name; an InputError if they do not fit."""
     if settings.spacing not in SPACINGS:
         raise unknown("spacing of atoms", settings.spacing, SPACINGS)
     return SPACINGS[settings.spacing](settings.low, settings.high, settings.atoms)
@@ -174,7 +174,7 @@ def support(settings: Critic) -> Support:
 def objective(settings: Objective) -> Statistic:
     """The statistic that settings name.
 
-    Raises a ValueError for a statistic that does not exist, or a level that it cannot have.
+    Raises an InputError for a statistic that does not exist, or a level that it cannot have.
     """
     if settings.statistic not in OBJECTIVES:
         raise unknown("statistic", settings.statistic, OBJECTIVES)
@@ -184,7 +184,7 @@ def objective(settings: Objective) -> Statistic:
 def reduction(settings: Ensemble, key: Key | None = None) -> Reduction:
     """The reduction that settings name; of all members, if there is no `key` to draw some by.
 
-    Raises a ValueError for a reduction that does not exist, or numbers that do not fit.
+    Raises an InputError for a reduction that does not exist, or numbers that do not fit.
     """
     if settings.reduction not in REDUCTIONS:
         raise unknown("reduction of an ensemble", settings.reduction, REDUCTIONS)

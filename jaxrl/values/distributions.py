@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl.errors import InputError
 from jaxrl.types import Array
 
 ROUNDING = 1e-6  # how far a sum of float32 probabilities may be from what it should be
@@ -144,6 +145,6 @@ def pessimistic(distribution: ReturnDistribution, drop: int) -> ReturnDistributi
     atoms = distribution.atoms.reshape(*distribution.atoms.shape[:-2], -1)
     keep = atoms.shape[-1] - drop
     if not 1 <= keep <= atoms.shape[-1]:
-        raise ValueError(f"drop must be between 0 and {atoms.shape[-1] - 1}, but it is {drop}")
+        raise InputError(f"drop must be between 0 and {atoms.shape[-1] - 1}, but it is {drop}")
     atoms = atoms.min(-1, keepdims=True) if keep == 1 else jnp.sort(atoms, -1)[..., :keep]
     return ReturnDistribution(atoms, jnp.full_like(atoms, 1 / keep))

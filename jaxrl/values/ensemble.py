@@ -95,7 +95,7 @@ def ensemble(
     """Members side by side: theta [..., E * K] of E members that each regress to the same target.
 
     Decoding reduces them to one distribution; projection gives all of them the same outputs, and
-    the loss is the members' sum. Raises a ValueError if `members` is not positive.
+    the loss is the members' sum. Raises an InputError if `members` is not positive.
     """
     require_positive(members=members)
     size = representation.size

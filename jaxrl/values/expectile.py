@@ -19,7 +19,7 @@ def expectile(size: int) -> Representation:
 
     The middle one is the mean. `decode` is an imputation: N - 1 atoms with just these expectiles,
     where any distribution has them. Otherwise they are bent until one does; the mean stays. Source:
-    Rowland et al. (2019), who find the atoms by optimisation instead. Raises a ValueError unless
+    Rowland et al. (2019), who find the atoms by optimisation instead. Raises an InputError unless
     `size` is odd and at least 3.
     """
     require(size >= 3 and size % 2 == 1, f"size must be odd and at least 3, but it is {size}.")

@@ -43,7 +43,7 @@ def n_step_distributions(
     """The distributions [T, ..., N] of n-step returns, shorter where a boundary comes first.
 
     `following` [T, ..., N] is that of the true successor of each step. Their means are
-    `jaxrl.returns.n_step_returns`. Raises a ValueError if `n` is not positive.
+    `jaxrl.returns.n_step_returns`. Raises an InputError if `n` is not positive.
     """
     require_positive(n=n)
     end = last.at[-1].set(True)[..., None]

@@ -23,7 +23,7 @@ def gaussian(nodes: int = 8) -> Representation:
 
     It is decoded to `nodes` atoms of Gauss-Hermite quadrature, so that its first 2 nodes - 1
     moments are exact, and projected by its first two. Deviations are cut to [3e-4, 2e5]. Raises a
-    ValueError if there are fewer than two nodes.
+    InputError if there are fewer than two nodes.
     """
     require(nodes >= 2, f"A Gaussian needs at least two nodes, but nodes is {nodes}.")
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
@@ -80,7 +80,7 @@ def particles(size: int, kernel: Kernel = energy) -> Representation:
     """Equally weighted atoms theta [..., N] that minimise the maximum mean discrepancy.
 
     The loss is E k(X, X') - 2 E k(X, Y) + E k(Y, Y') between atoms X and target Y. Source:
-    Nguyen-Tang et al. (2021). Projection is that of `quantile`. Raises a ValueError if `size` is
+    Nguyen-Tang et al. (2021). Projection is that of `quantile`. Raises an InputError if `size` is
     not positive.
     """
     family = quantile(size)

@@ -21,7 +21,7 @@ def quantile(size: int, kappa: float | Array = 1.0) -> Representation:
 
     `kappa` is the error at which the loss turns from quadratic to linear: 0 is the plain quantile
     loss, whose minimisers are the quantiles themselves. Source: Dabney et al. (2018a), equation 10;
-    the loss is that divided by kappa, as in Dabney et al. (2018b). Raises a ValueError
+    the loss is that divided by kappa, as in Dabney et al. (2018b). Raises an InputError
     if `size` is not positive.
     """
     require_positive(size=size)
@@ -45,7 +45,7 @@ def implicit_quantile(size: int, kappa: float | Array = 1.0) -> Representation:
     The fractions may be sampled anew for each use and come in any order; no gradient reaches them.
     An atom weighs as much as its fraction's part of [0, 1], which ends half-way to the next one, so
     that fractions at midpoints weigh alike. `size` is N; the representation's own is 2N. Source:
-    Dabney et al. (2018b), who weigh all alike. Raises a ValueError if `size` is not positive.
+    Dabney et al. (2018b), who weigh all alike. Raises an InputError if `size` is not positive.
     """
     require_positive(size=size)
 
@@ -73,7 +73,7 @@ def fully_parameterised_quantile(size: int, kappa: float | Array = 1.0) -> Repre
     The softmax of the logits divides [0, 1] into N parts; the values are the quantiles in the
     middle of the parts and learn by regression, the bounds are the quantiles between two parts and
     serve to move the parts to where the 1-Wasserstein distance falls. Source: Yang et al. (2019).
-    Raises a ValueError if `size` is not positive.
+    Raises an InputError if `size` is not positive.
     """
     require_positive(size=size)
 

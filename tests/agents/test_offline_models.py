@@ -9,7 +9,7 @@ import envs
 from agents import AGENTS, combo, ravl, sac
 from jaxrl import advance, assemble, evaluate
 from jaxrl.environments import auto_reset, scale_actions, vectorize
-from jaxrl.loop import blind, rollout
+from jaxrl.loop import random_policy, rollout
 from jaxrl.offline import offline
 from jaxrl.types import Transition
 from tests.agents.test_model_based import KEYS, best_return, point
@@ -77,7 +77,7 @@ def test_a_data_set_of_random_actions_is_enough_to_be_near_the_best(name):
     agent = assemble(entry.make, env, hp).agent
     lanes = auto_reset(vectorize(env, 1))
     start = (*lanes.init(KEYS[0]), ())
-    data = rollout(lanes, blind(env.spec, agent), None, start, KEYS[1], 1000)[1]
+    data = rollout(lanes, random_policy(env.spec, agent), None, start, KEYS[1], 1000)[1]
     data = data._replace(extras=())
     learning = offline(agent, data)
 

@@ -7,7 +7,7 @@ import scipy.stats
 
 from jaxrl import models
 from jaxrl.models import diagnostics
-from jaxrl.models.dynamics import Outlook
+from jaxrl.models.dynamics import Prediction
 from jaxrl.types import Env, TimeStep, Transition
 from tests.jaxrl.models.test_dynamics import SPEC
 
@@ -73,10 +73,12 @@ def test_calibrated_predictions_are_covered_as_often_as_they_say():
     goal = mean[0] + 2.0 * jax.random.normal(jax.random.key(1), (20_000, 3))
     levels = jnp.array([0.1, 0.5, 0.9, 0.99])
     right = diagnostics.coverage(
-        Outlook(mean, jnp.full_like(mean, 2.0), mean[..., 0]), goal, levels
+        Prediction(mean, jnp.full_like(mean, 2.0), mean[..., 0]), goal, levels
     )
     np.testing.assert_allclose(right[0], levels, atol=0.01)
-    bold = diagnostics.coverage(Outlook(mean, jnp.full_like(mean, 1.0), mean[..., 0]), goal, levels)
+    bold = diagnostics.coverage(
+        Prediction(mean, jnp.full_like(mean, 1.0), mean[..., 0]), goal, levels
+    )
     half = scipy.stats.norm.ppf(0.5 + np.asarray(levels) / 2) / 2
     np.testing.assert_allclose(bold[0], 2 * scipy.stats.norm.cdf(half) - 1, atol=0.01)
 

@@ -53,7 +53,7 @@ def learnt():
 def test_means_deviations_and_ends_are_learnt(learnt):
     dynamics, view, _, _ = learnt
     test = system(jax.random.key(9), 512)
-    seen = dyn.outlook(dynamics, view, test.obs, test.action)
+    seen = dyn.predict(dynamics, view, test.obs, test.action)
     goal = jnp.concatenate([test.final, test.reward[:, None]], -1)
     inner = jnp.abs(test.obs).max(-1) < 1.3
     assert (jnp.abs(seen.mean - goal).mean((0, 2))[inner] < 0.1).mean() > 0.95
@@ -67,7 +67,7 @@ def test_means_deviations_and_ends_are_learnt(learnt):
 def test_the_loss_is_the_likelihood(learnt):
     dynamics, view, _, _ = learnt
     test = system(jax.random.key(9), 64, 0.1)
-    seen = dyn.outlook(dynamics, view, test.obs, test.action)
+    seen = dyn.predict(dynamics, view, test.obs, test.action)
     goal = jnp.concatenate([test.final, test.reward[:, None]], -1)
     oracle = -distrax.Normal(seen.mean, seen.std).log_prob(goal).sum(-1)
     oracle -= jnp.where(test.discount > 0, jnp.log(seen.survival), jnp.log1p(-seen.survival))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import models
-from jaxrl.models.dynamics import Outlook, View, empty_scales
+from jaxrl.models.dynamics import Prediction, View, empty_scales
 from jaxrl.models.ensemble import Candidates, sampled, uncertainty
 from tests.jaxrl.models.test_dynamics import SPEC
 
@@ -70,7 +70,7 @@ def test_one_candidate_is_left_as_it_is():
 def test_measures_of_uncertainty():
     mean = jax.random.normal(KEY, (5, 7, 3))
     std = jnp.abs(jax.random.normal(jax.random.key(1), (5, 7, 3)))
-    found = uncertainty(Outlook(mean, std, jnp.ones((5, 7))), ELITE)
+    found = uncertainty(Prediction(mean, std, jnp.ones((5, 7))), ELITE)
     kept, spread = (np.asarray(x)[np.asarray(ELITE)] for x in (mean, std))
     pairs = [np.linalg.norm(a - b, axis=-1) for a in kept for b in kept]
     np.testing.assert_allclose(found["disagreement"], np.max(pairs, 0), rtol=1e-5)
@@ -81,7 +81,9 @@ def test_measures_of_uncertainty():
 
 
 def test_candidates_have_the_law_that_is_expected():
-    seen = Outlook(jnp.full((1, 1, 3), 2.0), jnp.array([[[0.5, 0.0, 1.0]]]), jnp.full((1, 1), 0.8))
+    seen = Prediction(
+        jnp.full((1, 1, 3), 2.0), jnp.array([[[0.5, 0.0, 1.0]]]), jnp.full((1, 1), 0.8)
+    )
     draws = jax.vmap(lambda k: sampled(seen, k))(jax.random.split(KEY, 20_000))
     np.testing.assert_allclose(draws.final[:, 0, 0].mean(0), 2, atol=0.02)
     np.testing.assert_allclose(draws.final[:, 0, 0].std(0), [0.5, 0], atol=0.02)
@@ -109,7 +111,7 @@ def test_a_dispersed_ensemble_asks_each_lane_s_member_alone():
     dynamics = models.deterministic_mlp(SPEC, 5, (8,))
     view = View(dynamics.init(KEY), empty_scales(SPEC), ELITE)
     obs, action = jax.random.normal(KEY, (7, 2)), jax.random.normal(KEY, (7, 1))
-    each = models.outlook(dynamics, view, obs, action).mean  # [5, 7, 3]
+    each = models.predict(dynamics, view, obs, action).mean  # [5, 7, 3]
     model = models.dispersed(dynamics, view, 3, noise=False)
 
     def who(key):
@@ -146,7 +148,7 @@ def test_a_dispersed_ensemble_has_the_noise_of_its_members():
     dynamics = models.gaussian_mlp(SPEC, 2, (8,))
     view = View(dynamics.init(KEY), empty_scales(SPEC), jnp.array([True, False]))
     obs, action = jnp.ones((20_000, 2)), jnp.ones((20_000, 1))
-    seen = models.outlook(dynamics, view, obs[:1], action[:1])
+    seen = models.predict(dynamics, view, obs[:1], action[:1])
     _, now = models.dispersed(dynamics, view, 1).step(obs, action, KEY)
     np.testing.assert_allclose(now.final.mean(0), seen.mean[0, 0, :-1], atol=0.05)
     np.testing.assert_allclose(now.final.std(0), seen.std[0, 0, :-1], rtol=0.05)
