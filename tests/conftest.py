@@ -18,7 +18,23 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
 
+def pytest_addoption(parser):
+    """Add the option that shows whether a test's verdict hangs on its keys."""
+    parser.addoption(
+        "--key-shift",
+        type=int,
+        default=0,
+        help="Add this number to the seed of every jax.random.key: no test may fail for it.",
+    )
+
+
 def pytest_configure(config):
-    """Quiet a warning of tensorflow_probability, which distrax and rlax import."""
+    """Shift all keys if asked to; quiet a warning of tensorflow_probability, used by distrax."""
+    shift = config.getoption("--key-shift")
+    if shift:
+        import jax
+
+        unshifted = jax.random.key
+        jax.random.key = lambda seed, **options: unshifted(seed + shift, **options)
     for message in ("jax.core.pytype_aval_mappings is deprecated",):
         config.addinivalue_line("filterwarnings", f"ignore:{message}:DeprecationWarning")
