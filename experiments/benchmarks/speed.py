@@ -295,12 +295,31 @@ def main(arguments: list[str]) -> None:
     print(f"\n{table(results)}\n\nResults are in {out}: speed.md, speed.json.")
 
 
+def stored(report: dict[str, Any]) -> dict[str, dict[str, Measured]]:
+    """The results that a `speed.json` holds, by setting and library."""
+    return {
+        name: {k: Measured(**v) for k, v in report[name].items() if k in (OURS, *PEERS)}
+        for name in SETTINGS
+        if name in report
+    }
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 def machine() -> dict[str, Any]:
     """What the figures depend on besides the code."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
     return {
         "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "python": platform.python_version(),
         "commit": commit.stdout.strip() if commit.returncode == 0 else "",
         "started": time.strftime("%Y-%m-%d %H:%M:%S"),

@@ -1,0 +1,134 @@
+"""What each reproduction claims, the verdict of its kept run, and the numbers of that run."""
+
+from typing import NamedTuple
+
+VERDICTS = ("Confirmed", "Partly", "Not reproduced")
+
+
+class Claim(NamedTuple):
+    """A published claim beside what the command `jaxrl reproduce NAME` measured of it."""
+
+    statement: str
+    verdict: str  # one of VERDICTS
+    numbers: str  # of the results in `kept`
+
+
+CLAIMS: dict[str, Claim] = {
+    "classification": Claim(
+        "Classifying returns is better than regressing them (Farebrother et al. 2024).",
+        "Partly",
+        "On MinAtar's Breakout after 1e5 steps, HL-Gauss is better without a target network (6.9 "
+        "against 5.5 for squared errors) and with 512 units (8.4 against 7.2). It is not better "
+        "with 128 or 32 units, nor with noise on the rewards.",
+    ),
+    "distributional": Claim(
+        "Critics of whole distributions learn faster than critics of means on MinAtar.",
+        "Partly",
+        "C51 may learn faster in Breakout: 18.8 [14.6, 26.8] after 3e5 steps, against 13.4 [11.8, "
+        "16.4] for DQN. QR-DQN and IQN do not. In Asterix no critic has learnt by then.",
+    ),
+    "dreams": Claim(
+        "MBPO needs a fraction of SAC's environment steps (Janner et al. 2019).",
+        "Partly",
+        "On Pendulum MBPO needs 1840 steps where SAC needs 6000, and SAC with as many gradient "
+        "steps 3840. On brax's HalfCheetah (`--env brax/halfcheetah --steps 4e4 --seeds 3 "
+        "--updates 10 --near 100`) a third of SAC's steps is not enough: MBPO has 535 [-18, 1220], "
+        "SAC with as many gradient steps 69, and SAC ends at 1030 [754, 1440].",
+    ),
+    "edge": Claim(
+        "Short rollouts of the true model mislead critics at the edge of their reach "
+        "(Sims et al. 2024).",
+        "Confirmed",
+        "One critic and one step reach -11.2, the minimum of ten critics -1.46; the optimum is "
+        "-1.40.",
+    ),
+    "generalisation": Claim(
+        "Models help beyond replay where states are combinations of parts (Young et al. 2023).",
+        "Partly",
+        "In mazes that are always new the return is -41 from replay, -34 in a learnt factored "
+        "model and -24 in the true model. On a pan flute replay is as fast as the true model.",
+    ),
+    "horizon": Claim(
+        "The effective horizon predicts how long deep agents need (Laidlaw et al. 2024).",
+        "Confirmed",
+        "In 32 random mazes its rank correlation with the steps needed is 0.68 for DQN and 0.75 "
+        "for PPO.",
+    ),
+    "lipschitz": Claim(
+        "One model with smooth values is as good as an ensemble (Zheng et al. 2023).",
+        "Not reproduced",
+        "Pendulum does not separate them: one model needs 2000 steps to a return of -250, five "
+        "models 2500, one model with robust values 2250. With spectral norms below 2, which was "
+        "not tuned, nothing is learnt.",
+    ),
+    "mismatch": Claim(
+        "Models of higher likelihood do not control better (Lambert et al. 2020).",
+        "Confirmed",
+        "Among models of similar error the rank correlation of likelihood with return is 0.18; "
+        "over three decades of error it is 0.94.",
+    ),
+    "rates": Claim(
+        "Categorical evaluation contracts by the square root of gamma, quantile evaluation by "
+        "gamma.",
+        "Confirmed",
+        "Both bounds hold. The bound of categorical tables is far from attained.",
+    ),
+    "reach": Claim(
+        "Ten critics make up for short rollouts of the true model, offline (Sims et al. 2024).",
+        "Not reproduced",
+        "On Pendulum from data of its lower half, ten critics with one step have -1290 and two "
+        "critics -1540; two critics with sixteen steps have -540.",
+    ),
+    "recall": Claim(
+        "State spaces and transformers recall what gated cells forget (Deng et al. 2023).",
+        "Confirmed",
+        "With 25 thousand parameters each, a GRU recalls 43 % after 64 steps and chance (24 %) "
+        "after 256; the others recall everything. After 256 steps an imagined step takes 15, 35 "
+        "and 963 microseconds, and only the transformer's time grows.",
+    ),
+    "robust": Claim(
+        "Robust plans are better where the world is shifted.",
+        "Partly",
+        "They are better where the kernel is shifted by more than about 0.4 towards the worst "
+        "case. Towards random kernels they are not.",
+    ),
+    "search": Claim(
+        "Gumbel MuZero solves small games, and AlphaZero's search beats its own prior.",
+        "Partly",
+        "Both games are solved in 5 of 5 seeds. On Catch search raises the prior's -0.5 to 0.9 "
+        "with 64 simulations. On a gridworld after as little training only few simulations help: "
+        "with many, values that are not yet learnt mislead the search.",
+    ),
+    "stock": Claim(
+        "One network obeys the level of risk it is given (Pires et al. 2025).",
+        "Partly",
+        "It does at risk-averse levels. At risk-seeking levels it is too careful: 6.8 of 9.",
+    ),
+    "surrogates": Claim(
+        "SINDy-Dyna controls after a tenth of PPO's steps (Zolman et al. 2024).",
+        "Partly",
+        "Pendulum reaches -300 after 5000 steps; PPO needs 20000 if it updates as often and "
+        "113000 if tuned for its final return. Then the surrogate's policies decay to -422 while "
+        "PPO's improve.",
+    ),
+    "wanted": Claim(
+        "One network earns the return it is asked for, in MinAtar's Breakout (Pires et al. 2025).",
+        "Partly",
+        "Asked for 0, 1, 2, 3, 4 and 5 it earns 0.7, 1.7, 2.4, 3.0, 4.2 and 4.5, of the 6.1 that "
+        "DQN earns: too much where little is asked for.",
+    ),
+    "weighted-models": Claim(
+        "Weighting a small model's errors by the value's gradient helps among distractors "
+        "(Voelcker et al. 2022).",
+        "Partly",
+        "It learns faster than likelihood with and without distractors (mean of the curve -446 "
+        "against -605 with ten), hardly faster than squared errors (-473), and all end alike. "
+        "That its lead grows with distractors was not reproduced.",
+    ),
+}
+
+
+def verdict(name: str) -> str:
+    """The verdict of the kept run of a claim in one line, such as `Confirmed: ...`."""
+    claim = CLAIMS[name]
+    return f"{claim.verdict}: {claim.numbers}"
