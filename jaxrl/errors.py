@@ -1,7 +1,7 @@
 """Checks of a person's input, made before anything is compiled."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -23,28 +23,33 @@ def require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
-def require_positive(**sizes: Any) -> None:
-    """Raise an InputError naming the first of `sizes` that is not above zero.
+def require_values(holds: Callable[[Any], Any], rule: str, **values: Any) -> None:
+    """Raise an InputError naming the first of `values` for which `holds` is false somewhere.
 
     Traced values are passed over: they come from a sweep whose points were checked before.
     """
-    for name, value in sizes.items():
+    for name, value in values.items():
         if not isinstance(value, Tracer):
+            fine = holds(value)
             require(
-                bool((value > 0) if not hasattr(value, "all") else (value > 0).all()),
-                f"{name} must be above zero, but it is {value}.",
+                bool(fine.all() if hasattr(fine, "all") else fine),
+                f"{name} must {rule}, but it is {value}.",
             )
+
+
+def require_positive(**sizes: Any) -> None:
+    """Raise an InputError naming the first of `sizes` that is not above zero."""
+    require_values(lambda x: x > 0, "be above zero", **sizes)
+
+
+def require_non_negative(**sizes: Any) -> None:
+    """Raise an InputError naming the first of `sizes` that is below zero or not a number."""
+    require_values(lambda x: x >= 0, "not be negative", **sizes)
 
 
 def require_fraction(**values: Any) -> None:
     """Raise an InputError naming the first of `values` that is outside [0, 1]."""
-    for name, value in values.items():
-        if not isinstance(value, Tracer):
-            inside = (value >= 0) & (value <= 1)
-            require(
-                bool(inside.all() if hasattr(inside, "all") else inside),
-                f"{name} must lie between 0 and 1, but it is {value}.",
-            )
+    require_values(lambda x: (x >= 0) & (x <= 1), "lie between 0 and 1", **values)
 
 
 def require_discrete(spec: Spec, who: str) -> Discrete:
