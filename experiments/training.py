@@ -16,6 +16,7 @@ from experiments import checkpoints, configuration, results
 from experiments.configuration import Configuration
 from experiments.population import Population, compiled, gather, start
 from jaxrl.errors import InputError, require
+from jaxrl.loop import summarise
 from jaxrl.types import Run
 
 SAVE_EVERY = 60.0  # seconds
@@ -147,7 +148,8 @@ def rows_of(
     evaluation.
     """
     config = population.config
-    values = {RENAMED.get(k, k): np.asarray(v, float) for k, v in metrics.items()}
+    means = summarise(metrics)
+    values = {RENAMED.get(k, k): np.asarray(v, float) for k, v in means.items()}
     finite, _ = values.pop("finite"), values.pop("episodes")
     returns, lengths = np.asarray(score.returns), np.asarray(score.lengths)
     rows = []

@@ -1,10 +1,15 @@
 """Interaction, evaluation, and the one training loop."""
 
+import dataclasses
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from jaxrl.environments import (
     auto_reset_from_pool,
@@ -31,6 +36,8 @@ from jaxrl.types import (
     lanes,
     select,
 )
+
+EPISODE_METRICS = ("episode_return", "episode_length")
 
 
 def rollout(
@@ -97,7 +104,7 @@ def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> 
 
     `warmup` is the number of steps in each lane, taken at random before the first update and
     handed to the update's `init`. The metrics of a step are means over its transitions; those of
-    finished episodes are left as sums per transition, which `summarise` turns into means, so that
+    finished episodes are left as sums per transition, which `advance` turns into means, so that
     averaging over any number of steps stays exact.
     """
 
@@ -127,28 +134,57 @@ def finished(info: dict, last: Array) -> dict:
     """Sums over finished episodes in a rollout [T, B], per transition."""
     over = lambda x: (last * x).mean()
     return {"episodes": last.mean()} | {
-        name: over(info[name]) for name in ("episode_return", "episode_length") if name in info
+        name: over(info[name]) for name in EPISODE_METRICS if name in info
     }
 
 
-def summarise(metrics: dict) -> dict:
-    """Turn the averaged metrics of steps into those of episodes: nan where none finished."""
+def episode_means(metrics: dict) -> dict:
+    """The means over finished episodes of averaged metrics: 0 where no episode finished."""
     ended = metrics["episodes"]
     return metrics | {
-        name: metrics[name] / jnp.where(ended > 0, ended, jnp.nan)
-        for name in ("episode_return", "episode_length")
+        name: metrics[name] / jnp.where(ended > 0, ended, 1.0)
+        for name in EPISODE_METRICS
         if name in metrics
     }
 
 
-def advance(exp: Experiment, run: Run, steps: int) -> tuple[Run, dict]:
-    """Take `steps` steps of an experiment; the metrics are their means, by `summarise`.
+def summarise(metrics: dict) -> dict:
+    """Metrics on the host, as numpy arrays: NaN in place of means over no episode at all.
 
-    Returns the run and a dict of scalars: the update's metrics, and `episodes` (finished per
-    environment step), `episode_return` and `episode_length` (their means, nan if none finished).
+    Compiled code never makes a NaN on purpose, so that `jax_debug_nans` finds only true faults:
+    there, `episode_return` and `episode_length` are 0 where `episodes` is 0. Call this on what a
+    compiled function returned, before plotting or averaging.
     """
-    run, metrics = jax.lax.scan(lambda run, _: exp.step(run), run, None, steps)
-    return run, summarise(jax.tree.map(lambda x: x.mean(0), metrics))
+    values = {name: np.asarray(value) for name, value in metrics.items()}
+    return values | {
+        name: np.where(values["episodes"] > 0, values[name], np.nan)
+        for name in EPISODE_METRICS
+        if name in values and "episodes" in values
+    }
+
+
+def advance(exp: Experiment, run: Run, steps: int | Array) -> tuple[Run, dict]:
+    """Take `steps` steps of an experiment; the metrics are their means.
+
+    A number of steps that is traced serves intervals of several lengths with one compiled program,
+    must be the same in all members of a population, and cannot be differentiated in reverse mode.
+    Returns the run and a dict of the update's metrics, `episodes` (finished per environment step),
+    `episode_return` and `episode_length` (their means; 0 if `episodes` is 0: see `summarise`).
+    Raises an InputError if `steps` is a number that is not positive.
+    """
+    if not isinstance(steps, Tracer):
+        require_positive(steps=steps)
+        run, metrics = jax.lax.scan(lambda run, _: exp.step(run), run, None, int(steps))
+        return run, episode_means(jax.tree.map(lambda x: x.mean(0), metrics))
+
+    def step(_: Array, carry: tuple[Run, dict]) -> tuple[Run, dict]:
+        run, metrics = exp.step(carry[0])
+        return run, jax.tree.map(jnp.add, carry[1], metrics)
+
+    shapes = jax.eval_shape(exp.step, run)[1]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.result_type(x, float)), shapes)
+    run, sums = jax.lax.fori_loop(0, steps, step, (run, zeros))
+    return run, episode_means(jax.tree.map(lambda x: x / steps, sums))
 
 
 class Evaluation(NamedTuple):
@@ -199,20 +235,102 @@ class Setup(NamedTuple):
     env: Env  # one lane, as the agent sees it: what `evaluate` wants
 
 
-def assemble(make_agent: Callable[[Spec, Any], Agent], env: Env, hp: Any) -> Setup:
+class Budget(NamedTuple):
+    """How a number of environment steps is spent: warm-up, then blocks of updates."""
+
+    warmup: int  # environment steps before the first update, in all lanes
+    per_update: int  # environment steps of one update, in all lanes
+    blocks: tuple[int, ...]  # updates before each evaluation
+
+    @property
+    def updates(self) -> int:
+        """The number of updates."""
+        return sum(self.blocks)
+
+    @property
+    def steps(self) -> int:
+        """The environment steps that are taken, warm-up included."""
+        return self.steps_at(len(self.blocks))
+
+    def steps_at(self, evaluation: int) -> int:
+        """The environment steps taken before an evaluation; 0 is before the first update."""
+        return self.warmup + self.per_update * sum(self.blocks[:evaluation])
+
+
+def budget(hp: Any, steps: float, evaluations: int) -> Budget:
+    """Spend at least `steps` environment steps, with as few updates as that takes, at least one.
+
+    The warm-up counts, rounded up to whole rollouts. Evaluation i of n comes after i / n of the
+    updates, rounded; there are no more evaluations than updates. Raises an InputError for numbers
+    that are not positive.
+    """
+    check_collection(hp)
+    require_positive(steps=steps, evaluations=evaluations)
+    require(math.isfinite(steps), f"steps must be a finite number, but it is {steps}.")
+    per_update = hp.num_envs * hp.rollout_length
+    warmup = -(-hp.warmup // per_update) * per_update
+    updates = max(1, -(-(math.ceil(steps) - warmup) // per_update))
+    number = min(int(evaluations), updates)
+    ends = [(2 * i * updates + number) // (2 * number) for i in range(number + 1)]
+    return Budget(warmup, per_update, tuple(b - a for a, b in itertools.pairwise(ends)))
+
+
+def check_static(hp: Any, prefix: str = "") -> None:
+    """Raise an InputError that names a hyperparameter which is traced but shapes the program."""
+    for field in dataclasses.fields(hp):
+        name, value = f"{prefix}{field.name}", getattr(hp, field.name)
+        if dataclasses.is_dataclass(value):
+            check_static(value, f"{name}.")
+        elif not field.metadata.get("pytree_node", True):
+            traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(value))
+            require(
+                not traced,
+                f"{name} shapes the program and cannot be traced or mapped over by vmap: call the "
+                "function once for each of its values.",
+            )
+
+
+def check_collection(hp: Any) -> None:
+    """Raise an InputError unless the hyperparameters say how experience is collected."""
+    if dataclasses.is_dataclass(hp):
+        check_static(hp)
+    require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
+    require(hp.warmup >= 0, f"warmup must not be negative, but it is {hp.warmup}.")
+
+
+def resolve_decay(hp: Any, steps: float | None) -> Any:
+    """Hyperparameters whose `decay_steps` follows from `decay`, a share of a run of `steps`.
+
+    The share is of the environment steps after the warm-up, since the learning rate falls with
+    each update. A `decay_steps` that is not 0 stays, and so do hyperparameters without these.
+    """
+    if steps is None or not (hasattr(hp, "decay") and hasattr(hp, "decay_steps")):
+        return hp
+    spent = budget(hp, steps, 1)
+    share = hp.decay * (spent.steps - spent.warmup)
+    if isinstance(hp.decay_steps, Tracer):
+        share = jnp.where(hp.decay_steps == 0, share, hp.decay_steps)
+    elif hp.decay_steps != 0:
+        return hp
+    return dataclasses.replace(hp, decay_steps=share)
+
+
+def assemble(
+    make_agent: Callable[[Spec, Any], Agent], env: Env, hp: Any, steps: float | None = None
+) -> Setup:
     """Put an agent to work on one lane of an environment, as its hyperparameters say.
 
     Continuous actions are scaled to [-1, 1]; `hp.num_envs` lanes run side by side and begin a new
-    episode at each boundary. Raises an InputError of one sentence for hyperparameters that do not
-    fit each other or the environment. May be called inside a trace, with numbers that are traced.
+    episode at each boundary. With `steps`, the length of the run, the learning rate decays over
+    the share `hp.decay` of it. Raises an InputError of one sentence for hyperparameters that do
+    not fit each other or the environment. May be called inside a trace, with traced numbers.
     """
-    require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
-    require(hp.warmup >= 0, f"warmup must not be negative, but it is {hp.warmup}.")
+    check_collection(hp)
+    hp = resolve_decay(hp, steps)
     env = scale_actions(env) if isinstance(env.spec.action, Box) else env
     agent = make_agent(env.spec, hp)
     lanes = auto_reset_from_pool(vectorize(episode_statistics(env), hp.num_envs))
-    # Whole rollouts, so that what replay stores stays aligned.
-    warmup = -(-hp.warmup // (hp.num_envs * hp.rollout_length)) * hp.rollout_length
+    warmup = budget(hp, 1, 1).warmup // hp.num_envs
     return Setup(experiment(lanes, agent, hp.rollout_length, warmup), agent, env)
 
 
@@ -233,30 +351,34 @@ def make_train(
 ) -> Callable[..., Result]:
     """`train(key, hp=hp) -> Result`: a whole training run as one pure function.
 
-    It takes at least `steps` environment steps and evaluates `evaluations` times on `episodes`
-    complete episodes. Everything is built inside the traced function, so that `jax.vmap` over
-    keys, over any numeric hyperparameter, or over both, just works; `env` may be a function of
-    the hyperparameters. Raises an InputError at once if hyperparameters and environment do not fit.
+    It takes at least `steps` environment steps, warm-up included, and evaluates `evaluations`
+    times on `episodes` complete episodes, as `budget` says. Everything is built inside the traced
+    function, so that `jax.vmap` over keys, over any numeric hyperparameter, or over both, just
+    works; `env` may be a function of the hyperparameters. The metric `env_steps` is exact below
+    2**32 and rounded to float32 above. Raises an InputError at once if hyperparameters and
+    environment do not fit.
     """
-    require_positive(steps=steps, evaluations=evaluations, episodes=episodes)
+    require_positive(episodes=episodes)
     lane = env if callable(env) else lambda hp: env
-    assemble(make_agent, lane(hp), hp)
-    per_step = hp.num_envs * hp.rollout_length
-    size = -(-int(steps) // (per_step * evaluations))
+    assemble(make_agent, lane(hp), hp, steps)
+    budget(hp, steps, evaluations)
 
     def train(key: Key, hp: Any = hp) -> Result:
-        setup = assemble(make_agent, lane(hp), hp)
+        setup, spent = assemble(make_agent, lane(hp), hp, steps), budget(hp, steps, evaluations)
         k_run, k_evaluate = jax.random.split(key)
+        equal = len(set(spent.blocks)) == 1
+        dtype = jnp.uint32 if spent.steps < 2**32 else jnp.float32
 
-        def block(run: Run, _: None) -> tuple[Run, dict]:
-            run, metrics = advance(setup.experiment, run, size)
+        def block(run: Run, size: Array) -> tuple[Run, dict]:
+            run, metrics = advance(setup.experiment, run, spent.blocks[0] if equal else size)
             view = setup.agent.update.read(run.learner)
             k = jax.random.fold_in(k_evaluate, run.step.value)
             score = evaluate(setup.env, setup.agent.exploit, view, k, episodes)
-            env_steps = run.step.value * per_step
+            env_steps = spent.warmup + run.step.value.astype(dtype) * spent.per_update
             seen = {"env_steps": env_steps, "evaluation_return": score.returns.mean()}
             return run, metrics | seen
 
-        return Result(*jax.lax.scan(block, setup.experiment.init(k_run), None, evaluations))
+        sizes = jnp.asarray(spent.blocks, jnp.int32)
+        return Result(*jax.lax.scan(block, setup.experiment.init(k_run), sizes))
 
     return train

@@ -42,6 +42,8 @@ class Spec(NamedTuple):
 
     observation: Tree  # one jax.ShapeDtypeStruct per leaf, without a batch axis
     action: Discrete | Box
+    mask: Callable[[Tree], Array] | None = None
+    # mask: observation [..., *] -> bool [..., A], True where a discrete action is allowed
 
 
 class TimeStep(NamedTuple):

@@ -4,13 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 import envs
 from agents import dqn, ppo
-from jaxrl import advance, assemble, buffers, evaluate, make_train
+from jaxrl import advance, assemble, budget, buffers, evaluate, loop, make_train, summarise
 from jaxrl.environments import auto_reset, episode_statistics, vectorize
+from jaxrl.errors import InputError
 from jaxrl.loop import experiment, rollout
-from jaxrl.types import Agent, Update, memoryless
+from jaxrl.types import Agent, Update, count, memoryless
 
 KEY = jax.random.key(3)
 
@@ -90,15 +92,122 @@ def test_no_two_steps_share_randomness():
     assert len({tuple(r) for r in np.asarray(data.action)}) == 50  # and so do steps
 
 
+@pytest.mark.parametrize(
+    ("warmup", "steps", "evaluations", "blocks"),
+    [
+        (0, 1000, 3, (21, 21, 21)),  # 62.5 updates of 16 steps
+        (0, 1001, 1, (63,)),
+        (0, 16 * 250 + 1, 3, (84, 83, 84)),
+        (0, 1, 20, (1,)),  # no more evaluations than updates
+        (0, 33, 20, (1, 1, 1)),
+        (100, 1000, 2, (28, 28)),  # 112 steps of warm-up in whole rollouts, then 55.5 updates
+        (100, 50, 2, (1,)),  # one update, however long the warm-up is
+        (100, 1e9, 1, (62_499_993,)),
+    ],
+)
+def test_the_budget_spends_at_least_what_is_asked_in_as_few_updates_as_it_takes(
+    warmup, steps, evaluations, blocks
+):
+    hp = dqn.Hyperparameters(num_envs=2, rollout_length=8, warmup=warmup)
+    spent = budget(hp, steps, evaluations)
+    assert spent.blocks == blocks and spent.updates == sum(blocks) and spent.per_update == 16
+    assert spent.steps - 16 < max(steps, spent.warmup + 16) <= spent.steps
+    assert spent.warmup == (112 if warmup else 0) == spent.steps_at(0)
+    assert spent.steps_at(len(blocks)) == spent.steps
+    for wrong in [(0, 1), (-1, 1), (float("nan"), 1), (float("inf"), 1), (10, 0)]:
+        with pytest.raises(InputError):
+            budget(hp, *wrong)
+
+
 def test_make_train_is_a_function_of_key_and_hyperparameters():
     hp = ppo.Hyperparameters(num_envs=4, rollout_length=16, hidden=(16,))
     train = make_train(ppo.ppo, envs.make("CartPole-v1"), hp, 600, evaluations=3, episodes=2)
     result = jax.jit(jax.vmap(train))(jax.random.split(KEY, 2))
-    np.testing.assert_array_equal(result.metrics["env_steps"], [[256, 512, 768]] * 2)
+    np.testing.assert_array_equal(result.metrics["env_steps"], [[192, 448, 640]] * 2)
     assert result.metrics["evaluation_return"].shape == (2, 3)
+    other = jax.eval_shape(lambda key: train(key, hp.replace(num_envs=150, minibatches=1)), KEY)
+    assert other.metrics["env_steps"].shape == (1,)  # one update is 2400 steps
     length = lambda hp: envs.make("CartPole-v1", length=hp.clip)
     make_train(ppo.ppo, length, hp, 600)  # the environment may depend on hyperparameters
-    with pytest.raises(ValueError, match="minibatches"):
+    with pytest.raises(InputError, match="minibatches"):
         make_train(ppo.ppo, envs.make("CartPole-v1"), hp.replace(minibatches=7), 600)
-    with pytest.raises(ValueError, match="discrete"):
+    with pytest.raises(InputError, match="discrete"):
         make_train(dqn.dqn, envs.make("Pendulum-v1"), dqn.Hyperparameters(), 600)
+    with pytest.raises(InputError, match="num_envs shapes the program"):
+        jax.vmap(lambda n: train(KEY, hp.replace(num_envs=n)))(jnp.array([2, 4]))
+
+
+@struct.dataclass
+class Idle:
+    """Hyperparameters of an agent that learns nothing."""
+
+    num_envs: int = 4
+    rollout_length: int = 8
+    warmup: int = 100
+    decay: float = 0.0
+    decay_steps: float = 0.0
+
+
+def test_env_steps_are_those_that_the_environment_was_charged():
+    """Also with other sizes than at construction; the environment counts its own steps."""
+
+    def idle(spec, hp):
+        return observer()
+
+    stepped = envs.make("CartPole-v1")
+
+    def step(state, action, key):
+        jax.debug.callback(lambda _: calls.append(1), state.time)
+        return stepped.step(state, action, key)
+
+    calls = []
+    train = make_train(idle, stepped._replace(step=step), Idle(), 300, 3, 1)
+    for hp in (Idle(), Idle(num_envs=2, rollout_length=20, warmup=0)):
+        spent = budget(hp, 300, 3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "evaluate", lambda *_: loop.Evaluation(*[jnp.zeros(1)] * 3))
+            result = train(KEY, hp)
+        jax.effects_barrier()
+        taken, calls[:] = len(calls), []
+        assert result.metrics["env_steps"].tolist() == [spent.steps_at(i + 1) for i in range(3)]
+        assert taken == spent.steps == result.metrics["env_steps"][-1]
+
+
+def test_env_steps_go_beyond_the_largest_int32(monkeypatch):
+    done = 2**31 // 32 - 1 - 4  # updates, as if taken before; the warm-up is 4 more
+    monkeypatch.setattr(loop, "count", lambda: count(done))
+    train = make_train(lambda spec, hp: observer(), envs.make("CartPole-v1"), Idle(), 192, 2, 1)
+    steps = np.asarray(jax.jit(train)(KEY).metrics["env_steps"], float)
+    np.testing.assert_array_equal(steps, [2**31, 2**31 + 32])
+
+
+def test_a_traced_number_of_steps_gives_what_a_constant_one_gives():
+    env = auto_reset(vectorize(episode_statistics(envs.make("CartPole-v1")), 4))
+    exp = experiment(env, observer(), 8)
+    run = exp.init(KEY)
+    traced = jax.jit(lambda run, n: advance(exp, run, n))
+    for n in (1, 7):
+        want, means = jax.jit(advance, static_argnums=(0, 2))(exp, run, n)
+        got, metrics = traced(run, n)
+        np.testing.assert_array_equal(got.step.value, want.step.value)
+        for name in means:
+            np.testing.assert_allclose(metrics[name], means[name], rtol=1e-5)
+    none = {"episodes": 0.0, "episode_return": 0.0, "loss": 1.0}
+    assert np.isnan(summarise(none)["episode_return"]) and summarise(none)["loss"] == 1.0
+    assert summarise(none | {"episodes": 0.1, "episode_return": 3.0})["episode_return"] == 3.0
+
+
+def test_decay_is_a_share_of_the_run_unless_steps_are_given():
+    make = lambda spec, hp: seen.append(float(hp.decay_steps)) or observer()
+    env, seen = envs.make("CartPole-v1"), []
+    assemble(make, env, Idle(decay=0.5, warmup=0), 3200)
+    assemble(make, env, Idle(decay=0.5, warmup=320), 3520)  # the rate falls after the warm-up
+    assemble(make, env, Idle(decay=0.5, decay_steps=70.0), 3200)
+    assemble(make, env, Idle(decay=0.5), None)
+    assert seen == [1600, 1600, 70, 0]
+    shares = jax.vmap(lambda x: loop.resolve_decay(Idle(decay=x, warmup=0), 3200).decay_steps)
+    np.testing.assert_allclose(shares(jnp.array([0.0, 1.0])), [0.0, 3200.0])
+    fixed = lambda x: loop.resolve_decay(Idle(decay=1.0, warmup=0, decay_steps=x), 3200)
+    np.testing.assert_allclose(
+        jax.vmap(lambda x: fixed(x).decay_steps)(jnp.array([0.0, 9.0])), [3200.0, 9.0]
+    )
