@@ -277,11 +277,10 @@ def budget(hp: Any, steps: float, evaluations: int) -> Budget:
 
 def check_static(hp: Any, prefix: str = "") -> None:
     """Raise an InputError that names a hyperparameter which is traced but shapes the program."""
-    for field in dataclasses.fields(hp):
+    for field in getattr(hp, "__dataclass_fields__", {}).values():
         name, value = f"{prefix}{field.name}", getattr(hp, field.name)
-        if dataclasses.is_dataclass(value):
-            check_static(value, f"{name}.")
-        elif not field.metadata.get("pytree_node", True):
+        check_static(value, f"{name}.")
+        if not field.metadata.get("pytree_node", True):
             traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(value))
             require(
                 not traced,
@@ -292,8 +291,7 @@ def check_static(hp: Any, prefix: str = "") -> None:
 
 def check_collection(hp: Any) -> None:
     """Raise an InputError unless the hyperparameters say how experience is collected."""
-    if dataclasses.is_dataclass(hp):
-        check_static(hp)
+    check_static(hp)
     require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
     require(hp.warmup >= 0, f"warmup must not be negative, but it is {hp.warmup}.")
 
