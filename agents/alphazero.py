@@ -26,8 +26,10 @@ class Hyperparameters:
 
     learning_rate: float = 1e-3
     """Step size of Adam."""
+    decay: float = 0.0
+    """Share of the run over which the learning rate falls linearly to zero; 0 keeps it constant."""
     decay_steps: float = 0.0
-    """Environment steps over which the learning rate falls to zero; 0 keeps it constant."""
+    """Environment steps over which the learning rate falls linearly to zero, instead of a share."""
     discount: float = 0.99
     """Of rewards, per step."""
     trace_decay: float = 0.9

@@ -1,42 +1,39 @@
-"""Deterministic policy gradients whose critic keeps the rank that its values need (He et al. 2024).
+"""BEER, deterministic policy gradients with a regulariser of the critic's rank (He et al. 2024).
 
-The penalty looks at the features of a state and of its successor: where they are more alike than
-values that obey the Bellman equation can have them, it pushes them apart, and nowhere else.
+The penalty is on the cosine similarity of the features of a state and its successor, where it
+exceeds the upper bound that follows from the Bellman equation.
 """
-
-from functools import partial
 
 from flax import struct
 
 from agents import td3
 from jaxrl import values
 from jaxrl.errors import require
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, static
 from jaxrl.networks import Critics
 from jaxrl.rank import excess_similarity
 from jaxrl.types import Agent, Array, Spec, Transition, Tree
 
-static = partial(struct.field, pytree_node=False)
-
 
 @struct.dataclass
 class Hyperparameters(td3.Hyperparameters):
-    """What BEER can be told, beyond TD3."""
+    """The hyperparameters of BEER, beyond those of TD3."""
 
-    rank_penalty: float = 1e-3
-    """Weight of the cosine that exceeds what the Bellman equation allows."""
-    target_noise: float = 0.0
-    """Standard deviation of what is added to the next action in targets."""
+    rank_penalty: float = number(1e-3, NOT_NEGATIVE)
+    """Coefficient of the cosine similarity in excess of the Bellman equation's bound."""
+    target_noise: float = number(0.0, NOT_NEGATIVE)
+    """Standard deviation of the noise on the next action in targets."""
     ensemble: values.Ensemble = values.Ensemble(1)
-    """How many critics, and what to believe where they disagree."""
-    actor_period: int = static(default=1)
-    """Gradient steps of the critics for one of the actor and the target networks."""
+    """Number of critics, and the reduction of their predictions to a target."""
+    actor_period: int = static(1, POSITIVE)
+    """Gradient steps of the critics for each update of the actor and the target networks."""
 
 
 def beer(spec: Spec, hp: Hyperparameters) -> Agent:
-    """DDPG with a critic of means, regularised as its own Bellman equation asks.
+    """DDPG with a scalar critic and BEER's penalty.
 
-    Features of successors are those of the target critic, also in the bound. Raises an InputError
-    as `td3` does, and if the critic is not scalar.
+    The features of successors, also in the bound, are those of the target critic. Raises an
+    InputError as `td3` does, and if the critic is not scalar.
     """
     family = hp.critic.family
     require(family == "scalar", f"beer needs a scalar critic, but critic.family is {family}.")

@@ -1,37 +1,34 @@
 """Munchausen deep Q-learning (Vieillard et al. 2020), on any return representation."""
 
-from functools import partial
-
 from flax import struct
 
 from agents import dqn
 from jaxrl import values
 from jaxrl.action_values import ActionValues
-from jaxrl.errors import require, require_fraction, require_positive
+from jaxrl.errors import require
+from jaxrl.fields import FRACTION, NOT_POSITIVE, POSITIVE, number, static
 from jaxrl.types import Agent, Key, Spec, Transition, Tree
-
-static = partial(struct.field, pytree_node=False)
 
 
 @struct.dataclass
 class Hyperparameters(dqn.Hyperparameters):
-    """What Munchausen-DQN can be told, beyond DQN."""
+    """The hyperparameters of Munchausen-DQN, beyond those of DQN."""
 
-    temperature: float = 0.03
-    """Of the softmax policy; in units of return."""
-    munchausen_scale: float = 0.9
-    """How much of the policy's log-probability is added to the reward, 0 for soft DQN."""
-    munchausen_floor: float = -1.0
-    """The least of temperature times log-probability that counts."""
-    double: bool = static(default=False)
-    """Take the softmax of the online network, of which the target network gives the values."""
+    temperature: float = number(0.03, POSITIVE)
+    """Temperature of the softmax policy, in units of return."""
+    munchausen_scale: float = number(0.9, FRACTION)
+    """Share of temperature times log-probability that is added to the reward; 0 is soft DQN."""
+    munchausen_floor: float = number(-1.0, NOT_POSITIVE)
+    """Lower bound of temperature times log-probability."""
+    double: bool = static(False)
+    """Take the policy in the target from the online network, as double Q-learning does."""
 
 
 def bootstrap(
     q: ActionValues, params: Tree, target: Tree, batch: Transition, hp: Hyperparameters, key: Key
 ) -> values.ReturnDistribution:
-    """The soft return of the successor, after the reward and the policy's opinion of the action."""
-    opinion = values.munchausen(
+    """The target: the soft return of the successor, and a reward raised by tau log pi(action)."""
+    bonus = values.munchausen(
         q.scores(target, batch.obs), batch.action,
         hp.temperature, hp.munchausen_scale, hp.munchausen_floor,
     )  # fmt: skip
@@ -39,7 +36,7 @@ def bootstrap(
     theta = q.outputs(target, batch.final, key)
     statistic = q.objective(batch.final)
     future = values.soft(q.representation, theta, hp.temperature, statistic, judge)
-    return values.push(future, batch.reward + opinion, hp.discount * batch.discount)
+    return values.push(future, batch.reward + bonus, hp.discount * batch.discount)
 
 
 def munchausen_dqn(
@@ -50,10 +47,8 @@ def munchausen_dqn(
 ) -> Agent:
     """DQN whose reward is raised by the log-probability of its own softmax policy.
 
-    It acts epsilon-greedily, as DQN. Raises an InputError as `dqn` does, and if returns are of
-    several steps: the opinion of the actions after the first is not in them.
+    It acts epsilon-greedily, as DQN does. Raises an InputError as `dqn` does, and for n-step
+    returns, which would lack the bonus of the actions after the first.
     """
-    require_positive(temperature=hp.temperature)
-    require_fraction(munchausen_scale=hp.munchausen_scale)
     require(hp.n_step == 1, f"n_step must be 1 in munchausen-dqn, but it is {hp.n_step}.")
     return dqn.dqn(spec, hp, representation, statistic, bootstrap)

@@ -1,4 +1,4 @@
-"""Soft actor-critic on any return representation (Haarnoja et al. 2018), learnt temperature.
+"""Soft actor-critic on any return representation, with a learnt temperature (Haarnoja et al. 2018).
 
 REDQ and TQC are SAC with other ensembles of critics: see `agents.AGENTS`.
 """
@@ -15,7 +15,8 @@ import optax
 from flax import struct
 
 from jaxrl import values
-from jaxrl.errors import require_continuous, require_fraction, require_positive
+from jaxrl.errors import require_continuous
+from jaxrl.fields import ENTRIES, FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
 from jaxrl.lipschitz import bounded
 from jaxrl.networks import critic_ensemble, network
 from jaxrl.policies import tanh_family
@@ -23,56 +24,55 @@ from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, Update, 
 from jaxrl.updates import delayed, descend, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
 
-static = partial(struct.field, pytree_node=False)
 fixed = jax.lax.stop_gradient
 
 
 @struct.dataclass
 class Hyperparameters:
-    """What SAC can be told; the numbers that are not static can be swept by vmap."""
+    """The hyperparameters of SAC; those that are not static can be swept by vmap."""
 
-    learning_rate: float = 1e-3
-    """Step size of Adam, of actor, critics and temperature."""
-    discount: float = 0.99
-    """Of rewards, per step."""
-    target_rate: float = 0.005
-    """How fast the target critics follow the critics."""
-    target_entropy: float = -1.0
-    """Wanted entropy of the policy, per action dimension."""
-    initial_temperature: float = 1.0
-    """Weight of the entropy bonus at first."""
+    learning_rate: float = number(1e-3, POSITIVE)
+    """Learning rate of Adam for the actor, the critics and the temperature."""
+    discount: float = number(0.99, FRACTION)
+    """Discount factor per environment step."""
+    target_rate: float = number(0.005, FRACTION)
+    """Step size with which the target critics move towards the critics; 1 copies them."""
+    target_entropy: float = number(-1.0)
+    """Target entropy of the policy per action dimension, in nats."""
+    initial_temperature: float = number(1.0, POSITIVE)
+    """Initial temperature, the coefficient of the entropy bonus."""
     critic: values.Critic = values.Critic()
-    """What each critic predicts of the return."""
+    """Representation of the return in each critic."""
     ensemble: values.Ensemble = values.Ensemble()
-    """How many critics, and what to believe where they disagree."""
-    spectral_bound: float = 2.0
-    """Largest spectral norm of the critics' kernels, if spectral holds."""
-    spectral: bool = static(default=False)
-    """Keep the spectral norm of the critics' kernels below a bound."""
-    num_envs: int = static(default=1)
-    """Environments that run side by side."""
-    rollout_length: int = static(default=1)
-    """Steps in each environment between two rounds of learning."""
-    updates: int = static(default=1)
-    """Gradient steps in a round of learning."""
-    batch_size: int = static(default=256)
-    """Transitions in a gradient step."""
-    buffer_size: int = static(default=100_000)
-    """Transitions that are kept."""
-    warmup: int = static(default=1_000)
-    """Environment steps of random acting before learning."""
-    actor_reduction: str = static(default="minimum")
-    """What the actor believes of all critics: one of the names that ensemble.reduction takes."""
-    actor_period: int = static(default=1)
-    """Gradient steps of the critics for one of the actor and the temperature."""
-    hidden: tuple[int, ...] = static(default=(64, 64))
+    """Number of critics, and the reduction of their predictions to a target."""
+    spectral_bound: float = number(2.0, POSITIVE)
+    """Upper bound of the spectral norm of the critics' kernels, if spectral is set."""
+    spectral: bool = static(False)
+    """Bound the spectral norm of the critics' kernels."""
+    num_envs: int = static(1, POSITIVE)
+    """Number of environments that run in parallel."""
+    rollout_length: int = static(1, POSITIVE)
+    """Steps in each environment between two rounds of gradient steps."""
+    updates: int = static(1, POSITIVE)
+    """Gradient steps after each rollout."""
+    batch_size: int = static(256, POSITIVE)
+    """Transitions in a batch."""
+    buffer_size: int = static(100_000, ENTRIES)
+    """Capacity of the replay buffer, in transitions."""
+    warmup: int = static(1_000, NOT_NEGATIVE)
+    """Environment steps of random actions before the first update."""
+    actor_reduction: str = static("minimum")
+    """Reduction of all critics for the actor: one of the names that ensemble.reduction takes."""
+    actor_period: int = static(1, POSITIVE)
+    """Gradient steps of the critics for each update of the actor and the temperature."""
+    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
     """Units of each hidden layer."""
-    activation: str = static(default="relu")
-    """Of hidden layers: elu, gelu, relu, swish or tanh."""
+    activation: str = static("relu")
+    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
 
 
 def remember(update: Update, hp: Hyperparameters) -> Update:
-    """The replay that the hyperparameters ask for."""
+    """Replay uniformly, as the hyperparameters say."""
     return replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
 
 
@@ -81,15 +81,15 @@ def sac(
 ) -> Agent:
     """SAC for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
-    `representation` is that of `hp` unless given. Raises an InputError if the hyperparameters do
-    not fit each other, or actions are discrete.
+    `representation` overrides `hp.critic`. Raises an InputError if the hyperparameters do not fit
+    each other, or actions are discrete.
     """
     agent = learner(spec, hp, representation)
     return agent._replace(update=remember(agent.update, hp))
 
 
 class Networks(NamedTuple):
-    """What SAC learns: a policy, critics and a temperature."""
+    """The networks of SAC: a policy, critics and a temperature."""
 
     init: Callable[[Key], Tree]
     pi: Callable[[Tree, Tree], distrax.Distribution]  # (params, obs [..., *]) -> of actions
@@ -130,24 +130,24 @@ def networks(spec: Spec, hp: Hyperparameters, representation: values.Representat
 def soft_target(
     future: values.ReturnDistribution, cost: Array, batch: Transition, discount: float | Array
 ) -> values.ReturnDistribution:
-    """What critics regress on [B, N], where the next action's certainty costs [B] something."""
+    """The critics' target [B, N]: reward + discount * (future - cost), for an entropy cost [B]."""
     future = values.push(future, -cost, jnp.ones_like(cost))
     return fixed(values.push(future, batch.reward, discount * batch.discount))
 
 
 class Judgement(NamedTuple):
-    """What critics say, to those who punish them for it."""
+    """The critics' values, as a penalty sees them."""
 
-    value: Callable[[Tree, Tree], Array]  # (params, obs [B, *]) -> [B] of the most likely actions
+    value: Callable[[Tree, Tree], Array]  # (params, obs [B, *]) -> [B] of the policy's mode
     each: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> values [B, E]
 
 
 Penalty = Callable[[Judgement, Tree, Transition, Key], Array]
-"""(judgement, params, batch, key) -> what is added to the critics' loss [B]."""
+"""(judgement, params, batch, key) -> a term of the critics' loss [B]."""
 
 
 def no_penalty(judge: Judgement, params: Tree, batch: Transition, key: Key) -> Array:
-    """Nothing is added [B] to the loss."""
+    """A penalty of zero [B]."""
     return jnp.zeros_like(batch.reward)
 
 
@@ -167,9 +167,9 @@ def learner(
     representation: values.Representation | None = None,
     penalty: Penalty = no_penalty,
 ) -> Agent:
-    """SAC without a memory: it learns from the batches [B, ...] that it is given.
+    """SAC without a replay buffer: it learns from the batches [B, ...] that it is given.
 
-    The critics' loss has a `penalty` of what they say.
+    A `penalty` is added to the critics' loss.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
@@ -177,28 +177,29 @@ def learner(
     init, pi, q, each = networks(spec, hp, representation)
     ensemble = partial(values.ensemble, representation, hp.ensemble.members)
     judged = ensemble(values.reduction(replace(hp.ensemble, reduction=hp.actor_reduction)))
-    wanted = hp.target_entropy * spec.action.low.size
+    target_entropy = hp.target_entropy * spec.action.low.size
 
     def value(params: Tree, obs: Tree) -> Array:
         return values.mean(judged.decode(q(params, obs, pi(fixed(params), obs).mode())))
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        k_now, k_next = jax.random.split(key)
+        k_now, k_next, k_subset, k_penalty = jax.random.split(key, 4)
         temperature = jnp.exp(params["log_temperature"])
-        # Critics: the pessimistic future of the next action, less the cost of its certainty.
-        believed = ensemble(values.reduction(hp.ensemble, jax.random.fold_in(key, 1)))
+        # Critics: the pessimistic value of the next action, with its entropy bonus.
+        reduced = ensemble(values.reduction(hp.ensemble, k_subset))
         action, log_prob = pi(fixed(params), batch.final).sample_and_log_prob(seed=k_next)
-        future = believed.decode(q(target, batch.final, action))
-        goal = soft_target(future, temperature * log_prob, batch, hp.discount)
-        error = believed.loss(q(params, batch.obs, batch.action), goal)
-        error = error + penalty(Judgement(value, each), params, batch, jax.random.fold_in(key, 2))
-        # The actor, through critics that it cannot change; then the temperature.
+        future = reduced.decode(q(target, batch.final, action))
+        targets = soft_target(future, temperature * log_prob, batch, hp.discount)
+        error = reduced.loss(q(params, batch.obs, batch.action), targets)
+        error = error + penalty(Judgement(value, each), params, batch, k_penalty)
+        # Actor: its gradient passes through critics whose parameters are fixed; then temperature.
         action, log_prob = pi(params, batch.obs).sample_and_log_prob(seed=k_now)
         scores = values.mean(judged.decode(q(fixed(params), batch.obs, action)))
         policy = fixed(temperature) * log_prob - scores
-        balance = -params["log_temperature"] * fixed(log_prob + wanted)
+        balance = -params["log_temperature"] * fixed(log_prob + target_entropy)
         total = (batch.weight * (error + policy + balance)).mean()
         metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
+        metrics |= {"value": scores.mean(), "target_value": values.mean(targets).mean()}
         return total, metrics | {"temperature": temperature, "entropy": -log_prob.mean()}
 
     explore = lambda view, obs, key: (pi(view.params, obs).sample(seed=key), ())
@@ -212,9 +213,6 @@ def learner(
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "sac")
+    check_fields(hp)
     values.reduction(hp.ensemble)  # raises
-    require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size)
-    require_positive(updates=hp.updates, num_envs=hp.num_envs, actor_period=hp.actor_period)
-    require_positive(initial_temperature=hp.initial_temperature)
-    require_fraction(discount=hp.discount, target_rate=hp.target_rate)
     check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)

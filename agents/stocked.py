@@ -1,42 +1,52 @@
-"""Deep Q-learning that obeys a stock: it optimises a statistic of stock and return together.
+"""Stock-conditioned deep Q-learning: it optimises a statistic of the sum of stock and return.
 
 Source: Pires et al. (2025), "Optimizing return distributions with distributional dynamic
 programming". See `jaxrl.stock`.
 """
 
 import jax
+import numpy as np
 from flax import struct
+from jax.core import Tracer
 
 from agents import dqn
 from jaxrl import values
 from jaxrl.errors import require
+from jaxrl.fields import number
 from jaxrl.stock import Stocked, relabelled, stocked
 from jaxrl.types import Agent, Array, Env, Key, Spec, Update
 
 
 @struct.dataclass
 class Hyperparameters(dqn.Hyperparameters):
-    """What stock-conditioned DQN can be told, beyond DQN."""
+    """The hyperparameters of stock-conditioned DQN, beyond those of DQN."""
 
-    initial_stock: float = 0.0
-    """The stock at the start of an episode: less than what is wanted, it is to be earned."""
-    lowest_stock: float = -10.0
-    """The least stock to learn for."""
-    highest_stock: float = 10.0
-    """The greatest stock to learn for."""
+    initial_stock: float = number(0.0)
+    """Stock at the start of an episode."""
+    lowest_stock: float = number(-10.0)
+    """Lower bound of the stock."""
+    highest_stock: float = number(10.0)
+    """Upper bound of the stock."""
     critic: values.Critic = values.Critic("quantile")
-    """What the critic predicts of the return."""
+    """Critic's representation of the return."""
     objective: values.Objective = values.Objective("homeostatic", 0.0)
-    """What of stock and return together is to be maximised."""
+    """Statistic of the sum of stock and return that the agent maximises."""
 
 
 def bounds(hp: Hyperparameters) -> tuple:
-    """The range of stocks."""
-    return hp.lowest_stock, hp.highest_stock
+    """The range of stocks; an InputError if it is empty or excludes the initial stock."""
+    low, start, high = hp.lowest_stock, hp.initial_stock, hp.highest_stock
+    if not any(isinstance(x, Tracer) for x in (low, start, high)):
+        within = np.all((np.asarray(low) <= start) & (np.asarray(start) <= high))
+        require(
+            bool(within),
+            f"initial_stock {start} must lie between lowest_stock {low} and highest_stock {high}.",
+        )
+    return low, high
 
 
 def world(env: Env, hp: Hyperparameters) -> Env:
-    """The environment that shows the stock, of one lane."""
+    """The environment of one lane, with the stock in its observations."""
     return stocked(env, hp.discount, hp.initial_stock, bounds(hp))
 
 
@@ -48,8 +58,7 @@ def stocked_dqn(
 ) -> Agent:
     """DQN on `Stocked` observations, trained for all stocks within bounds at once.
 
-    One network then obeys any stock it is shown. Raises an InputError as `dqn` does, and if
-    observations have no stock.
+    Raises an InputError as `dqn` does, and if observations have no stock.
     """
     require(
         isinstance(spec.observation, Stocked),

@@ -1,97 +1,92 @@
-"""Tables of action values: Q-learning, Q(lambda), Sarsa(lambda), expected Sarsa.
+"""Tabular action values: Q-learning, Q(lambda), Sarsa(lambda), expected Sarsa.
 
-They differ in the target alone, see `TARGETS`; traces are forward views within a rollout. Source:
+They differ only in the target, see `TARGETS`; traces are forward views within a rollout. Source:
 Sutton and Barto (2018), chapters 6 and 12.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jax.core import Tracer
 
 from jaxrl import returns, values
 from jaxrl.action_values import ActionValues, annealed, epsilon_actors
-from jaxrl.errors import require_fraction, require_positive, require_table, unknown
-from jaxrl.policies import epsilon_greedy
-from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Update
+from jaxrl.errors import require, require_table, unknown
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
+from jaxrl.policies import allowed, epsilon_greedy
+from jaxrl.types import Agent, Array, Discrete, Env, Key, Spec, Transition, Update
 from jaxrl.updates import Learner
-
-static = partial(struct.field, pytree_node=False)
 
 
 @struct.dataclass
 class Hyperparameters:
-    """What an agent with a table can be told; what is not static can be swept by vmap."""
+    """The hyperparameters of tabular agents; those that are not static can be swept by vmap."""
 
-    learning_rate: float = 0.5
-    """Step size of a pair of state and action when it is first updated."""
-    decay_power: float = 0.5
-    """The step size falls with this power of a pair's number of updates; 0 keeps it constant."""
-    discount: float = 0.99
-    """Of rewards, per step."""
-    trace_decay: float = 0.9
-    """The lambda of the returns."""
-    epsilon: float = 0.05
-    """Probability of a random action, once exploration has settled."""
-    epsilon_updates: float = 1_000.0
-    """Updates over which epsilon falls from 1 to its final value."""
-    initial_value: float = 0.0
-    """Of every pair: high values make it explore."""
-    num_envs: int = static(default=4)
-    """Environments that run side by side."""
-    rollout_length: int = static(default=16)
-    """Steps in each environment between two updates; traces are no longer."""
-    warmup: int = static(default=0)
-    """Environment steps of random acting before learning."""
-    target: str = static(default="watkins-q")
-    """expected-sarsa, peng-q, sarsa or watkins-q."""
-
-
-Target = Callable[[Array, Array, Array, Transition, Array, float | Array], Array]
-"""(Q(S_t, .), Q(S_{t+1}, .), epsilon, batch, discounts, lambda) -> targets [T, B]."""
+    learning_rate: float = number(0.5, POSITIVE)
+    """Step size of the first update of a state-action pair."""
+    decay_power: float = number(0.5, NOT_NEGATIVE)
+    """Power of the number of updates of a pair by which its step size is divided."""
+    discount: float = number(0.99, FRACTION)
+    """Discount factor per environment step."""
+    trace_decay: float = number(0.9, FRACTION)
+    """Trace decay (lambda) of the returns."""
+    epsilon: float = number(0.05, FRACTION)
+    """Final probability of a random action in epsilon-greedy exploration."""
+    epsilon_updates: float = number(1_000.0, NOT_NEGATIVE)
+    """Updates over which epsilon falls linearly from 1 to its final value."""
+    initial_value: float = number(0.0)
+    """Initial value of every pair; optimistic values make the agent explore."""
+    num_envs: int = static(4, POSITIVE)
+    """Number of environments that run in parallel."""
+    rollout_length: int = static(16, POSITIVE)
+    """Steps in each environment between two updates, which bound the length of traces."""
+    warmup: int = static(0, NOT_NEGATIVE)
+    """Environment steps of random actions before the first update."""
+    target: str = static("watkins-q")
+    """Target of the update: expected-sarsa, peng-q, sarsa or watkins-q."""
 
 
-def expected(q: Array, epsilon: Array) -> Array:
-    """The value [...] of acting epsilon-greedily on action values [..., A]."""
-    return jnp.sum(epsilon_greedy(q, epsilon).probs * q, -1)
+class Values(NamedTuple):
+    """Action values along a rollout, those of forbidden actions being below all others."""
+
+    now: Array  # [T, B, A] Q(S_t, .)
+    following: Array  # [T, B, A] Q(S_{t+1}, .)
+    expected: Array  # [T, B] the value of acting epsilon-greedily at S_{t+1}
 
 
-def expected_sarsa(
-    q: Array, q_next: Array, epsilon: Array, batch: Transition, discount: Array, lam: float | Array
-) -> Array:
-    """Lambda-returns that expect the policy's next action."""
-    return returns.lambda_returns(
-        batch.reward, discount, batch.last, expected(q_next, epsilon), lam
-    )
+Target = Callable[[Values, Transition, Array, float | Array], Array]
+"""(values, batch, discounts, lambda) -> targets [T, B]."""
 
 
-def sarsa(
-    q: Array, q_next: Array, epsilon: Array, batch: Transition, discount: Array, lam: float | Array
-) -> Array:
-    """Lambda-returns with the action that came next, or where none did with what was expected."""
+def expected_sarsa(q: Values, batch: Transition, discount: Array, lam: float | Array) -> Array:
+    """Lambda-returns with the expected value of the policy's next action."""
+    return returns.lambda_returns(batch.reward, discount, batch.last, q.expected, lam)
+
+
+def sarsa(q: Values, batch: Transition, discount: Array, lam: float | Array) -> Array:
+    """Lambda-returns with the value of the next action taken, or the expected one at an end."""
     action = jnp.concatenate([batch.action[1:], batch.action[-1:]])
-    taken = jnp.take_along_axis(q_next, action[..., None], -1)[..., 0]
+    taken = jnp.take_along_axis(q.following, action[..., None], -1)[..., 0]
     unknown_next = batch.last.at[-1].set(True)
-    value = jnp.where(unknown_next, expected(q_next, epsilon), taken)
+    value = jnp.where(unknown_next, q.expected, taken)
     return returns.lambda_returns(batch.reward, discount, batch.last, value, lam)
 
 
-def peng_q(
-    q: Array, q_next: Array, epsilon: Array, batch: Transition, discount: Array, lam: float | Array
-) -> Array:
+def peng_q(q: Values, batch: Transition, discount: Array, lam: float | Array) -> Array:
     """Lambda-returns with greedy values; Q-learning if lambda is 0."""
-    return returns.peng_q_lambda(batch.reward, discount, batch.last, q_next, lam)
+    return returns.peng_q_lambda(batch.reward, discount, batch.last, q.following, lam)
 
 
-def watkins_q(
-    q: Array, q_next: Array, epsilon: Array, batch: Transition, discount: Array, lam: float | Array
-) -> Array:
+def watkins_q(q: Values, batch: Transition, discount: Array, lam: float | Array) -> Array:
     """Lambda-returns with greedy values, cut where an action was not greedy."""
-    taken = jnp.take_along_axis(q, batch.action[..., None], -1)[..., 0]
-    greedy = taken >= q.max(-1)
-    return returns.watkins_q_lambda(batch.reward, discount, batch.last, q_next, greedy, lam)
+    taken = jnp.take_along_axis(q.now, batch.action[..., None], -1)[..., 0]
+    greedy = taken >= q.now.max(-1)
+    return returns.watkins_q_lambda(batch.reward, discount, batch.last, q.following, greedy, lam)
 
 
 TARGETS: dict[str, Target] = {
@@ -103,11 +98,12 @@ TARGETS: dict[str, Target] = {
 
 
 def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
-    """An agent with a table of action values, for one-hot observations [S].
+    """An agent with a table of action values [S, A], for one-hot observations [S].
 
-    Of other vectors it learns a linear function. In an update each pair that was visited moves to
-    the mean of its targets. Raises an InputError if the hyperparameters do not fit, actions are
-    continuous, or observations are no vectors.
+    In an update each pair that was visited moves towards the mean of its targets, weighted by
+    `Transition.weight`. Other vectors are not refused here, since a spec does not tell them from
+    one-hot ones, but step sizes are then meaningless: see `world`. Raises an InputError if the
+    hyperparameters do not fit, actions are continuous, or observations are not vectors.
     """
     check(spec, hp)
     assert isinstance(spec.action, Discrete)  # checked above; for the type checker
@@ -117,36 +113,52 @@ def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
         return jnp.full(shape, hp.initial_value, float)
 
     outputs = lambda table, obs, key=None: (obs @ table)[..., None]
-    q = ActionValues(init, outputs, values.scalar(), values.mean)
+    q = ActionValues(init, outputs, values.scalar(), values.mean, partial(allowed, spec))
 
     def begin(key: Key, example: Transition) -> Learner:
         return Learner(init(key), (), jnp.zeros(shape, jnp.int32), jnp.zeros((), jnp.int32))
 
     def apply(state: Learner, batch: Transition, key: Key) -> tuple[Learner, dict]:
         table, visits = state.params, state.opt
+        now, following = q.scores(table, batch.obs), q.scores(table, batch.final)
         epsilon = annealed(hp.epsilon, hp.epsilon_updates, state.step)
-        now, discount = batch.obs @ table, hp.discount * batch.discount
-        goal = TARGETS[hp.target](
-            now, batch.final @ table, epsilon, batch, discount, hp.trace_decay
+        policy = epsilon_greedy(following, epsilon, q.allowed(batch.final))
+        expected = (policy.probs * following).sum(-1)
+        discount = hp.discount * batch.discount
+        targets = TARGETS[hp.target](
+            Values(now, following, expected), batch, discount, hp.trace_decay
         )
         action = jax.nn.one_hot(batch.action, num)
-        error = goal - (now * action).sum(-1)
+        error = targets - (now * action).sum(-1)
         at_pairs = lambda x: jnp.einsum("tbs,tba->sa", batch.obs, action * x[..., None])
         count = at_pairs(batch.weight)
         rate = hp.learning_rate / (1.0 + visits) ** hp.decay_power
         table = table + rate * at_pairs(batch.weight * error) / jnp.maximum(count, 1.0)
-        metrics = {"loss": jnp.square(error).mean(), "value": now.max(-1).mean()}
+        metrics = {"loss": jnp.square(error).mean(), "td_error": jnp.abs(error).mean()}
+        metrics |= {"value": now.max(-1).mean(), "target_value": targets.mean()}
         return Learner(table, (), visits + (count > 0), state.step + 1), metrics
 
     update = Update(begin, apply, lambda state: state)
     return Agent(*epsilon_actors(q, hp.epsilon, hp.epsilon_updates), update)
 
 
+def world(env: Env, hp: Any) -> Env:
+    """The environment itself; an InputError if an initial observation is not one-hot."""
+    with jax.ensure_compile_time_eval():
+        obs = jax.tree.leaves(env.init(jax.random.key(0))[1].obs)
+    if len(obs) == 1 and not isinstance(obs[0], Tracer):
+        given = np.asarray(obs[0])
+        one_hot = given.ndim == 1 and np.isin(given, (0, 1)).all() and given.sum() == 1
+        require(
+            bool(one_hot or given.ndim != 1),  # other shapes are refused by the spec
+            "A table needs one-hot observations, as of chain, gridworld or FrozenLake: try dqn.",
+        )
+    return env
+
+
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_table(spec)
+    check_fields(hp)
     if hp.target not in TARGETS:
         raise unknown("target", hp.target, TARGETS)
-    require_positive(learning_rate=hp.learning_rate, num_envs=hp.num_envs)
-    require_positive(rollout_length=hp.rollout_length)
-    require_fraction(discount=hp.discount, trace_decay=hp.trace_decay, epsilon=hp.epsilon)

@@ -1,7 +1,7 @@
 """Deterministic policy gradients with critics of any return representation.
 
-By default TD3 (Fujimoto et al. 2018); D4PG (Barth-Maron et al. 2018) is the same with one
-distributional critic, returns of several steps, and neither noise nor delay: see `agents.AGENTS`.
+The default is TD3 (Fujimoto et al. 2018). D4PG (Barth-Maron et al. 2018) is the same with one
+distributional critic, n-step returns, no noise in targets and no delay: see `agents.AGENTS`.
 """
 
 from collections.abc import Callable
@@ -13,60 +13,60 @@ import optax
 from flax import struct
 
 from jaxrl import values
-from jaxrl.errors import require_continuous, require_fraction, require_positive
+from jaxrl.errors import require_continuous
+from jaxrl.fields import ENTRIES, FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
 from jaxrl.networks import Critics, critic_ensemble, network
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import delayed, descend, every, n_step, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
 
-static = partial(struct.field, pytree_node=False)
 fixed = jax.lax.stop_gradient
 
 
 @struct.dataclass
 class Hyperparameters:
-    """What TD3 can be told; the numbers that are not static can be swept by vmap."""
+    """The hyperparameters of TD3; those that are not static can be swept by vmap."""
 
-    learning_rate: float = 1e-3
-    """Step size of Adam, of actor and critics."""
-    discount: float = 0.99
-    """Of rewards, per step."""
-    target_rate: float = 0.01
-    """How far the target networks move to the parameters when they move."""
-    exploration_noise: float = 0.1
-    """Standard deviation of what is added to actions in [-1, 1] while exploring."""
-    target_noise: float = 0.2
-    """Standard deviation of what is added to the next action in targets."""
-    noise_clip: float = 0.5
-    """The most that is added to the next action in targets."""
+    learning_rate: float = number(1e-3, POSITIVE)
+    """Learning rate of Adam for the actor and the critics."""
+    discount: float = number(0.99, FRACTION)
+    """Discount factor per environment step."""
+    target_rate: float = number(0.01, FRACTION)
+    """Step size with which the target networks move towards the parameters; 1 copies them."""
+    exploration_noise: float = number(0.1, NOT_NEGATIVE)
+    """Standard deviation of exploration noise on actions in [-1, 1]."""
+    target_noise: float = number(0.2, NOT_NEGATIVE)
+    """Standard deviation of the noise on the next action in targets."""
+    noise_clip: float = number(0.5, NOT_NEGATIVE)
+    """Largest absolute noise on the next action in targets."""
     critic: values.Critic = values.Critic()
-    """What each critic predicts of the return."""
+    """Representation of the return in each critic."""
     ensemble: values.Ensemble = values.Ensemble()
-    """How many critics, and what to believe where they disagree."""
-    actor_period: int = static(default=2)
-    """Gradient steps of the critics for one of the actor and the target networks."""
-    num_envs: int = static(default=1)
-    """Environments that run side by side."""
-    rollout_length: int = static(default=1)
-    """Steps in each environment between two rounds of learning."""
-    updates: int = static(default=1)
-    """Gradient steps in a round of learning."""
-    batch_size: int = static(default=256)
-    """Transitions in a gradient step."""
-    buffer_size: int = static(default=100_000)
-    """Transitions that are kept."""
-    warmup: int = static(default=1_000)
-    """Environment steps of random acting before learning."""
-    n_step: int = static(default=1)
-    """Steps of reward before the bootstrap."""
-    hidden: tuple[int, ...] = static(default=(64, 64))
+    """Number of critics, and the reduction of their predictions to a target."""
+    actor_period: int = static(2, POSITIVE)
+    """Gradient steps of the critics for each update of the actor and the target networks."""
+    num_envs: int = static(1, POSITIVE)
+    """Number of environments that run in parallel."""
+    rollout_length: int = static(1, POSITIVE)
+    """Steps in each environment between two rounds of gradient steps."""
+    updates: int = static(1, POSITIVE)
+    """Gradient steps after each rollout."""
+    batch_size: int = static(256, POSITIVE)
+    """Transitions in a batch."""
+    buffer_size: int = static(100_000, ENTRIES)
+    """Capacity of the replay buffer, in transitions."""
+    warmup: int = static(1_000, NOT_NEGATIVE)
+    """Environment steps of random actions before the first update."""
+    n_step: int = static(1, POSITIVE)
+    """Number of rewards in an n-step return before it bootstraps."""
+    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
     """Units of each hidden layer."""
-    activation: str = static(default="relu")
-    """Of hidden layers: elu, gelu, relu, swish or tanh."""
+    activation: str = static("relu")
+    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
 
 
 Penalty = Callable[[Critics, Tree, Tree, Transition, Array], Array]
-"""(critics, params, target, batch, next action) -> what to add to the critics' loss [B]."""
+"""(critics, params, target, batch, next action) -> a term of the critics' loss [B]."""
 
 
 def td3(
@@ -77,7 +77,7 @@ def td3(
 ) -> Agent:
     """TD3 for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
-    `representation` is that of `hp` unless given; a `penalty` is added to the loss. Raises a
+    `representation` overrides `hp.critic`; a `penalty` is added to the critics' loss. Raises an
     InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
     check(spec, hp)
@@ -103,21 +103,21 @@ def td3(
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
         k_noise, k_subset = jax.random.split(key)
-        # Critics: the pessimistic future of an action close to the next one.
-        believed = ensemble(values.reduction(hp.ensemble, k_subset))
+        # Critics: the pessimistic value of an action close to the policy's next one.
+        reduced = ensemble(values.reduction(hp.ensemble, k_subset))
         action = near(mu(target, batch.final), hp.target_noise, hp.noise_clip, k_noise)
-        future = believed.decode(q(target, batch.final, action))
-        goal = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
-        error = believed.loss(q(params, batch.obs, batch.action), goal)
-        metrics = {"critic_loss": error.mean()}
+        future = reduced.decode(q(target, batch.final, action))
+        targets = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
+        error = reduced.loss(q(params, batch.obs, batch.action), targets)
+        metrics = {"critic_loss": error.mean(), "target_value": values.mean(targets).mean()}
         if penalty is not None:
             extra = penalty(critics, params["critics"], target["critics"], batch, action)
             error, metrics = error + extra, metrics | {"penalty": extra.mean()}
-        # The actor, through the first of the critics, which it cannot change.
+        # Actor: its gradient passes through the first critic, whose parameters are fixed.
         theta = q(fixed(params), batch.obs, mu(params, batch.obs))[..., : representation.size]
         value = values.mean(representation.decode(theta))
         total = (batch.weight * (error - value)).mean()
-        return total, metrics | {"policy_loss": -value.mean()}
+        return total, metrics | {"policy_loss": -value.mean(), "value": value.mean()}
 
     def explore(view: Tree, obs: Tree, key: Key) -> tuple[Array, tuple]:
         return near(mu(view.params, obs), hp.exploration_noise, jnp.inf, key), ()
@@ -134,8 +134,6 @@ def td3(
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "td3")
+    check_fields(hp)
     values.reduction(hp.ensemble)  # raises
-    require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size, n_step=hp.n_step)
-    require_positive(updates=hp.updates, num_envs=hp.num_envs, actor_period=hp.actor_period)
-    require_fraction(discount=hp.discount, target_rate=hp.target_rate)
     check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, hp.n_step, hp.warmup)

@@ -1,6 +1,7 @@
-"""Networks of the values of discrete actions, and what their outputs mean."""
+"""Networks of the values of discrete actions, and the distributions their outputs stand for."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 import flax.linen as nn
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxrl import networks, values
 from jaxrl.implicit import ImplicitHead, with_fractions
 from jaxrl.layers import initialise
-from jaxrl.policies import epsilon_greedy
+from jaxrl.policies import allowed, epsilon_greedy, only_allowed
 from jaxrl.stock import Stocked, with_stock
 from jaxrl.types import Actor, Array, Discrete, Key, Spec, Tree, memoryless
 from jaxrl.updates import Learner
@@ -18,25 +19,33 @@ from jaxrl.values import Representation, Statistic
 
 
 class ActionValues(NamedTuple):
-    """The distribution of the return of each action, and what is wanted of it.
+    """The distribution of the return of each action, and the statistic to maximise.
 
-    `outputs` are theta [..., A, K] of the representation. With a key, those of an implicit one are
-    at fractions drawn uniformly, which learning wants; without, at midpoints, so that a choice by
-    them is deterministic. The others ignore the key.
+    `outputs` are theta [..., A, K] of the representation. Those of an implicit representation are
+    at uniformly drawn fractions if a key is given, as learning needs, and else at midpoints, so
+    that greedy actions are deterministic. Other representations ignore the key.
     """
 
     init: Callable[[Key], Tree]
     outputs: Callable[..., Array]  # (params, obs [..., *], key=None) -> theta [..., A, K]
     representation: Representation
     statistic: Statistic
+    allowed: Callable[[Tree], Array | None] = lambda obs: None  # obs [..., *] -> mask [..., A]
 
     def objective(self, obs: Tree) -> Statistic:
-        """What to maximise at obs [..., *]: the statistic, of stock and return if there is one."""
-        stocked = isinstance(obs, Stocked)
-        return with_stock(self.statistic, cast(Array, obs.stock)) if stocked else self.statistic
+        """The statistic of distributions [..., A, N] to maximise at obs [..., *].
+
+        It is that of stock and return together if the observation has a stock. The statistic of
+        a forbidden action is below all others.
+        """
+        stocked, mask = isinstance(obs, Stocked), self.allowed(obs)
+        statistic = (
+            with_stock(self.statistic, cast(Array, obs.stock)) if stocked else self.statistic
+        )
+        return statistic if mask is None else lambda future: only_allowed(statistic(future), mask)
 
     def scores(self, params: Tree, obs: Tree) -> Array:
-        """How good each action is [..., A] at obs [..., *]."""
+        """The statistic of each action [..., A] at obs [..., *]."""
         return self.objective(obs)(self.representation.decode(self.outputs(params, obs)))
 
 
@@ -69,6 +78,8 @@ def action_values(
 ) -> ActionValues:
     """Action values of any representation, by the network that suits a spec of discrete actions.
 
+    Actions that `spec.mask` forbids are never greedy.
+
     Raises an InputError for a name that `network` does not know.
     """
     assert isinstance(spec.action, Discrete), "action values need discrete actions"
@@ -84,13 +95,13 @@ def action_values(
     def outputs(params: Tree, obs: Tree, key: Key | None = None) -> Array:
         return theta(net.step(params, (), obs)[0])
 
-    return ActionValues(net.init, outputs, representation, statistic)
+    return ActionValues(net.init, outputs, representation, statistic, partial(allowed, spec))
 
 
 def value_heads(
     actions: int, size: int, dueling: bool
 ) -> tuple[tuple[int, ...], Callable[[Sequence[Array]], Array]]:
-    """The sizes of a network's heads, and how they make theta [..., actions, size]."""
+    """The sizes of a network's heads, and the function from them to theta [..., actions, size]."""
     sizes = (actions * size, size) if dueling else (actions * size,)
 
     def theta(heads: Sequence[Array]) -> Array:
@@ -118,11 +129,11 @@ def implicit(
             fractions = jax.random.uniform(key, (*lead, *middle.shape))
         return with_fractions(cast(Array, module.apply(params, x, fractions)), fractions)
 
-    return ActionValues(init, outputs, representation, statistic)
+    return ActionValues(init, outputs, representation, statistic, partial(allowed, spec))
 
 
 def annealed(epsilon: float | Array, updates: float | Array, step: Array) -> Array:
-    """The probability [] of a random action, which falls from 1 to `epsilon` over `updates`."""
+    """The probability [] of a random action, which falls linearly from 1 to `epsilon`."""
     progress = jnp.clip(step / jnp.maximum(updates, 1.0), 0, 1)
     return 1 + progress * (epsilon - 1)
 
@@ -130,14 +141,15 @@ def annealed(epsilon: float | Array, updates: float | Array, step: Array) -> Arr
 def epsilon_actors(
     q: ActionValues, epsilon: float | Array, updates: float | Array
 ) -> tuple[Actor, Actor]:
-    """To explore epsilon-greedily, and to exploit: what is best in the statistic is greedy.
+    """Actors that explore epsilon-greedily and exploit greedily in the statistic.
 
-    Epsilon falls from 1 to its value over the first `updates` gradient steps.
+    Epsilon falls linearly from 1 to its value over the first `updates` gradient steps.
     """
 
     def explore(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
         now = annealed(epsilon, updates, view.step)
-        return epsilon_greedy(q.scores(view.params, obs), now).sample(seed=key), ()
+        policy = epsilon_greedy(q.scores(view.params, obs), now, q.allowed(obs))
+        return policy.sample(seed=key), ()
 
     def exploit(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
         return q.scores(view.params, obs).argmax(-1), ()

@@ -1,9 +1,9 @@
-"""A ring of experience, as pure functions.
+"""A ring buffer of experience, as pure functions.
 
 Time is the leading axis of the ring and lanes the second, so that a rollout is written as one
 contiguous slice; the position is a `Counter`, which stays unbatched under vmap over seeds. A step
-is one packed row, so that a sample is one gather whatever the number of its arrays: 1.6 to 4 times
-as fast as an array per leaf (`experiments/benchmarks/buffers.py`).
+is one packed row, so that a sample is one gather however many arrays it has: 1.6 to 4 times as
+fast as one array per leaf (`experiments/benchmarks/buffers.py`).
 """
 
 import jax
@@ -20,7 +20,7 @@ class Buffer:
     """The latest steps of each lane."""
 
     words: Array  # [rows, B, width] uint32
-    added: Counter  # rows ever written
+    added: Counter  # rows ever written, in [rows, 2 rows) once the ring is full: see `advance`
     warmup: int = struct.field(pytree_node=False)  # rows of the example
     layout: Layout = struct.field(pytree_node=False)
 
@@ -62,19 +62,29 @@ def store(buffer: Buffer, batch: Tree) -> Buffer:
     words = pack(batch, buffer.layout)
     start = buffer.added.value % buffer.words.shape[0]
     written = jax.lax.dynamic_update_slice_in_dim(buffer.words, words, start, 0)
-    added = Counter(buffer.added.value + words.shape[0])
-    return Buffer(written, added, buffer.warmup, buffer.layout)
+    added = advance(buffer.added.value, words.shape[0], buffer.words.shape[0])
+    return Buffer(written, Counter(added), buffer.warmup, buffer.layout)
+
+
+def advance(added: Array, steps: int, rows: int) -> Array:
+    """The number of rows written [] after `steps` more of them, reduced so that it never overflows.
+
+    Once a ring of `rows` is full, only the number modulo `rows` matters, and that it is full:
+    whole rings are taken off until less than two are left.
+    """
+    added = added + steps
+    return jnp.where(added >= 2 * rows, rows + added % rows, added)
 
 
 def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> Tree:
     """Uniform sequences [length, batch_size, ...] of consecutive steps of one lane.
 
-    They never straddle the newest and the oldest row, but may cross episodes: cut by `last`.
+    They never contain both the newest and the oldest row, but may cross episodes: cut by `last`.
     At least `length` rows must have been written.
     """
     rows, lanes, _ = buffer.words.shape
     size = jnp.minimum(buffer.added.value, rows)
-    # At least one, so that an underfilled buffer yields blank rows rather than wild indices.
+    # At least one, so that an underfilled buffer gives blank rows instead of invalid indices.
     starts = jnp.maximum(size - length + 1, 1) * lanes
     draw = below(starts.astype(jnp.uint32), key, (batch_size,)).astype(jnp.int32)
     oldest = (buffer.added.value - size) % rows
@@ -90,7 +100,7 @@ def fetch(buffer: Buffer, slot: Array) -> Tree:
     """
     flat = buffer.words.reshape(-1, buffer.words.shape[-1])
     # Without the barriers XLA fuses the draw and the gather into the consumers of each leaf and
-    # computes them once per leaf. Clipped indices cost nothing; the default masks what it gathers.
+    # computes them once per leaf. Clipping indices is free; the default also masks the result.
     slot = jax.lax.optimization_barrier(slot)
     words = jax.lax.optimization_barrier(flat.at[slot].get(mode="clip"))
     return unpack(words, buffer.layout)
@@ -104,9 +114,8 @@ def sample(buffer: Buffer, key: Key, batch_size: int) -> Tree:
 def below(bound: Array, key: Key, shape: tuple[int, ...]) -> Array:
     """Uniform integers [*shape], uint32, below `bound` [], uint32.
 
-    They are the integer part of `bound` U for a U of 64 random bits, so that none is more likely
-    than another by more than `bound` / 2**64. `jax.random.randint` is as good and three times as
-    slow.
+    They are the integer part of `bound` U for a U of 64 random bits, so that their probabilities
+    differ by at most 2**-64. `jax.random.randint` is as exact and three times as slow.
     """
     high, low = jax.random.bits(key, (2, *shape), jnp.uint32)
     upper, middle = product(high, bound)

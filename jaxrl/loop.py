@@ -18,6 +18,7 @@ from jaxrl.environments import (
     vectorize,
 )
 from jaxrl.errors import require, require_positive
+from jaxrl.fields import check_fields
 from jaxrl.types import (
     Actor,
     Agent,
@@ -275,23 +276,9 @@ def budget(hp: Any, steps: float, evaluations: int) -> Budget:
     return Budget(warmup, per_update, tuple(b - a for a, b in itertools.pairwise(ends)))
 
 
-def check_static(hp: Any, prefix: str = "") -> None:
-    """Raise an InputError that names a hyperparameter which is traced but shapes the program."""
-    for field in getattr(hp, "__dataclass_fields__", {}).values():
-        name, value = f"{prefix}{field.name}", getattr(hp, field.name)
-        check_static(value, f"{name}.")
-        if not field.metadata.get("pytree_node", True):
-            traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(value))
-            require(
-                not traced,
-                f"{name} shapes the program and cannot be traced or mapped over by vmap: call the "
-                "function once for each of its values.",
-            )
-
-
 def check_collection(hp: Any) -> None:
     """Raise an InputError unless the hyperparameters say how experience is collected."""
-    check_static(hp)
+    check_fields(hp)
     require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
     require(hp.warmup >= 0, f"warmup must not be negative, but it is {hp.warmup}.")
 

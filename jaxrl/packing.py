@@ -1,7 +1,7 @@
 """Rows of 32-bit words that hold the leaves of a tree, bit for bit.
 
-One array in place of one per leaf makes storing a step a single write, and drawing a batch a
-single gather. Nothing is differentiated through packing.
+One array instead of one per leaf makes storing a step a single write, and sampling a batch a
+single gather. Packing is not differentiable.
 """
 
 from collections.abc import Hashable

@@ -2,8 +2,8 @@
 
 A heap in one array: node 1 is the root, nodes 2 i and 2 i + 1 are the children of i, and the
 leaves are the last half. A sum is computed afresh from its children whenever one of them changes,
-so that sums never drift. On a CPU, fan-out 4 and 8 measured alike, fan-out 16 to 128 and loops
-unrolled over levels slower; so do flat sums (`experiments/benchmarks/buffers.py`).
+so that sums never drift. On a CPU, a fan-out of 4 or 8 is as fast; a fan-out of 16 to 128, loops
+unrolled over levels, and flat sums are slower (`experiments/benchmarks/buffers.py`).
 """
 
 import math
@@ -56,9 +56,9 @@ def assign(tree: SumTree, index: Array, priority: Array) -> SumTree:
 
 
 def insert(tree: SumTree, position: Array, priority: Array) -> SumTree:
-    """Give the N leaves from `position` [] on the priorities [N], by slices and not by indices.
+    """Give N consecutive leaves from `position` [] the priorities [N], by slices not by indices.
 
-    They must not reach past the last leaf. Where `position` is that of a `Counter`, it stays one
+    They must not reach past the last leaf. A `position` that comes from a `Counter` stays one
     slice under vmap over seeds.
     """
     capacity = tree.nodes.shape[0] // 2
@@ -67,8 +67,8 @@ def insert(tree: SumTree, position: Array, priority: Array) -> SumTree:
     def up(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         node, nodes = carry
         node = node // 2
-        # Near the root the slice is wider than the level; to sum its other nodes anew is harmless,
-        # but node 0, which would be among its own children, must stay out.
+        # Near the root the slice is wider than the level. Summing other nodes again is harmless,
+        # but node 0 must not be among them, since it would be its own child.
         first = jnp.clip(node, 1, capacity - width)
         children = jax.lax.dynamic_slice(nodes, (2 * first,), (2 * width,)).reshape(width, 2)
         # Fused with the write, the read would make XLA copy the whole tree at each level.
@@ -92,8 +92,9 @@ def advance(
     """Follow a ring [rows, lanes] into which `steps` rows are written after `added` earlier ones.
 
     Leaf `row * lanes + lane` belongs to the sequence of `length` steps that starts there. Starts
-    whose sequence becomes complete get the `priority`; those overwritten, and those whose
-    sequence is not complete yet, get zero; the others keep theirs.
+    whose sequence becomes complete get the `priority`; starts that are overwritten, or whose
+    sequence is not complete yet, get zero; the others keep theirs. `added` may have been reduced
+    by `buffers.advance`.
     """
     width = min(steps + length - 1, rows)
     end = added + steps
@@ -111,7 +112,7 @@ def advance(
     if not width:
         return tree
     tree = window(tree, jnp.minimum((added - (length - 1)) % rows, rows - width))
-    # The rows that changed may go on at the ring's beginning.
+    # The rows that changed may continue at the beginning of the ring.
     return window(tree, jnp.zeros((), jnp.int32)) if length > 1 and width < rows else tree
 
 
@@ -124,18 +125,20 @@ def sample(tree: SumTree, key: Key, batch_size: int) -> tuple[Array, Array]:
     draw = jax.random.uniform(key, (2, batch_size))
 
     def down(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        node, goal = carry
+        node, rest = carry
         left, right = tree.nodes[2 * node], tree.nodes[2 * node + 1]
-        # Rounding must not lead into a child without weight.
-        go_right = ((goal >= left) & (right > 0)) | (left <= 0)
-        return 2 * node + go_right, jnp.where(go_right, goal - left, goal)
+        # Rounding must not lead to a child of weight zero.
+        go_right = ((rest >= left) & (right > 0)) | (left <= 0)
+        return 2 * node + go_right, jnp.where(go_right, rest - left, rest)
 
     half = depth(tree) // 2
-    goal = (jnp.arange(batch_size) + draw[0]) / batch_size * total(tree)
-    node, _ = jax.lax.fori_loop(0, half, down, (jnp.ones(batch_size, jnp.int32), goal))
+    rest = (jnp.arange(batch_size) + draw[0]) / batch_size * total(tree)
+    node = jnp.ones(batch_size, jnp.int32)
+    if half:  # a loop of no steps does not run without compilation
+        node, _ = jax.lax.fori_loop(0, half, down, (node, rest))
     # A second draw within the subtree: one has too few bits for small leaves of a large tree.
-    goal = draw[1] * tree.nodes[node]
-    node, _ = jax.lax.fori_loop(half, depth(tree), down, (node, goal))
+    rest = draw[1] * tree.nodes[node]
+    node, _ = jax.lax.fori_loop(half, depth(tree), down, (node, rest))
     return node - tree.nodes.shape[0] // 2, tree.nodes[node] / total(tree)
 
 

@@ -3,7 +3,16 @@
 `descend` turns a loss into an Update; every other function here is `Update -> Update`.
 """
 
-from jaxrl.updates.gradient import Learner, clipped, delayed, descend, every, linear_decay, polyak
+from jaxrl.updates.gradient import (
+    Learner,
+    clipped,
+    decay_updates,
+    delayed,
+    descend,
+    every,
+    linear_decay,
+    polyak,
+)
 from jaxrl.updates.imagined import (
     Dream,
     dreaming,
@@ -15,17 +24,19 @@ from jaxrl.updates.imagined import (
     waking,
 )
 from jaxrl.updates.offpolicy import n_step, prioritised, replay
-from jaxrl.updates.onpolicy import epochs, prepared
+from jaxrl.updates.onpolicy import epochs, explained_variance, prepared, standardised
 
 __all__ = [
     "Dream",
     "Learner",
     "clipped",
+    "decay_updates",
     "delayed",
     "descend",
     "dreaming",
     "epochs",
     "every",
+    "explained_variance",
     "fitting",
     "imagined",
     "in_turn",
@@ -37,5 +48,6 @@ __all__ = [
     "prioritised",
     "repeated",
     "replay",
+    "standardised",
     "waking",
 ]

@@ -34,6 +34,7 @@ def descend(
     """Descend the gradient of `loss`, and let a target network `follow` the new parameters.
 
     Rates per module, delays, clipping and averaging over devices are properties of `optimiser`.
+    The metrics are those of the loss and the gradient's global norm, `gradient_norm`.
     """
 
     def start(key: Key, example: Any) -> Learner:
@@ -47,13 +48,14 @@ def descend(
         params = optax.apply_updates(state.params, change)
         step = state.step + 1
         target = () if follow is None else follow(params, state.target, step)
+        metrics = {"gradient_norm": optax.tree.norm(gradient)} | metrics
         return Learner(params, target, opt, step), metrics
 
     return Update(start, apply, lambda state: state)
 
 
 def polyak(rate: float | Array) -> Follow:
-    """A moving average of the parameters: target <- target + rate (params - target)."""
+    """Exponential moving average of the parameters: target <- target + rate (params - target)."""
 
     def follow(params: Tree, target: Tree, step: Array) -> Tree:
         return optax.incremental_update(params, target, rate)
@@ -62,7 +64,7 @@ def polyak(rate: float | Array) -> Follow:
 
 
 def every(period: int, follow: Follow) -> Follow:
-    """Let the target follow at every `period`-th gradient step only."""
+    """Update the target network at every `period`-th gradient step only."""
 
     def periodic(params: Tree, target: Tree, step: Array) -> Tree:
         # Not lax.cond: under vmap it would become this select, and a copy beside it.
@@ -73,13 +75,21 @@ def every(period: int, follow: Follow) -> Follow:
 
 
 def linear_decay(rate: float | Array, steps: float | Array) -> optax.Schedule:
-    """A learning rate that falls linearly to zero at `steps`, or is constant if `steps` is 0."""
+    """A learning rate that falls linearly to zero at step `steps`; it is constant if that is 0."""
 
     def schedule(step: ArrayLike) -> Array:
         remaining = jnp.clip(1 - jnp.asarray(step) / jnp.maximum(steps, 1), 0, 1)
         return rate * jnp.where(jnp.asarray(steps) > 0, remaining, 1.0)
 
     return schedule
+
+
+def decay_updates(hp: Any, per_rollout: int) -> float | Array:
+    """The number of gradient steps in `hp.decay_steps` environment steps, warm-up not counted.
+
+    `per_rollout` is the number of gradient steps after each rollout.
+    """
+    return hp.decay_steps / (hp.num_envs * hp.rollout_length) * per_rollout
 
 
 def clipped(
@@ -90,7 +100,7 @@ def clipped(
 ) -> optax.GradientTransformation:
     """An optax `optimiser` of gradients clipped to a global `norm`.
 
-    Its learning rate is `rate`, and falls linearly to zero at `steps` updates unless they are 0.
+    The learning rate is `linear_decay(rate, steps)`.
     """
     return optax.chain(optax.clip_by_global_norm(norm), optimiser(linear_decay(rate, steps)))
 
@@ -98,15 +108,15 @@ def clipped(
 def delayed(
     optimiser: optax.GradientTransformation, period: int, slower: Collection[str]
 ) -> optax.GradientTransformation:
-    """Let the entries `slower` of the parameters, a mapping, move at every `period`-th step only.
+    """Update the entries `slower` of the parameters, a mapping, at every `period`-th step only.
 
-    Between, their gradients are not used. Source: the delayed policy updates of Fujimoto et al.
-    (2018), section 5.2.
+    Their gradients are not used at the other steps. Source: the delayed policy updates of Fujimoto
+    et al. (2018), section 5.2.
     """
     if period == 1:
         return optimiser
 
-    # The first step counts as number 0, and is to be skipped as the next period - 2 are.
+    # The first step is number 0, and is skipped like the next period - 2.
     def due(step: ArrayLike, **extra_args: Any) -> Array:
         return (jnp.asarray(step) + 1) % period == 0
 

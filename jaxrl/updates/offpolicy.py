@@ -21,10 +21,11 @@ class Replay(NamedTuple):
 def replay(
     update: Update, rows: int, batch_size: int, updates: int = 1, length: int | None = None
 ) -> Update:
-    """Store experience [T, B, ...], then learn from `updates` uniform samples of all of it.
+    """Store experience [T, B, ...], then learn from `updates` uniform samples of the buffer.
 
-    `rows` is how many steps of each lane are kept. Samples are transitions [batch_size, ...], or
-    sequences [length, batch_size, ...] of consecutive steps if a `length` is given.
+    The buffer keeps the latest `rows` steps of each lane. Samples are transitions
+    [batch_size, ...], or sequences [length, batch_size, ...] of consecutive steps if a `length` is
+    given.
     """
     require_positive(buffer_size=rows, batch_size=batch_size, updates=updates)
 
@@ -54,7 +55,7 @@ class Prioritised(NamedTuple):
     inner: Tree
     buffer: buffers.Buffer
     tree: trees.SumTree  # of the sequences that start at each step and lane
-    highest: Array  # [] the largest priority yet, which new experience gets
+    highest: Array  # [] the largest priority so far, which new experience gets
 
 
 def prioritised(
@@ -66,11 +67,11 @@ def prioritised(
     exponent: float | Array = 0.6,
     correction: float | Array = 0.4,
 ) -> Update:
-    """Replay sequences [length, batch_size, ...] in proportion to their surprise^`exponent`.
+    """Replay sequences [length, batch_size, ...] in proportion to their error^`exponent`.
 
     `update` reports the absolute error of each sample as the metric `priority` [batch_size], and
-    multiplies its loss by the samples' `weight`, which corrects for the unequal sampling with
-    strength `correction`. Source: Schaul et al. (2016).
+    multiplies its loss by the `weight` of the samples, the importance weights (N p)^-`correction`
+    of a probability p among N sequences. Source: Schaul et al. (2016).
     """
     require_positive(buffer_size=rows, batch_size=batch_size, updates=updates)
 
@@ -113,14 +114,16 @@ def prioritised(
 def n_step(update: Update, discount: float | Array) -> Update:
     """Fold sequences [n, B, ...] into transitions over n steps, cut at episode boundaries.
 
-    The folded reward is the sum of discount**k * R_{k+1} up to the boundary or n, its successor
-    the one reached there, and its `discount` carries the discount**(k - 1) that is left when the
-    agent multiplies by its own, so that the n-step target has no gamma too few or too many.
-    Source: Sutton and Barto (2018), equation 7.1.
+    The folded reward is the sum of discount**k * R_{k+1} up to the boundary or n, and the folded
+    successor is the state reached there, after k steps. The folded `discount` has the factor
+    discount**(k - 1), since the agent multiplies by its own discount once: the n-step target has
+    exactly discount**k. Source: Sutton and Barto (2018), equation 7.1.
     """
 
     def fold(sequence: Transition) -> Transition:
         first = jax.tree.map(lambda x: x[0], sequence)
+        if sequence.reward.shape[0] == 1:  # a scan of no steps does not run without compilation
+            return first
 
         def back(future: Transition, now: Transition) -> tuple[Transition, None]:
             longer = future._replace(
@@ -145,19 +148,22 @@ def n_step(update: Update, discount: float | Array) -> Update:
 def check_buffer(size: int, lanes: int, steps: int, length: int, warmup: int) -> None:
     """Raise an InputError unless a buffer of `size` transitions suits what is put into it.
 
-    `lanes` and `steps` are the shape of a rollout and `length` that of a sequence to be drawn.
+    `lanes` and `steps` are the shape of a rollout, and `length` is that of a sampled sequence.
     """
+    part = lanes * steps
+    least = -(-(length + 1) // steps) * part
     require(
-        size % (lanes * steps) == 0,
-        f"buffer_size {size} is not divisible by num_envs {lanes} x rollout_length {steps}.",
+        size % part == 0,
+        f"buffer_size {size} is not divisible by num_envs {lanes} x rollout_length {steps}: try "
+        f"{max(size // part * part, least)}.",
     )
     require(
         size // lanes > length,
-        f"buffer_size {size} holds {size // lanes} steps of each of {lanes} environments, too "
-        f"few to draw sequences of {length}.",
+        f"buffer_size {size} holds {size // lanes} steps of each of {lanes} environments, too few "
+        f"for sequences of {length}: it must be at least {least}.",
     )
     require(
         length * lanes <= warmup <= size,
-        f"warmup {warmup} must be at least num_envs {lanes} x n_step {length}, so that there is "
-        f"something to draw, and at most buffer_size {size}.",
+        f"warmup {warmup} must be at least {length * lanes}, so that each of {lanes} environments "
+        f"has a sequence of {length} to sample, and at most buffer_size {size}.",
     )

@@ -11,21 +11,53 @@ from jaxrl.packing import layout, pack, unpack
 from jaxrl.types import Array, Key, Tree, Update
 
 
-def prepared(update: Update, prepare: Callable[[Tree, Tree], Tree]) -> Update:
-    """Learn from `prepare(view, batch)`: advantages, targets, relabelled rewards."""
+def prepared(
+    update: Update,
+    prepare: Callable[[Tree, Tree], Tree],
+    measure: Callable[[Tree, Tree], dict] | None = None,
+) -> Update:
+    """Learn from `prepare(view, batch)`: advantages, targets, relabelled rewards.
+
+    The metrics include those of `measure(batch, prepared batch)`.
+    """
 
     def apply(state: Tree, batch: Tree, key: Key) -> tuple[Tree, dict]:
-        return update.apply(state, prepare(update.read(state), batch), key)
+        ready = prepare(update.read(state), batch)
+        state, metrics = update.apply(state, ready, key)
+        return state, metrics if measure is None else metrics | measure(batch, ready)
 
     return update._replace(apply=apply)
+
+
+def moments(x: Array, weight: Array) -> tuple[Array, Array]:
+    """The mean [] and variance [] of x [...] under weights [...]; both are 0 if no weight is."""
+    share = weight / jnp.maximum(weight.sum(), jnp.finfo(x.dtype).tiny)
+    mean = (share * x).sum()
+    return mean, (share * jnp.square(x - mean)).sum()
+
+
+def standardised(x: Array, weight: Array) -> Array:
+    """Numbers [...] shifted and scaled to mean 0 and variance 1 under weights [...]."""
+    mean, variance = moments(x, weight)
+    return (x - mean) / (jnp.sqrt(variance) + 1e-8)
+
+
+def explained_variance(prediction: Array, target: Array, weight: Array) -> Array:
+    """The share 1 - Var(target - prediction) / Var(target) [], of arrays [...] with weights [...].
+
+    It is 1 for perfect predictions, 0 for constant ones or constant targets, and below 0 for worse.
+    """
+    _, total = moments(target, weight)
+    _, rest = moments(target - prediction, weight)
+    return jnp.where(total > 0, 1 - rest / jnp.where(total > 0, total, 1.0), 0.0)
 
 
 def epochs(update: Update, passes: int, minibatches: int, length: int = 1) -> Update:
     """Learn from a trajectory [T, B] in `passes` shuffled passes of `minibatches` parts each.
 
-    A part holds sequences [length, T * B / length / minibatches] of consecutive steps, shuffled
-    afresh in every pass; each sequence is in exactly one part. Raises an InputError if the
-    trajectory cannot be cut so.
+    A part holds sequences [length, T * B / length / minibatches] of consecutive steps. Every pass
+    shuffles them anew, and has each sequence in exactly one part. Raises an InputError if the
+    trajectory does not divide into such parts.
     """
     require_positive(epochs=passes, minibatches=minibatches, sequence_length=length)
 
@@ -57,16 +89,15 @@ def epochs(update: Update, passes: int, minibatches: int, length: int = 1) -> Up
 def shuffled(key: Key, size: int) -> Array:
     """A random order [size] of 0, ..., size - 1.
 
-    The numbers fill a table, about as wide as it is high; each row is rotated by a random amount,
-    then each column, and that four times. Every number is equally likely at every place, and
-    pairs are as good as independent, but not all orders can come up. Where the table would be
-    narrow, the order is that of random numbers, which takes over ten times as long to find for
-    8192 items.
+    The numbers fill a table that is about as wide as it is high. Each row is rotated by a random
+    amount, then each column; both are repeated four times. Every number is equally likely at every
+    place, and pairs are nearly independent, but not every order is possible. A table that would be
+    narrow is replaced by sorting random numbers, which is ten times slower for 8192 items.
     """
     rows = max(r for r in range(1, math.isqrt(size) + 1) if size % r == 0)
     columns = size // rows
     if rows < 8:
-        # Ties are too rare to matter, another round of bits would cost as much.
+        # Ties are too rare to justify the cost of another round of bits.
         return jnp.argsort(jax.random.bits(key, (size,)))
     place = jnp.arange(size, dtype=jnp.uint32)
     row, column = place // columns, place % columns
@@ -84,7 +115,7 @@ def shuffled(key: Key, size: int) -> Array:
 
 
 def check_divisible(steps: int, lanes: int, minibatches: int, length: int = 1) -> None:
-    """Raise an InputError unless [steps, lanes] can be cut into equal parts of sequences."""
+    """Raise an InputError unless a rollout [steps, lanes] divides into minibatches of sequences."""
     require(
         steps % length == 0,
         f"rollout_length {steps} is not divisible by sequence_length {length}.",
@@ -95,3 +126,19 @@ def check_divisible(steps: int, lanes: int, minibatches: int, length: int = 1) -
         f"A rollout of {steps} steps x {lanes} environments holds {items} sequences of length "
         f"{length}, which do not divide into {minibatches} minibatches.",
     )
+
+
+def check_sequences(steps: int, lanes: int, minibatches: int, length: int) -> None:
+    """Raise an InputError if a memory would learn from sequences of a single step.
+
+    No gradient then flows from one step to another, and the memory learns nothing.
+    """
+    fits = lambda n: steps % n == 0 and (steps // n * lanes) % minibatches == 0
+    lengths = [n for n in range(2, steps + 1) if fits(n)]
+    remedy = (
+        f"set sequence_length (--sequence-length) to more than 1, such as "
+        f"{min(lengths, key=lambda n: abs(n - 16))}."
+        if lengths
+        else "raise rollout_length (--rollout-length) and sequence_length (--sequence-length)."
+    )
+    require(length > 1, f"A memory learns nothing from sequences of one step: {remedy}")

@@ -129,7 +129,7 @@ def test_munchausen(family):
         critic=values.Critic(family, atoms=1, kappa=100.0),
     )  # fmt: skip
     make = lambda spec, hp, schedule: dqn.dqn(
-        spec, hp, goal=munchausen.bootstrap, schedule=schedule
+        spec, hp, targets=munchausen.bootstrap, schedule=schedule
     )
     loss, (now, before, _, future) = measured(make, hp, batch)
     wanted, clipped = 0.0, 0
@@ -154,7 +154,7 @@ def test_munchausen_of_scale_zero_is_soft():
     batch = batch_of(N)
     hp = munchausen.Hyperparameters(discount=GAMMA, temperature=1e-4, munchausen_scale=0.0)
     make = lambda spec, hp, schedule: dqn.dqn(
-        spec, hp, goal=munchausen.bootstrap, schedule=schedule
+        spec, hp, targets=munchausen.bootstrap, schedule=schedule
     )
     single = dqn.Hyperparameters(discount=GAMMA, double=False)
     np.testing.assert_allclose(
@@ -206,7 +206,7 @@ def test_pqn(family):
                 after = (1 - trace) * after + trace * goal[t + 1, lane]
             goal[t, lane] = batch.reward[t, lane] + GAMMA * batch.discount[t, lane] * after
             theta = now[t, lane, batch.action[t, lane]]
-            wanted += (value(theta) - goal[t, lane]) ** 2 / 2
+            wanted += batch.weight[t, lane] * (value(theta) - goal[t, lane]) ** 2 / 2
     if family == "scalar":
         np.testing.assert_allclose(metrics["loss"], wanted / steps / lanes, rtol=1e-4)
     else:  # the linear projection keeps the means of what is inside the support
@@ -219,7 +219,7 @@ def test_pqn(family):
         )
         np.testing.assert_allclose(values.mean(goals), goal, atol=1e-4)
         chosen = values.take(q.outputs(view.params, batch.obs), batch.action)
-        loss = q.representation.loss(chosen, goals).mean()
+        loss = (batch.weight * q.representation.loss(chosen, goals)).mean()
         np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-4)
 
 
