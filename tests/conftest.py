@@ -1,21 +1,90 @@
-"""Settings that must hold before jax is imported."""
+"""Settings that must hold before jax is imported, and what lets go of compiled programs."""
 
+import contextlib
+import ctypes
+import gc
+import hashlib
 import os
+import platform
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
-# Tests compile much and run little: with these flags they take little more than half the time, and
-# compute the same functions. What comes last in XLA_FLAGS counts, so a person's own flags do.
-FLAGS = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=1"
+# Tests compile much and run little: without optimisation they take half the time, and compute the
+# same functions. What comes last in XLA_FLAGS counts, so a person's own flags do.
+FLAGS = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
 if version("jaxlib").startswith("0.9."):  # later ones do not know it
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()
 
-# Many tests compile the same programs, some in processes of their own: these share compilations.
+# What is read from the cache of compiled programs is warned of, each time, in vain.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def features() -> str:
+    """A name for what compiled programs depend on: the processor, the versions, the flags."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    parts = (platform.machine(), platform.processor(), flags, version("jaxlib"), FLAGS)
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def pruned(folder: Path, size: int = 2 * 2**30) -> Path:
+    """The folder, without its oldest files if together they are larger than `size` bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = sorted((x.stat().st_mtime, x.stat().st_size, x) for x in folder.iterdir())[::-1]
+    total = 0
+    for _, bytes_, path in found:
+        total += bytes_
+        if total > size:
+            path.unlink(missing_ok=True)
+    return folder
+
+
+# Many tests compile the same programs, some in processes of their own: these share compilations,
+# with later runs too, but on CI, which is to show what a first run does.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    COMPILED = tempfile.TemporaryDirectory(prefix="jaxrl-tests-")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+    if "CI" in os.environ:
+        COMPILED = tempfile.TemporaryDirectory(prefix="jaxrl-tests-")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+    else:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pruned(home / "jaxrl-tests" / features()))
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+MEMORY = 300 * 2**20  # bytes by which a process may grow before it lets go of compiled programs
+KEPT = [0]  # bytes after the last time
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Let go of compiled programs after a file of tests, if they have become many."""
+    if nextitem is not None and nextitem.path == item.path:
+        return
+    if resident() > KEPT[0] + MEMORY:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
+        trim()
+        KEPT[0] = resident()
+
+
+def trim() -> None:
+    """Give freed memory back to the system, which glibc does not do by itself."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def resident() -> int:
+    """Bytes of memory of this process, 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def pytest_addoption(parser):

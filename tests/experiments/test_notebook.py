@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom, and what they show is true."""
 
+import os
 from inspect import cleandoc
 from pathlib import Path
 
@@ -24,7 +25,9 @@ CLAIMS = {
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-def test_it_runs_and_keeps_its_claims(name):
+def test_it_runs_and_keeps_its_claims(name, monkeypatch):
+    # Notebooks compute more than they compile.
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"].replace("level=0", "level=1"))
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)
     notebook.cells.append(nbformat.v4.new_code_cell(cleandoc(CLAIMS[name])))
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
