@@ -1,61 +1,139 @@
-"""The command `jaxrl`: train, evaluate, sweep, plot, list, benchmark, reproduce."""
+"""The command `jaxrl`: which command is run, and how every kind of error is reported."""
 
+import importlib.metadata
 import os
+import platform
 import sys
+import traceback
+from pathlib import Path
 
 USAGE = """usage: jaxrl COMMAND [OPTIONS]
 
 Reinforcement learning as compositions of pure functions.
 
 commands:
-  train      train an agent in an environment, many seeds at once
-  sweep      train at all points of a grid of hyperparameters at once
-  evaluate   play complete episodes with a trained agent, and record one
-  dataset    collect what random or trained agents do, to learn from offline
-  plot       draw the learning curves of results folders
-  list       name the agents, environments and presets
-  benchmark  measure learning, speed, buffers, imagination or dynamic programming
-  reproduce  try a paper's claim again, and draw what came of it
+  train      Train one agent in one environment, with many seeds in one program.
+  sweep      Train one agent at every point of a grid of hyperparameters.
+  evaluate   Play complete episodes with a trained agent, and optionally record one.
+  export     Write a trained policy to one file that needs only jax to run.
+  dataset    Collect transitions of random or trained agents for offline learning.
+  plot       Draw the learning curves of several results folders in one picture.
+  list       List the agents, the environments and the presets.
+  benchmark  Measure learning, speed, buffers, imagination or dynamic programming.
+  reproduce  Repeat the experiment behind a published claim, and give a verdict.
+
+options:
+  -h, --help  Print this text.
+  --version   Print the versions of jaxrl, jax and Python.
 
 `jaxrl COMMAND --help` explains the options of a command."""
 
-COMMANDS = ("train", "sweep", "evaluate", "dataset", "plot", "list", "benchmark", "reproduce")
+COMMANDS = (
+    "train",
+    "sweep",
+    "evaluate",
+    "export",
+    "dataset",
+    "plot",
+    "list",
+    "benchmark",
+    "reproduce",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns its exit code: 2 for bad input, 130 after Ctrl-C."""
+    """Run the command line and return its exit code.
+
+    The code is 0 on success, 2 for bad input, 130 after Ctrl-C, and 1 for anything else: a run
+    that diverged, a file that cannot be read or written, or a fault of the program.
+    """
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # who read has gone, as `head` does; what is left goes nowhere
+    except BrokenPipeError:  # The reader has closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command that the arguments name; returns its exit code."""
+    """Run the command that the arguments name and return its exit code."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, file=sys.stdout if arguments else sys.stderr)
         return 0 if arguments else 2
-    from experiments import commands
-    from experiments.training import Diverged, Interrupted
-    from jaxrl.errors import InputError, unknown
-
+    if arguments[0] in ("-V", "--version"):
+        python, jax = platform.python_version(), importlib.metadata.version("jax")
+        print(f"jaxrl {version()} (jax {jax}, Python {python})")
+        return 0
     try:
+        from experiments import commands
+        from jaxrl.errors import unknown
+
         if arguments[0] not in COMMANDS:
             raise unknown("command", arguments[0], COMMANDS)
         getattr(commands, f"{arguments[0]}_command")(arguments[1:])
-    except InputError as error:
-        print(f"jaxrl: {error}", file=sys.stderr)
-        return 2
-    except Diverged as error:
-        print(f"jaxrl: {error}", file=sys.stderr)
-        return 1
-    except (Interrupted, KeyboardInterrupt) as error:
-        print(f"jaxrl: {error or 'Stopped.'}", file=sys.stderr)
-        return 130
+    except BrokenPipeError:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        return reported(error)
     return 0
+
+
+def reported(error: BaseException) -> int:
+    """Print an error to stderr and return its exit code.
+
+    Errors of a person's input, of training and of files are one sentence. Everything else is a
+    fault of the program and keeps its traceback.
+    """
+    from experiments.training import Diverged, Interrupted
+    from jaxrl.errors import InputError
+
+    if isinstance(error, InputError):
+        text, code = str(error), 2
+    elif isinstance(error, Interrupted | KeyboardInterrupt):
+        text, code = str(error) or "Stopped.", 130
+    elif isinstance(error, Diverged):
+        text, code = str(error), 1
+    elif isinstance(error, OSError):
+        text, code = file_sentence(error), 1
+    elif isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        text, code = (
+            "The memory of the device is not enough for this run: try fewer --seeds, or a smaller "
+            "--buffer-size, --num-envs or --hidden.",
+            1,
+        )
+    else:
+        traceback.print_exception(error)
+        text, code = (
+            f"This is a fault of jaxrl {version()} and not of the command: please report it "
+            "together with the lines above.",
+            1,
+        )
+    print(f"jaxrl: {text}", file=sys.stderr)
+    return code
+
+
+def file_sentence(error: OSError) -> str:
+    """Describe an error of the file system in one sentence that names the file.
+
+    Errors of writing, such as a full disk, do not carry the name of their file: then the nearest
+    path that the traceback knows is named.
+    """
+    name = error.filename
+    for frame, _ in traceback.walk_tb(error.__traceback__) if name is None else ():
+        places = [frame.f_locals.get(local) for local in ("folder", "path")]
+        name = next((str(place) for place in places[::-1] if isinstance(place, Path)), name)
+    reason = (error.strerror or str(error) or type(error).__name__).strip().rstrip(".")
+    reason = reason.splitlines()[0]
+    return f"{name or 'A file'}: {reason[:1].lower()}{reason[1:]}."
+
+
+def version() -> str:
+    """The version of jaxrl, or "(not installed)" where it runs from a folder of sources."""
+    try:
+        return importlib.metadata.version("jaxrl")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Transitions of agents at work, for data sets."""
+"""Collecting transitions of random or trained agents, for data sets."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments import configuration
 from experiments.datasets import split
-from experiments.evaluation import restore_member
+from experiments.evaluation import best_member, restore_member
 from jaxrl.environments import auto_reset, scale_actions, vectorize
 from jaxrl.errors import require
 from jaxrl.loop import random_actions, rollout
@@ -22,8 +22,8 @@ def gather(
 ) -> list[dict[str, np.ndarray]]:
     """Episodes of `steps` transitions in all, in equal shares from each source.
 
-    A source is `random`, or a results folder of an agent in the same environment, whose first
-    member acts, greedily or as it explores. The last episode of each lane is cut.
+    A source is `random`, or the results folder of an agent in the same environment, whose best
+    member acts, greedily or as it explores. The last episode of each lane is truncated.
     """
     episodes, each = [], -(-steps // (len(sources) * LANES))
     for i, source in enumerate(sources):
@@ -41,11 +41,21 @@ def played(env: Env, source: str, length: int, key: jax.Array, sampled: bool) ->
         act = lambda view, obs, key: (random_actions(lane.spec, LANES, key), ())
         actor, view = memoryless(act), ()
     else:
-        config = configuration.load(Path(source))
-        hp, run = restore_member(config, Path(source), 0)
+        folder = Path(source)
+        config = configuration.load(folder)
+        hp, run = restore_member(config, folder, best_member(config, folder))
         setup = configuration.build(config, hp)
-        same = same_spaces(setup.env.spec, env.spec)
-        require(same, f"{source} is of an agent in {config.env}, which is another environment.")
+        require(
+            same_spaces(configuration.make_env(config).spec, env.spec),
+            f"{source} holds an agent for {config.env}, whose observations or actions are not "
+            "those of this environment.",
+        )
+        require(
+            jax.tree.structure(setup.env.spec.observation)
+            == jax.tree.structure(env.spec.observation),
+            f"{source} holds {config.agent}, which sees more than the environment shows, so it "
+            "cannot collect a data set.",
+        )
         lane, view = setup.env, setup.agent.update.read(run.learner)
         actor = setup.agent.explore if sampled else setup.agent.exploit
 
@@ -59,9 +69,9 @@ def played(env: Env, source: str, length: int, key: jax.Array, sampled: bool) ->
 
 
 def same_spaces(a: Spec, b: Spec) -> bool:
-    """Whether two environments show and take arrays of the same shapes."""
-    shape = lambda spec: (
-        jax.tree.map(lambda x: x.shape, spec.observation),
-        getattr(spec.action, "num", None) or spec.action.shape,  # pyright: ignore
-    )
-    return shape(a) == shape(b)
+    """Whether observations and actions have the same shapes, types and bounds."""
+    types = lambda spec: jax.tree.map(lambda x: (x.shape, str(x.dtype)), spec.observation)
+    if types(a) != types(b) or type(a.action) is not type(b.action):
+        return False
+    pairs = [(np.asarray(x), np.asarray(y)) for x, y in zip(a.action, b.action)]
+    return all(x.shape == y.shape and np.allclose(x, y) for x, y in pairs)

@@ -1,5 +1,6 @@
 """What each command does, from its arguments to its results folder."""
 
+import ast
 import importlib
 import sys
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import envs
-from agents import AGENTS
-from experiments import configuration, options, presets, results
+from experiments import configuration, listing, options, results
+from experiments.arguments import is_flag
 from experiments.configuration import Configuration
 from experiments.sweeps import sweep_command
 from jaxrl.errors import require, require_positive, unknown
@@ -21,16 +22,18 @@ __all__ = [
     "benchmark_command",
     "dataset_command",
     "evaluate_command",
+    "export_command",
     "list_command",
     "plot_command",
+    "reproduce_command",
     "sweep_command",
     "train_command",
 ]
 
 
 def train_command(arguments: list[str]) -> None:
-    """`jaxrl train AGENT`: train seeds at once into a results folder, or go on with one."""
-    resume = options.value_of("--resume", arguments)
+    """`jaxrl train AGENT`: train seeds at once into a results folder, or continue one."""
+    resume = options.resumed_folder("train", arguments)
     if resume:
         stored = options.stored_for("train", resume, arguments)
         arguments = arguments[bool(arguments and arguments[0] == stored.agent) :]
@@ -44,12 +47,14 @@ def train_command(arguments: list[str]) -> None:
     if resume:
         folder = Path(resume)
         same = not chosen.out or Path(chosen.out) == folder
-        require(same, "--resume goes on in its own folder: leave --out out.")
+        require(same, "--resume continues in its own folder: leave --out out.")
         configuration.require_same(config, stored, folder)
         config = configuration.extended(stored, config.steps)
     else:
+        options.require_seeds(config.seed, config.seeds)
         folder = options.folder_of(chosen, agent)
         results.require_new(folder)
+    require_positive(save_every=chosen.save_every)
     configuration.validate(config)
     if chosen.tensorboard:
         results.require_tensorboard()
@@ -60,14 +65,17 @@ def run(
     config: Configuration, folder: Path, resume: bool = False, tensorboard: bool = False,
     animation: bool = True,
 ) -> None:  # fmt: skip
-    """Train a valid configuration into a folder, and draw what there is, whatever happens.
+    """Train a valid configuration into a folder; leave pictures and the policy of the best seed.
 
-    Raises what `experiments.training.train` raises.
+    The learning curve is drawn however training ends. Raises what
+    `experiments.training.train_parts` raises.
     """
+    from experiments import exporting
     from experiments.training import drawn_after, train_parts
 
     with drawn_after(lambda: draw_run(config, folder)):
         train_parts(config, folder, resume, tensorboard)
+    exporting.after_training(config, folder)
     if animation:
         animate_best(config, folder)
 
@@ -93,20 +101,19 @@ def draw_run(config: Configuration, folder: Path) -> None:
 
 def animate_best(config: Configuration, folder: Path) -> None:
     """Write an animation of the member with the highest last evaluation."""
+    from experiments.evaluation import best_member
     from experiments.render import animate
 
-    rows = results.read_metrics(folder)
-    last = [row for row in rows if row["env_steps"] == rows[-1]["env_steps"]]
-    best = max(last, key=lambda row: row["return_mean"])
-    animate(config, folder, int(best["seed"]) - config.seed, RENDER_SEED, folder / "best_agent.gif")
-    print(f"The best agent, of seed {best['seed']:.0f}, plays in {folder / 'best_agent.gif'}.")
+    best = best_member(config, folder)
+    animate(config, folder, best, RENDER_SEED, folder / "best_agent.gif")
+    print(f"The best agent, of seed {config.seed + best}, is shown in {folder / 'best_agent.gif'}.")
 
 
 def evaluate_command(arguments: list[str]) -> None:
     """`jaxrl evaluate FOLDER`: complete episodes with a trained agent."""
     chosen = options.parse("evaluate", options.EvaluateOptions, arguments)
     require_positive(episodes=chosen.episodes)
-    require(chosen.seed >= 0, f"seed must not be negative, but it is {chosen.seed}.")
+    options.require_seeds(chosen.seed, 1)
     config = configuration.load(chosen.folder)
     if chosen.render is not None:
         require(chosen.render.suffix == ".gif", "--render takes the name of a .gif file.")
@@ -117,27 +124,42 @@ def evaluate_command(arguments: list[str]) -> None:
     evaluation.save(rows, chosen.folder)
     for row in rows:
         print("  ".join(f"{name} {value:.5g}" for name, value in row.items()))
-    means = np.array([row["return_mean"] for row in rows])
-    mean, low, high = results.interval(means)
-    print(f"Mean return {mean:.1f}, 95 % interval [{low:.1f}, {high:.1f}] over "
-          f"{len(rows)} members, {chosen.episodes} episodes each.")  # fmt: skip
+    for line in evaluation.summary(rows, list(config.sweep), chosen.episodes):
+        print(line)
     if chosen.render is not None:
         from experiments.render import animate
 
-        best = max(range(len(rows)), key=lambda i: rows[i]["return_mean"])
+        best = evaluation.best_of([row["return_mean"] for row in rows])
         animate(config, chosen.folder, best, chosen.seed, chosen.render)
-        print(f"The best, of seed {rows[best]['seed']}, plays an episode in {chosen.render}.")
+        print(f"The best, of seed {rows[best]['seed']}, plays one episode in {chosen.render}.")
+
+
+def export_command(arguments: list[str]) -> None:
+    """`jaxrl export FOLDER`: the policy of a trained agent as one file that needs only jax."""
+    chosen = options.parse("export", options.ExportOptions, arguments)
+    config = configuration.load(chosen.folder)
+    from experiments import exporting
+
+    place = exporting.place_of(config, chosen.folder, chosen.out, chosen.seed)
+    print(exporting.export(config, chosen.folder, place, chosen.seed))
 
 
 def dataset_command(arguments: list[str]) -> None:
-    """`jaxrl dataset SOURCE ...`: what random actions or trained agents did, as a data set."""
+    """`jaxrl dataset SOURCE ...`: a data set of random actions or of trained agents."""
     chosen = options.parse("dataset", options.DatasetOptions, arguments)
-    require(bool(chosen.sources), "jaxrl dataset needs a source: random, or a results folder.")
+    require(
+        bool(chosen.sources),
+        "jaxrl dataset needs a source: the word random, or the results folder of a trained agent.",
+    )
     require_positive(steps=chosen.steps)
-    require(chosen.seed >= 0, f"seed must not be negative, but it is {chosen.seed}.")
+    options.require_seeds(chosen.seed, 1)
     folders = [source for source in chosen.sources if source != "random"]
     known = [configuration.load(Path(folder)) for folder in folders]
-    require(bool(chosen.env or known), "--env is needed: jaxrl list names the environments.")
+    require(bool(chosen.env or known), options.ENV_NEEDED)
+    require(
+        bool(chosen.env or not chosen.env_params),
+        "--env-params needs --env: without it the environment is that of the results folder.",
+    )
     params = options.environment_parameters(chosen.env_params)
     env = envs.make(chosen.env, **params) if chosen.env else configuration.make_env(known[0])
     results.require_new(chosen.out)
@@ -148,9 +170,11 @@ def dataset_command(arguments: list[str]) -> None:
     episodes = collecting.gather(env, sources, chosen.steps, chosen.seed, chosen.sampled)
     about = f"{', '.join(sources)} in {chosen.env or known[0].env}"
     datasets.save(episodes, env, chosen.out, about)
-    whole = [e["rewards"].sum() for e in episodes]
-    print(f"{sum(len(e['rewards']) for e in episodes)} transitions of {len(episodes)} episodes, of "
-          f"mean return {np.mean(whole):.1f}, are in {chosen.out}.")  # fmt: skip
+    returns = [e["rewards"].sum() for e in episodes]
+    print(
+        f"{sum(len(e['rewards']) for e in episodes)} transitions of {len(episodes)} episodes, with "
+        f"mean return {np.mean(returns):.1f}, are in {chosen.out}."
+    )
 
 
 def plot_command(arguments: list[str]) -> None:
@@ -159,22 +183,45 @@ def plot_command(arguments: list[str]) -> None:
     require(bool(chosen.folders), "jaxrl plot needs at least one results folder.")
     from experiments import plots
 
+    plots.require_picture(chosen.out)
     results.make_folder(chosen.out.parent)
     plots.of_folders(list(chosen.folders), chosen.out)
     print(f"The learning curves are in {chosen.out}.")
 
 
+LIST_HELP = """usage: jaxrl list [agents|environments|presets] [WORD ...]
+
+List what there is to choose from. Without a table all of them are listed, the environments by name.
+`jaxrl list environments` also shows actions and observations. With words, only the lines in which
+all of them occur are printed, such as `jaxrl list agents continuous offline`."""
+
+
 def list_command(arguments: list[str]) -> None:
-    """`jaxrl list`: agents, environments and presets."""
+    """`jaxrl list [LIST] [WORD ...]`: agents, environments and presets as tables."""
     if {"-h", "--help"} & set(arguments):
-        print("usage: jaxrl list\n\nName the agents, environments and presets.")
+        print(LIST_HELP)
         return
-    require(not arguments, "jaxrl list takes no options.")
-    print("agents:", ", ".join(AGENTS))
-    print("environments:", ", ".join(envs.names()))
-    print("presets:")
-    for (agent, env), values in presets.PRESETS.items():
-        print(f"  {agent} {env}: " + ", ".join(f"{k} {v}" for k, v in values.items()))
+    flag = next((word for word in arguments if is_flag(word)), "")
+    require(not flag, f"jaxrl list takes no options, but it was given {flag!r}: see --help.")
+    if not arguments:
+        for title, lines in (
+            ("agents", listing.agents([])),
+            ("environments (jaxrl list environments shows their actions and observations)",
+             listing.environment_names([])),
+            ("presets", listing.presets_table([])),
+        ):  # fmt: skip
+            print(f"{title}:\n" + "\n".join(f"  {line}" for line in lines) + "\n")
+        print("jaxrl train AGENT --env ENVIRONMENT trains; jaxrl train AGENT --help explains.")
+        return
+    what, *words = arguments
+    if what not in listing.TABLES:
+        raise unknown("list", what, listing.TABLES)
+    count = 0
+    for line in listing.TABLES[what](words):
+        print(line, flush=True)
+        count += 1
+    require(count > 1, f"No line of the {what} has {' and '.join(map(repr, words))} in it: "
+            f"jaxrl list {what} shows them all.")  # fmt: skip
 
 
 BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming", "imagination")
@@ -213,13 +260,26 @@ def module_command(
     command: str, package: str, names: tuple[str, ...], arguments: list[str]
 ) -> None:
     """Run the `main` of the module that the first argument names."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        require(bool(arguments), f"jaxrl {command} needs one of {', '.join(names)}.")
-        print(f"usage: jaxrl {command} {{{','.join(names)}}} [OPTIONS]")
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"usage: jaxrl {command} NAME [OPTIONS]\n")
+        print(f"`jaxrl {command} NAME --help` explains the options of one. The names are:\n")
+        for name in names:
+            print(f"  {name:22}{about(package, name)}")
         return
+    require(
+        bool(arguments) and not is_flag(arguments[0]),
+        f"jaxrl {command} needs one of these names: {', '.join(names)}.",
+    )
     if arguments[0] not in names:
-        raise unknown(command, arguments[0], names)
+        raise unknown({"reproduce": "reproduction"}.get(command, command), arguments[0], names)
     module = f"experiments.{package}.{arguments[0].replace('-', '_')}"
     status = importlib.import_module(module).main(arguments[1:])
     if status:
         sys.exit(status)
+
+
+def about(package: str, name: str) -> str:
+    """The first line of a module's docstring, without importing the module."""
+    path = Path(__file__).parent / package / f"{name.replace('-', '_')}.py"
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]

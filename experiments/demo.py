@@ -15,7 +15,7 @@ def main() -> int:
     """Train, draw, save and animate; returns 1 if a seed did not solve the task."""
     start = time.perf_counter()
     shutil.rmtree(FOLDER, ignore_errors=True)
-    command = f"train ppo --env CartPole-v1 --seeds {SEEDS} --steps 3e5 --decay-steps 3e5"
+    command = f"train ppo --env CartPole-v1 --seeds {SEEDS} --steps 3e5"
     command += f" --out {FOLDER}"
     print(f"jaxrl {command}")
     status = cli.main(command.split())

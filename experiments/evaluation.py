@@ -1,16 +1,20 @@
-"""Playing complete episodes with what training left in a results folder."""
+"""Complete episodes with the agents in a results folder."""
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments import checkpoints, configuration
 from experiments.configuration import Configuration
-from experiments.population import gather
-from jaxrl.errors import InputError
-from jaxrl.loop import evaluate
+from experiments.population import Population, gather
+from experiments.results import interval, read_metrics
+from jaxrl.errors import InputError, require
+from jaxrl.loop import Evaluation, evaluate
 from jaxrl.types import Counter, Run
 
 Row = dict[str, Any]
@@ -21,36 +25,114 @@ def scores(
 ) -> list[Row]:
     """One row for each member of a results folder: return and length of its episodes.
 
-    Raises `InputError`, before anything is compiled, for a checkpoint that cannot be read.
+    Members that diverged do not play: their rows have the environment step at which they diverged,
+    and NaN for returns. Raises `InputError`, before anything is compiled, for a checkpoint that
+    cannot be read, and if all members diverged.
     """
-    rows = []
+    parts = []
     for inner, members in configuration.parts(config, folder):
-        p = gather(config, members)
-        runs = checkpoints.restore(inner, p.like)[1]
-
-        def play(run: Run, hp: Any, key: jax.Array) -> Any:
-            setup = configuration.build(config, hp)
-            actor = setup.agent.explore if sampled else setup.agent.exploit
-            view = setup.agent.update.read(run.learner)
-            return evaluate(setup.env, actor, view, key, episodes, config.max_episode_steps)
-
-        # The same episodes for everybody: differences are then of the agents.
-        axes = (p.axes, p.hp_axes, None)
-        score = jax.device_get(jax.jit(jax.vmap(play, axes))(runs, p.hp, jax.random.key(seed)))
-        for i, point in enumerate(p.points):
-            rows.append(
-                {"seed": int(p.seeds[i])}
-                | {name: column[point] for name, column in config.sweep.items()}
-                | {
-                    "return_mean": float(score.returns[i].mean()),
-                    "return_std": float(score.returns[i].std()),
-                    "return_min": float(score.returns[i].min()),
-                    "return_max": float(score.returns[i].max()),
-                    "length_mean": float(score.lengths[i].mean()),
-                    "completed": float(score.completed[i].mean()),
-                }
-            )
+        population = gather(config, members)
+        _, runs, progress = checkpoints.restore(inner, population.like)
+        parts.append((population, runs, progress.get("diverged", {})))
+    alive = sum(len(population.seeds) - len(diverged) for population, _, diverged in parts)
+    require(
+        alive > 0, f"All {config.members} members of {folder} diverged: there is no agent to play."
+    )
+    rows = []
+    for population, runs, diverged in parts:
+        going = [i for i in range(len(population.seeds)) if str(i) not in diverged]
+        score = played(config, population, runs, going, episodes, seed, sampled)
+        for i, point in enumerate(population.points):
+            row = {"seed": int(population.seeds[i])}
+            row |= {name: column[point] for name, column in config.sweep.items()}
+            rows.append(row | outcome(score, going.index(i) if i in going else None))
+            if i not in going:
+                rows[-1]["diverged_at"] = diverged[str(i)][2]
     return rows
+
+
+def played(
+    config: Configuration, population: Population, runs: Run, going: list[int], episodes: int,
+    seed: int, sampled: bool,
+) -> Evaluation | None:  # fmt: skip
+    """The episodes [members, episodes] of the members `going`; None if there are none."""
+    if not going:
+        return None
+
+    def play(run: Run, hp: Any, key: jax.Array) -> Evaluation:
+        setup = configuration.build(config, hp)
+        actor = setup.agent.explore if sampled else setup.agent.exploit
+        view = setup.agent.update.read(run.learner)
+        return evaluate(setup.env, actor, view, key, episodes, config.max_episode_steps)
+
+    chosen = np.array(going)
+    if len(going) < len(population.seeds):
+        pick = lambda x: x if isinstance(x, Counter) else x[chosen]
+        runs = jax.tree.map(pick, runs, is_leaf=lambda node: isinstance(node, Counter))
+    hp = jax.tree.map(lambda x: x[chosen] if np.ndim(x) else x, population.hp)
+    # Every member plays the same episodes, so that differences come from the agents.
+    axes = (population.axes, population.hp_axes, None)
+    return jax.device_get(jax.jit(jax.vmap(play, axes))(runs, hp, jax.random.key(seed)))
+
+
+def outcome(score: Evaluation | None, index: int | None) -> Row:
+    """The statistics of the episodes of one member, NaN if it did not play."""
+    names = ("return_mean", "return_std", "return_min", "return_max", "length_mean", "completed")
+    if score is None or index is None:
+        return dict.fromkeys(names, math.nan)
+    returns, lengths = score.returns[index], score.lengths[index]
+    values = (returns.mean(), returns.std(), returns.min(), returns.max(), lengths.mean(),
+              score.completed[index].mean())  # fmt: skip
+    return {name: float(value) for name, value in zip(names, values)}
+
+
+def summary(rows: list[Row], swept: list[str], episodes: int) -> list[str]:
+    """A sentence for each point of a sweep, or for the only one: mean return and its interval."""
+    from experiments.plots import by_point
+
+    lines = []
+    groups = by_point(rows, swept)
+    width = max(len(label) for label in groups)
+    for label, group in groups.items():
+        means = np.array([row["return_mean"] for row in group])
+        finished = int(np.isfinite(means).sum())
+        start = f"{label + ':':{width + 1}} mean" if swept else "Mean"
+        if not finished:
+            lines.append(f"{start} return unknown: all {len(group)} members diverged.")
+            continue
+        mean, low, high = interval(means)
+        lines.append(
+            f"{start} return {mean:.1f}, 95 % interval [{low:.1f}, {high:.1f}] over {finished} "
+            f"member{'s' * (finished != 1)}, {episodes} episodes each"
+            + (f"; {len(group) - finished} diverged and are left out." if finished < len(group)
+               else ".")
+        )  # fmt: skip
+    return lines
+
+
+def best_of(returns: Sequence[float]) -> int:
+    """The index of the highest of returns, some of which may be NaN; an InputError if all are."""
+    values = np.asarray(returns, float)
+    require(bool(np.isfinite(values).any()), "No member has a finite return to be the best.")
+    return int(np.nanargmax(np.where(np.isfinite(values), values, np.nan)))
+
+
+def best_member(config: Configuration, folder: Path, seed: int | None = None) -> int:
+    """The member with the highest last evaluation, or the best of those trained with a seed.
+
+    Members that diverged are passed over. Raises an InputError if there are no others.
+    """
+    returns = np.full(config.members, np.nan)
+    for row in read_metrics(folder):  # later rows take the place of earlier ones
+        found = [
+            point
+            for point in range(config.points)
+            if all(math.isclose(column[point], row[name]) for name, column in config.sweep.items())
+        ]
+        member = found[0] * config.seeds + int(row["seed"]) - config.seed
+        if seed is None or row["seed"] == seed:
+            returns[member] = row["return_mean"]
+    return best_of(returns.tolist())
 
 
 def save(rows: list[Row], folder: Path) -> None:

@@ -1,74 +1,62 @@
-"""Command-line options built from the dataclasses of the agents."""
+"""The options of each command; those of training are built from an agent's hyperparameters."""
 
 import ast
-import contextlib
 import dataclasses
-import inspect
-import io
-import itertools
-import re
 import sys
 import typing
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 import envs
 from agents import AGENTS
 from experiments import records
+from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
+from experiments.listing import ABOUT
 from experiments.presets import preset
 from jaxrl.errors import InputError, require, unknown
 
-
-def whole(words: list[str]) -> int:
-    """The integer that a word such as `64` or `2e6` means."""
-    value = float(words[0])
-    if not value.is_integer():  # also infinity and nan
-        raise InputError(f"{words[0]} is not a whole number")
-    return int(value)
+__all__ = ["parse"]
 
 
-Int = Annotated[
-    int,
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="INT",
-        instance_from_str=whole,
-        is_instance=lambda value: isinstance(value, int),
-        str_from_instance=lambda value: [str(value)],
-    ),
-]
+POSITIONAL = {"positional": True}
+"""Metadata of a field for the words that belong to no option."""
+ENV_NEEDED = "--env is needed: jaxrl list environments shows the choices."
 
 
 @dataclasses.dataclass(frozen=True)
 class Common:
-    """The options that training has whatever the agent."""
+    """The options that training has for every agent."""
 
     env: str = ""
-    """Name of the environment, see `jaxrl list`."""
+    """Name of the environment; `jaxrl list environments` shows them all."""
     env_params: tuple[str, ...] = ()
-    """Parameters of the environment, as name=value."""
-    seeds: Int = 8
-    """How many seeds to train at once."""
-    seed: Int = 0
-    """The first seed."""
-    steps: Int = 1_000_000
-    """Environment steps of each seed."""
-    evaluations: Int = 20
-    """Evaluations, evenly spread."""
-    episodes: Int = 16
-    """Complete episodes in an evaluation of one seed."""
-    max_episode_steps: Int = 10_000
-    """Steps after which an evaluation gives an episode up."""
+    """Parameters of the environment, such as length=0.7."""
     dataset: str = ""
-    """Learn from this data set alone (see jaxrl dataset); --steps then counts the environment steps
-    that as many updates would take online."""
+    """Folder of a data set to learn from, instead of the environment, which then only evaluates.
+    --steps still counts the environment steps that as many updates would take online."""
+    steps: int = 1_000_000
+    """Environment steps of each seed, including those of the warm-up."""
+    seeds: int = 8
+    """Number of seeds, which all train in one program."""
+    seed: int = 0
+    """The first seed; the others follow it."""
+    evaluations: int = 20
+    """Number of evaluations, spread evenly over the run."""
+    episodes: int = 16
+    """Complete episodes of each seed in an evaluation."""
+    max_episode_steps: int = 10_000
+    """Steps after which an evaluation stops an episode that has not ended."""
     out: str = ""
-    """Results folder; runs/AGENT-ENV if left out."""
+    """Results folder, which must be new. By default it is runs/AGENT-ENV, with a number behind it
+    if that exists."""
     tensorboard: bool = False
-    """Write TensorBoard files too."""
+    """Also write event files for TensorBoard."""
+    save_every: float = 60.0
+    """Seconds between two checkpoints; the last evaluation is always followed by one."""
+    cache: bool = True
+    """Keep compiled programs in the user's cache folder, so that the same run starts sooner the
+    next time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,76 +64,99 @@ class Resumable(Common):
     """The options of `jaxrl train`."""
 
     animation: bool = True
-    """Record the best agent into best_agent.gif at the end."""
+    """Record the best seed into best_agent.gif at the end."""
     resume: str = ""
-    """Go on with the run in this results folder, to --steps if that is given."""
+    """Results folder of a run to continue, until --steps if that is given too."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweepable(Common):
     """The options of `jaxrl sweep`."""
 
-    members_at_once: Int = 0
-    """Points x seeds in one vmapped run; 0 takes as many as fit into memory."""
+    members_at_once: int = 0
+    """Members, which are points times seeds, in one vmapped program; 0 takes as many as fit into
+    memory."""
     resume: str = ""
-    """Go on with the sweep in this results folder, as it began."""
+    """Results folder of a sweep to continue; it takes no other options."""
+
+
+GROUPS = {
+    "environment": ("env", "env_params", "dataset"),
+    "run": ("steps", "seeds", "seed", "out", "resume", "members_at_once"),
+    "evaluation": ("evaluations", "episodes", "max_episode_steps"),
+    "files": ("save_every", "cache", "tensorboard", "animation"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Play complete episodes with every seed of a trained agent."""
+    """Play complete episodes with every seed of a trained agent, and print their returns."""
 
-    folder: tyro.conf.Positional[Path]
-    """The results folder of a training run."""
-    episodes: Int = 16
+    folder: Path = dataclasses.field(metadata=POSITIONAL)
+    """Results folder of a training run or of a sweep."""
+    episodes: int = 16
     """Complete episodes of each seed."""
-    seed: Int = 1_000_000
-    """Of the episodes."""
+    seed: int = 1_000_000
+    """Seed of the episodes, which are the same for every member."""
     sampled: bool = False
-    """Act as in training instead of greedily."""
+    """Sample actions as in training, instead of acting greedily."""
     render: Path | None = None
-    """Record the best seed playing one episode into this animation, a .gif file."""
+    """Record the best seed playing one episode into this file, which must end in .gif."""
+    cache: bool = True
+    """Keep compiled programs in the user's cache folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """Write the greedy policy of a trained agent, with its parameters, to one file.
+
+    The file holds a StableHLO program, which `jax.export.deserialize` reads in any process that has
+    jax; jaxrl, the environment and the data set are not needed there.
+    """
+
+    folder: Path = dataclasses.field(metadata=POSITIONAL)
+    """Results folder of a training run or of a sweep."""
+    out: Path | None = None
+    """New file, such as policy.jaxexport; by default it is in FOLDER/policy, where jaxrl.load looks
+    for it."""
+    seed: int | None = None
+    """Training seed of the member to export; by default the member with the highest last
+    evaluation. Of a sweep, the best point is taken."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DatasetOptions:
-    """Collect a data set that minari can read: random, medium, expert or mixed."""
+    """Collect transitions into a data set that minari can read.
 
-    sources: tyro.conf.Positional[tuple[str, ...]]
-    """Who acts, in equal shares: the word random, or results folders of trained agents."""
+    Sources may be mixed: they act for equal shares of the steps.
+    """
+
+    sources: tuple[str, ...] = dataclasses.field(default=(), metadata=POSITIONAL)
+    """Who acts: the word random for random actions, or the results folder of a trained agent."""
     env: str = ""
-    """Name of the environment; that of the first results folder if left out."""
+    """Name of the environment; by default that of the first results folder."""
     env_params: tuple[str, ...] = ()
-    """Parameters of the environment, as name=value."""
-    steps: Int = 10_000
-    """Transitions."""
-    seed: Int = 0
-    """Of the episodes."""
+    """Parameters of the environment, such as length=0.7."""
+    steps: int = 10_000
+    """Number of transitions in all."""
+    seed: int = 0
+    """Seed of the episodes."""
     sampled: bool = False
-    """Let agents act as in training instead of greedily."""
+    """Let agents sample actions as in training, instead of acting greedily."""
     out: Path = Path("datasets/data-v0")
-    """A new folder, whose name ends in -v and a number."""
+    """New folder for the data set; its name must end in -v and a number."""
+    cache: bool = True
+    """Keep compiled programs in the user's cache folder."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PlotOptions:
-    """Draw the learning curves of results folders in one picture."""
+    """Draw the learning curves of several results folders in one picture."""
 
-    folders: tyro.conf.Positional[tuple[Path, ...]]
-    """Results folders."""
+    folders: tuple[Path, ...] = dataclasses.field(default=(), metadata=POSITIONAL)
+    """Results folders of training runs or of sweeps."""
     out: Path = Path("learning_curves.png")
-    """The picture."""
-
-
-def documentation(cls: type) -> dict[str, str]:
-    """The docstring of each field of a dataclass and its ancestors."""
-    found: dict[str, str] = {}
-    for ancestor in reversed(cls.__mro__[:-1]):
-        body = ast.parse(inspect.cleandoc(inspect.getsource(ancestor))).body[0].body  # type: ignore
-        for field, text in itertools.pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-                found[field.target.id] = ast.literal_eval(text.value)  # type: ignore
-    return found
+    """File of the picture; its ending, such as .png, .pdf or .svg, chooses the format."""
 
 
 def attribute(name: str) -> str:
@@ -154,60 +165,50 @@ def attribute(name: str) -> str:
 
 
 def schema(base: type, agent: str, defaults: dict[str, Any], lists: bool) -> type:
-    """A dataclass of all options; with `lists` every numeric hyperparameter takes several."""
-    own = [(f.name, base, f, f.default) for f in dataclasses.fields(base)]
-    record, fields = AGENTS[agent].defaults, []
-    for name, cls, f, value in [*own, *records.fields(record)]:
-        kind = typing.get_type_hints(cls, include_extras=True)[f.name]
+    """A dataclass of all options; with `lists` every numeric hyperparameter takes several values.
+
+    Its options stand in the order of `GROUPS`, with the hyperparameters of the agent at the end.
+    """
+    record = AGENTS[agent].defaults
+    own = {f.name: (f.name, base, f, f.default) for f in dataclasses.fields(base)}
+    rows = [
+        (group, own[name]) for group, names in GROUPS.items() for name in names if name in own
+    ] + [(f"hyperparameters of {agent}", row) for row in records.fields(record)]
+    fields = []
+    for group, (name, cls, f, value) in rows:
+        kind = typing.get_type_hints(cls)[f.name]
         value = defaults.get(name, value)
         if lists and cls is not base and name in records.numeric(record):
             kind, value = tuple[float, ...], (value,)
-        kind = {int: Int, tuple[int, ...]: tuple[Int, ...]}.get(kind, kind)
-        text = documentation(cls)[f.name].replace("%", "%%")
-        note = tyro.conf.arg(help=text, name=name if "." in name else None)
-        fields.append((attribute(name), Annotated[kind, note], dataclasses.field(default=value)))
-    return dataclasses.make_dataclass(f"{agent}_options", fields, frozen=True)
+        flag = attribute_flag(name)
+        notes = {"help": documentation(cls).get(f.name, f.name), "group": group, "flag": flag}
+        field = dataclasses.field(default=value, metadata=notes)
+        fields.append((attribute(name), kind, field))
+    made = dataclasses.make_dataclass(f"{agent}_options", fields, frozen=True)
+    made.__doc__ = (
+        f"{'Sweep' if lists else 'Train'} {agent}. {ABOUT[agent].sentence} "
+        + ("Numeric hyperparameters take several values, and every combination is trained. "
+           if lists else "")
+        + "Defaults are those of the preset, where the environment has one (jaxrl list presets)."
+    )  # fmt: skip
+    return made
 
 
-def parse(command: str, kind: type, arguments: list[str]) -> Any:
-    """Options from the command line; an InputError of one sentence for one that is wrong."""
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            options, rest = tyro.cli(
-                kind,
-                args=arguments,
-                prog=f"jaxrl {command}",
-                return_unknown_args=True,
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        words = re.sub(r"[^\x20-\x7e\n]|[─-╿]", " ", errors.getvalue())
-        lines = (line.strip() for line in words.splitlines())
-        text = " ".join(line for line in lines if line and "full helptext" not in line)
-        text = re.sub(r"\s+", " ", re.sub(r"-{3,}|Parsing error|Required options", " ", text))
-        raise InputError(f"{text.strip().rstrip('.')}: see jaxrl {command} --help.") from None
-    if not rest:
-        return options
-    word = rest[0]
-    names = [f.name.replace("__", ".").replace("_", "-") for f in dataclasses.fields(kind)]
-    flags = [f"--{name}" for name in names]
-    if word.startswith("--"):
-        raise unknown("option", word.split("=")[0], flags)
-    if word == arguments[0]:
-        flag = "--env" if "--env" in flags else flags[0]
-        text = f"{word!r} needs the name of an option before it, such as {flag}"
-        raise InputError(f"{text}: see jaxrl {command} --help.")
-    raise InputError(f"{word!r} is one value too many: only jaxrl sweep takes several.")
+def attribute_flag(name: str) -> str:
+    """The option of a field or hyperparameter, without its dashes."""
+    return name.replace("_", "-")
 
 
 def agent_of(command: str, arguments: list[str]) -> str:
     """The agent that the first argument names; an InputError otherwise."""
-    name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    name = arguments[0] if arguments and not is_flag(arguments[0]) else ""
     if not name and {"-h", "--help"} & set(arguments):
-        print(f"usage: jaxrl {command} {{{','.join(AGENTS)}}} --env ENV [OPTIONS]\n")
-        print(f"`jaxrl {command} AGENT --help` explains an agent's options.")
+        what = {"train": "Train an agent in an environment, with many seeds in one program.",
+                "sweep": "Train an agent at every point of a grid of hyperparameters."}  # fmt: skip
+        print(f"usage: jaxrl {command} AGENT --env ENV [OPTIONS]\n\n{what[command]}\n")
+        print(f"`jaxrl {command} AGENT --help` explains the options of an agent. The agents are:\n")
+        for agent, about in ABOUT.items():
+            print(f"  {agent:18}{about.sentence}")
         sys.exit(0)
     require(bool(name), f"jaxrl {command} needs an agent: {', '.join(AGENTS)}.")
     if name not in AGENTS:
@@ -216,7 +217,7 @@ def agent_of(command: str, arguments: list[str]) -> str:
 
 
 def value_of(flag: str, arguments: list[str]) -> str:
-    """What follows `flag` on the command line, "" if it is not there."""
+    """What follows `flag` on the command line, or "" if it is not there."""
     for i, word in enumerate(arguments):
         if word == flag and i + 1 < len(arguments):
             return arguments[i + 1]
@@ -231,11 +232,24 @@ def defaults_for(agent: str, arguments: list[str]) -> dict[str, Any]:
     return found | ({"steps": int(found["steps"])} if "steps" in found else {})
 
 
+def resumed_folder(command: str, arguments: list[str]) -> str:
+    """The folder after --resume, or "" if that option is not there; an InputError if it is bare."""
+    given = any(word == "--resume" or word.startswith("--resume=") for word in arguments)
+    folder = value_of("--resume", arguments)
+    if given and not {"-h", "--help"} & set(arguments):
+        named = bool(folder) and not is_flag(folder)
+        require(named, f"--resume needs a results folder: see jaxrl {command} --help.")
+    return folder
+
+
 def stored_for(command: str, resume: str, arguments: list[str]) -> Configuration:
     """The configuration of a results folder to resume, which must be of the agent named."""
     stored = load(Path(resume))
     other = "sweep" if stored.sweep else "train"
-    require(command == other, f"{resume} is of a {other}: use jaxrl {other} --resume {resume}.")
+    require(
+        command == other,
+        f"{resume} was made by jaxrl {other}: use jaxrl {other} --resume {resume}.",
+    )
     named = arguments[0] if not arguments[0].startswith("-") else stored.agent
     require(
         named == stored.agent,
@@ -257,19 +271,34 @@ def environment_parameters(pairs: tuple[str, ...]) -> dict[str, Any]:
     found = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
-        require(bool(equals), f"--env-params takes name=value, not {pair!r}.")
+        require(
+            bool(equals and name and text),
+            f"--env-params takes name=value, but was given {pair!r}.",
+        )
+        require(name not in found, f"--env-params gives {name} twice: leave one of them out.")
         try:
             found[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            found[name] = text
+            found[name] = {"true": True, "false": False}.get(text.lower(), text)
+        require(
+            isinstance(found[name], bool | int | float | str | tuple | list),
+            f"--env-params takes a number, a word or a list as {name}, but it was given {text!r}.",
+        )
     return found
+
+
+def require_seeds(first: int, count: int) -> None:
+    """Raise an InputError unless all seeds are numbers that keys can tell apart."""
+    require(first >= 0, f"seed must not be negative, but it is {first}.")
+    last = first + max(count, 1) - 1
+    require(last < 2**32, f"seed must be below 2**32 = 4294967296, but the last one is {last}.")
 
 
 def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Configuration:
     """The configuration that parsed options mean."""
-    require(bool(options.env), "--env is needed: jaxrl list names the environments.")
+    require(bool(options.env), ENV_NEEDED)
     if options.env not in envs.names():
-        envs.make(options.env)  # raises, naming the nearest
+        envs.make(options.env)  # raises an InputError that names the nearest
     record = AGENTS[agent].defaults
     given = {name: getattr(options, attribute(name)) for name in records.flat(record)}
     several = [name for name in records.numeric(record) if isinstance(given[name], tuple)]
@@ -290,5 +319,19 @@ def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Co
 
 
 def folder_of(options: Any, agent: str) -> Path:
-    """The results folder that the options name, or the usual one."""
-    return Path(options.out or f"runs/{agent}-{options.env.replace('/', '-')}")
+    """The results folder that --out names, or else the first new one of the usual names.
+
+    These are runs/AGENT-ENV, runs/AGENT-ENV-2, runs/AGENT-ENV-3 and so on.
+    """
+    if options.out:
+        try:
+            return path(options.out)
+        except ValueError:
+            raise InputError("--out needs the name of a folder.") from None
+    base = Path(f"runs/{agent}-{options.env.replace('/', '-')}")
+    folder, number = base, 1
+    taken = lambda: folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+    while folder.is_symlink() or taken():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder

@@ -1,4 +1,4 @@
-"""Pictures of results."""
+"""Pictures of learning curves and of sweeps."""
 
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,37 @@ import matplotlib.pyplot as plt
 
 from experiments import configuration
 from experiments.results import curves, interval, mean_and_interval, read_metrics
+from jaxrl.errors import InputError
 
 Rows = list[dict[str, float]]
 
 
 def band(axes: plt.Axes, x: ArrayLike, values: np.ndarray, label: str, **style: Any) -> np.ndarray:
     """Draw and return the mean of values [members, E] and its 95 % bootstrap interval, [3, E]."""
-    mean, low, high = found = mean_and_interval(values)
+    mean, low, high = statistics = mean_and_interval(values)
     (line,) = axes.plot(x, mean, label=label, **style)
     axes.fill_between(x, low, high, alpha=0.25, color=line.get_color(), linewidth=0)
-    return found
+    return statistics
 
 
 def write(figure: plt.Figure, path: Path) -> None:
-    """Write a picture, and forget it."""
+    """Write a picture to a file and release its memory."""
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
+def require_picture(path: Path) -> None:
+    """Raise an InputError unless the ending of a file is that of a kind of picture."""
+    kinds = plt.figure().canvas.get_supported_filetypes()
+    plt.close()
+    if path.suffix[1:].lower() not in kinds:
+        raise InputError(
+            f"{path} does not end like a picture: choose one of {', '.join(sorted(kinds))}."
+        )
+
+
 def draw_curves(axes: plt.Axes, groups: dict[str, Rows]) -> None:
-    """Draw evaluation return against environment steps, a line for each group."""
+    """Draw evaluation return against environment steps, with one line per group."""
     for label, rows in groups.items():
         steps, values = curves(rows)
         band(axes, steps, values, f"{label} ({len(values)} seeds)")
@@ -41,7 +52,7 @@ def draw_curves(axes: plt.Axes, groups: dict[str, Rows]) -> None:
 
 
 def learning_curves(groups: dict[str, Rows], title: str, path: Path) -> None:
-    """Write a picture of the mean over seeds and its 95 % bootstrap interval, for each group."""
+    """Write a picture of the mean over seeds and its 95 % bootstrap interval, per group."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     draw_curves(axes, groups)
     axes.set_title(title)
@@ -50,7 +61,7 @@ def learning_curves(groups: dict[str, Rows], title: str, path: Path) -> None:
 
 
 def of_folders(folders: list[Path], path: Path) -> None:
-    """Write a picture of the learning curves in results folders, each point of a sweep apart."""
+    """Write a picture of the curves in results folders; each point of a sweep has its own."""
     groups = {}
     for folder in folders:
         names = list(configuration.load(folder).sweep)
@@ -60,7 +71,7 @@ def of_folders(folders: list[Path], path: Path) -> None:
 
 
 def by_point(rows: Rows, names: list[str]) -> dict[str, Rows]:
-    """Split rows by the values of the swept hyperparameters `names`."""
+    """Group rows by the values of the swept hyperparameters `names`."""
     groups: dict[str, Rows] = {}
     for row in rows:
         label = ", ".join(f"{name} {row[name]:g}" for name in names)
@@ -69,7 +80,7 @@ def by_point(rows: Rows, names: list[str]) -> dict[str, Rows]:
 
 
 def sweep(rows: Rows, names: list[str], title: str, path: Path) -> None:
-    """Write the picture of a sweep: learning curves, and final return by the first of `names`."""
+    """Write the picture of a sweep: learning curves, and final return against `names[0]`."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     draw_curves(left, by_point(rows, names))
     end = max(row["env_steps"] for row in rows)

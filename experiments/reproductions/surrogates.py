@@ -37,9 +37,9 @@ def main(arguments: list[str]) -> None:
     chosen = options.parse("reproduce surrogates", Options, arguments)
     require_positive(seeds=chosen.seeds, steps=chosen.steps)
     env, ppo, sindy = envs.make("Pendulum-v1"), AGENTS["ppo"], AGENTS["sindy"]
-    tuned = {k: v for k, v in preset("ppo", "Pendulum-v1").items() if k != "steps"}
     many = 100 * chosen.steps
-    tuned = ppo.defaults.replace(**tuned | {"decay_steps": many})
+    tuned = {k: v for k, v in preset("ppo", "Pendulum-v1").items() if k not in ("steps", "decay")}
+    tuned = ppo.defaults.replace(**tuned, decay_steps=many)
     often = tuned.replace(num_envs=4, rollout_length=125, minibatches=5, epochs=10)
     inside = sindy.defaults.replace(discount=0.9, entropy_coefficient=0.0, circles=(0,))
     trials = {

@@ -1,0 +1,208 @@
+"""What there is to choose from: agents, environments and presets, as tables."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+import envs
+from experiments import presets
+from experiments.results import write_whole
+from jaxrl.errors import InputError
+from jaxrl.types import Discrete, Spec
+
+
+class About(NamedTuple):
+    """What a person wants to know of an agent before training it."""
+
+    kind: str
+    actions: str  # discrete, continuous, both, or discrete over one-hot observations
+    sentence: str
+
+
+VALUES, POLICIES, MODELS, TABULAR = "value-based", "actor-critic", "model-based", "tabular"
+SEARCH, OFFLINE = "tree search", "offline model-based"
+
+ABOUT = {
+    "dqn": About(VALUES, "discrete", "Double deep Q-learning with replay (Mnih et al. 2015)."),
+    "c51": About(VALUES, "discrete", "DQN with a categorical critic (Bellemare et al. 2017)."),
+    "two-hot-dqn": About(VALUES, "discrete", "DQN with a two-hot critic."),
+    "hl-gauss-dqn": About(VALUES, "discrete",
+                          "DQN with an HL-Gauss critic (Farebrother et al. 2024)."),
+    "qr-dqn": About(VALUES, "discrete", "DQN with a quantile critic (Dabney et al. 2018)."),
+    "expectile-dqn": About(VALUES, "discrete",
+                           "DQN with an expectile critic (Rowland et al. 2019)."),
+    "iqn": About(VALUES, "discrete", "DQN with implicit quantiles (Dabney et al. 2018)."),
+    "cvar-dqn": About(VALUES, "discrete",
+                      "QR-DQN that maximises the CVaR of its return in place of the mean."),
+    "rainbow": About(VALUES, "discrete",
+                     "Rainbow without noisy networks (Hessel et al. 2018)."),
+    "munchausen-dqn": About(VALUES, "discrete",
+                            "DQN with the log-policy in its reward (Vieillard et al. 2020)."),
+    "stocked-dqn": About(VALUES, "discrete",
+                         "DQN that optimises a statistic of stock and return (Pires et al. 2025)."),
+    "pqn": About(VALUES, "discrete",
+                 "Q(lambda) in parallel, without replay or target network (Gallici et al. 2024)."),
+    "r2d2": About(VALUES, "discrete",
+                  "Recurrent Q-learning from stored memories (Kapturowski et al. 2019)."),
+    "q-learning": About(TABULAR, "discrete, one-hot", "Q-learning in a table."),
+    "q-lambda": About(TABULAR, "discrete, one-hot", "Watkins's Q(lambda) in a table."),
+    "sarsa-lambda": About(TABULAR, "discrete, one-hot", "Sarsa(lambda) in a table."),
+    "expected-sarsa": About(TABULAR, "discrete, one-hot", "Expected Sarsa in a table."),
+    "dyna-q": About(TABULAR, "discrete, one-hot",
+                    "Q-learning that also learns in a counted model (Sutton 1991)."),
+    "ppo": About(POLICIES, "both", "Proximal policy optimisation (Schulman et al. 2017)."),
+    "sac": About(POLICIES, "continuous", "Soft actor-critic (Haarnoja et al. 2018)."),
+    "redq": About(POLICIES, "continuous",
+                  "SAC with ten critics and many updates (Chen et al. 2021)."),
+    "tqc": About(POLICIES, "continuous",
+                 "SAC with truncated quantile critics (Kuznetsov et al. 2020)."),
+    "alphazero": About(SEARCH, "discrete",
+                       "Tree search in the simulator, and a network (Silver et al. 2018)."),
+    "gumbel-muzero": About(SEARCH, "discrete",
+                           "Tree search in a learnt model (Danihelka et al. 2022)."),
+    "mbpo": About(MODELS, "continuous",
+                  "SAC that learns from short imagined rollouts (Janner et al. 2019)."),
+    "mopo": About(OFFLINE, "continuous",
+                  "MBPO with a penalty for the model's uncertainty (Yu et al. 2020)."),
+    "combo": About(OFFLINE, "continuous",
+                   "MBPO with conservative values of imagined pairs (Yu et al. 2021)."),
+    "morec": About(OFFLINE, "continuous",
+                   "MBPO with a learnt filter of implausible transitions (Luo et al. 2024)."),
+    "ravl": About(OFFLINE, "continuous",
+                  "MBPO with a diverse ensemble of critics (Sims et al. 2024)."),
+    "dreamer": About(MODELS, "both",
+                     "Actor and critic in a latent world model (Hafner et al. 2025)."),
+    "repo": About(MODELS, "both",
+                  "Dreamer with predictable latents and no reconstruction (Zhu et al. 2023)."),
+    "sequence-sac": About(MODELS, "continuous",
+                          "SAC that decides on several actions at once (Patel and Siegelmann)."),
+    "svg": About(MODELS, "continuous",
+                 "Policy gradients through a learnt model (Heess et al. 2015)."),
+    "sindy": About(MODELS, "continuous",
+                   "PPO in a sparse surrogate of the environment (Zolman et al. 2024)."),
+    "pets": About(MODELS, "continuous",
+                  "Planning in a learnt ensemble, without a policy (Chua et al. 2018)."),
+    "td3": About(POLICIES, "continuous",
+                 "Twin delayed deterministic policy gradients (Fujimoto et al. 2018)."),
+    "beer": About(POLICIES, "continuous",
+                  "TD3 with a bound on the similarity of features (He et al. 2024)."),
+    "proto-value": About("representation", "discrete",
+                         "Features from the values of random rewards (Farebrother et al. 2023)."),
+    "d4pg": About(POLICIES, "continuous",
+                  "TD3 with a distributional critic (Barth-Maron et al. 2018)."),
+}  # fmt: skip
+
+
+def agents(words: list[str]) -> list[str]:
+    """The table of agents, of those whose line has all of `words`."""
+    rows = [(name, about.kind, about.actions, about.sentence) for name, about in ABOUT.items()]
+    return table(("agent", "kind", "actions", "what it is"), matching(rows, words))
+
+
+def presets_table(words: list[str]) -> list[str]:
+    """The table of presets, of those whose line has all of `words`."""
+    show = lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    rows = [
+        (agent, env, ", ".join(f"{name} {show(value)}" for name, value in values.items()))
+        for (agent, env), values in presets.PRESETS.items()
+    ]
+    return table(("agent", "environment", "preset"), matching(rows, words))
+
+
+def environment_names(words: list[str]) -> list[str]:
+    """The names of environments that have all of `words`, wrapped to lines."""
+    names = [name for (name,) in matching([(name,) for name in envs.names()], words)]
+    lines = [""]
+    for name in names:
+        if len(lines[-1]) + len(name) > 96:
+            lines.append("")
+        lines[-1] += f"{name}  "
+    return [line.rstrip() for line in lines]
+
+
+def environments(words: list[str]) -> Iterator[str]:
+    """The lines of the table of environments: actions and observations of those that match.
+
+    What an environment shows is known only once it is made, which takes seconds for some. It is
+    remembered in the user's cache folder, for the versions of the libraries that are installed.
+    """
+    names = [name for (name,) in matching([(name,) for name in envs.names()], words)]
+    place, known = remembered()
+    new = [name for name in names if name not in known]
+    if len(new) > 5:
+        print(
+            f"{len(new)} environments are made for the first time, which takes up to a minute; "
+            "the next listing is immediate.",
+            file=sys.stderr,
+        )
+    width = max((len(name) for name in names), default=0)
+    yield f"{'environment':{width}}  {'actions':18}  observation"
+    for name in names:
+        if name not in known:
+            try:
+                known[name] = list(shown(envs.make(name).spec))
+            except InputError as error:  # such as data that has to be downloaded
+                yield f"{name:{width}}  {error}"
+                continue
+        actions, observation = known[name]
+        yield f"{name:{width}}  {actions:18}  {observation}"
+    if new:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(place, json.dumps(known))
+        except OSError:  # The cache is a convenience.
+            pass
+
+
+def shown(spec: Spec) -> tuple[str, str]:
+    """The actions and the observation of an environment, in words."""
+    size = lambda shape: " x ".join(map(str, shape)) or "1"
+    if isinstance(spec.action, Discrete):
+        actions = f"{spec.action.num} discrete"
+    else:
+        actions = f"{size(spec.action.shape)} continuous"
+    leaves = jax.tree.leaves(spec.observation)
+    return actions, ", ".join(f"{leaf.dtype} {size(leaf.shape)}" for leaf in leaves)
+
+
+def remembered() -> tuple[Path, dict[str, Any]]:
+    """The file that remembers environments, and what it holds."""
+    libraries = ("gymnax", "brax", "jax")
+    versions = [importlib.metadata.version(name) for name in libraries]
+    sources = sorted(Path(envs.__file__).parent.glob("*.py"))
+    stamp = [f"{path.name} {path.stat().st_mtime_ns}" for path in sources]
+    digest = hashlib.sha256(" ".join(versions + stamp).encode()).hexdigest()[:16]
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    place = root / "jaxrl" / f"environments-{digest}.json"
+    try:
+        found = json.loads(place.read_text())
+        pairs = {k: v for k, v in found.items() if len(v) == 2}
+        return place, pairs if len(pairs) == len(found) else {}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return place, {}
+
+
+def matching(rows: list[tuple[str, ...]], words: list[str]) -> list[tuple[str, ...]]:
+    """The rows that have every one of `words` in them, in any case."""
+    return [row for row in rows if all(w.lower() in " ".join(row).lower() for w in words)]
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """The lines of a table with aligned columns."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    return ["  ".join(f"{cell:{w}}" for cell, w in zip(row, widths)).rstrip()
+            for row in [head, *rows]]  # fmt: skip
+
+
+TABLES: dict[str, Callable[[list[str]], Iterable[str]]] = {
+    "agents": agents,
+    "environments": environments,
+    "presets": presets_table,
+}
