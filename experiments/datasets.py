@@ -170,8 +170,8 @@ def steps_of(episode: Any, spec: Spec, who: str) -> Transition:
     for name, value in zip(("terminations", "truncations"), ends):
         fits = value.shape == (number,) and bool(np.isin(value, (0, 1)).all())
         require(fits, f"{who} has {number} rewards, but its {name} are not as many truth values.")
-    action = actions_of(np.asarray(episode.actions), spec, number, who)
     obs = observations_of(episode.observations, spec, number, who)
+    action = actions_of(np.asarray(episode.actions), spec, number, who)
     gone, cut = (x.astype(bool) for x in ends)
     last = gone | cut
     last[-1] = True

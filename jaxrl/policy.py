@@ -223,7 +223,7 @@ def _shifted(x: Array, first: Array, sign: int) -> Array:
 
 
 def _is_key(x: Any) -> bool:
-    return hasattr(x, "dtype") and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def _plain_keys(tree: Tree) -> Tree:
