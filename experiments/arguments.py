@@ -32,6 +32,7 @@ class Option(NamedTuple):
     default: Any
     help: str
     group: str
+    swept: bool | None  # whether jaxrl sweep takes several values; None if not a hyperparameter
 
 
 def documentation(cls: type) -> dict[str, str]:
@@ -68,6 +69,7 @@ def options_of(cls: type) -> list[Option]:
                 field.default,
                 field.metadata.get("help") or texts.get(field.name, ""),
                 field.metadata.get("group", "options"),
+                field.metadata.get("swept"),
             )
         )
     return found
@@ -119,10 +121,11 @@ def parse(command: str, cls: type, arguments: list[str]) -> Any:
         words = words if equals else words[length:]
         least = "at least one value" if option.several else "a value"
         require(bool(values), f"{option.flag} needs {least}{hint}")
-        values = tuple(converted(option, text) for text in values)
+        texts = values
+        values = tuple(converted(option, text) for text in texts)
         given[option.name] = values if option.several else values[0]
         if words and not is_flag(words[0]) and not any(o.positional for o in options):
-            raise too_many(command, option, [str(v) for v in values] + words[:1])
+            raise too_many(command, option, [*texts, words[0]])
     return cls(**given | positionals(command, options, free, hint))
 
 
@@ -144,8 +147,7 @@ def positionals(
     require(bool(free), f"jaxrl {command} needs a {what}{hint}")
     require(
         len(free) == 1,
-        f"{' '.join(map(repr, free[1:2]))} is one value too many: jaxrl {command} takes one {what}"
-        f"{hint}",
+        f"{' '.join(map(repr, free[1:2]))} is one value too many: jaxrl {command} takes one {what}.",
     )
     return {place.name: converted(place, free[0])}
 
@@ -169,7 +171,7 @@ def converted(option: Option, text: str) -> Any:
         float: (float, "a number such as 0.01 or 1e-3"),
         Path: (path, "the name of a file or folder"),
     }
-    convert, takes = kinds.get(option.kind, (str, "a word"))
+    convert, takes = kinds.get(option.kind, (word_of, "a word"))
     try:
         return convert(text)
     except ValueError:
@@ -187,6 +189,13 @@ def whole(text: str) -> int:
         return int(value)
 
 
+def word_of(text: str) -> str:
+    """A word itself; a ValueError for an empty one."""
+    if not text.strip():
+        raise ValueError(text)
+    return text
+
+
 def path(text: str) -> Path:
     """The path that a word means; a ValueError for the empty word."""
     if not text.strip() or "\0" in text:
@@ -196,15 +205,15 @@ def path(text: str) -> Path:
 
 def too_many(command: str, option: Option, values: list[str]) -> InputError:
     """The error for several values of an option that takes one."""
-    start = f"{option.flag} takes one value, but it was given {' and '.join(map(repr, values))}"
-    name = command.split()[0]
-    if name == "sweep":
+    given = " and ".join(map(repr, values))
+    start = f"{option.flag} takes one value, but it was given {given}"
+    if command.startswith("train") and option.swept:
+        return InputError(f"{start}: use jaxrl sweep to train with several values.")
+    if option.swept is False:
         return InputError(
             f"{start}: it is static, which means that the compiled program depends on it, so it "
-            "cannot be swept; run jaxrl sweep once for each value."
+            "cannot be swept; train once for each value."
         )
-    if name == "train":
-        return InputError(f"{start}: use jaxrl sweep to train with several values.")
     return InputError(f"{start}: leave one of them out.")
 
 

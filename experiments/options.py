@@ -182,6 +182,8 @@ def schema(base: type, agent: str, defaults: dict[str, Any], lists: bool) -> typ
             kind, value = tuple[float, ...], (value,)
         flag = attribute_flag(name)
         notes = {"help": documentation(cls).get(f.name, f.name), "group": group, "flag": flag}
+        if cls is not base:
+            notes["swept"] = name in records.numeric(record)
         field = dataclasses.field(default=value, metadata=notes)
         fields.append((attribute(name), kind, field))
     made = dataclasses.make_dataclass(f"{agent}_options", fields, frozen=True)
@@ -276,6 +278,10 @@ def environment_parameters(pairs: tuple[str, ...]) -> dict[str, Any]:
             f"--env-params takes name=value, but was given {pair!r}.",
         )
         require(name not in found, f"--env-params gives {name} twice: leave one of them out.")
+        require(
+            text.lower().lstrip("+-") not in ("nan", "inf", "infinity"),
+            f"{name} must be a finite number, but it is {text}.",
+        )
         try:
             found[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
