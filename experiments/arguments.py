@@ -147,7 +147,7 @@ def positionals(
     require(bool(free), f"jaxrl {command} needs a {what}{hint}")
     require(
         len(free) == 1,
-        f"{' '.join(map(repr, free[1:2]))} is one value too many: jaxrl {command} takes one {what}.",
+        f"{' '.join(free[1:])!r} is one value too many: jaxrl {command} takes one {what}.",
     )
     return {place.name: converted(place, free[0])}
 

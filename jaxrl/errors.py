@@ -87,6 +87,7 @@ def require_table(spec: Spec) -> tuple[int, int]:
 def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     """An InputError for a name that is not among the `valid` ones, with the nearest of them."""
     valid = sorted(valid)
-    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    lower = {other.lower(): other for other in valid}
+    near = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(valid)}."
     return InputError(f"There is no {kind} called {name!r}: {hint}")
