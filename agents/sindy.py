@@ -1,10 +1,15 @@
-"""PPO in a sparse surrogate of the environment: SINDy-RL's Dyna (Zolman et al. 2024)."""
+"""PPO in a sparse surrogate of the environment: SINDy-RL's Dyna (Zolman et al. 2024).
+
+Beyond the paper, predictions are restricted to the region of the data, because polynomials diverge
+outside of it, and terminations are learnt, by logistic regression on polynomials of the successor.
+"""
 
 from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 
 from agents import ppo
@@ -12,59 +17,66 @@ from jaxrl import models
 from jaxrl.errors import require, require_continuous, require_positive
 from jaxrl.models.dynamics import vector_size
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
-from jaxrl.updates import imagined
+from jaxrl.updates import imagined, together
 
 static = partial(struct.field, pytree_node=False)
 
 
 @struct.dataclass
 class Hyperparameters(ppo.Hyperparameters):
-    """What SINDy-Dyna can be told, beyond PPO in its dreams."""
+    """Hyperparameters of SINDy-Dyna; those of PPO are for its updates in the surrogate."""
 
     threshold: float = 0.01
-    """Coefficients of the surrogate below it are left out."""
+    """Coefficients of the surrogate below this size are set to zero."""
     ridge: float = 1e-6
-    """Penalty of the surrogate's coefficients, relative to the mean square of a feature."""
+    """Ridge penalty of the surrogate, relative to the mean square of a feature."""
     num_envs: int = static(default=4)
-    """Environments that run side by side."""
+    """Number of environments that run in parallel."""
     rollout_length: int = static(default=125)
     """Steps in each environment between two fits of the surrogate."""
     warmup: int = static(default=500)
-    """Environment steps of random acting before learning."""
+    """Environment steps with random actions before learning begins."""
     degree: int = static(default=3)
-    """Of the polynomials of observation and action in the surrogate."""
+    """Degree of the polynomials of observation and action in the surrogate."""
     members: int = static(default=10)
-    """Bootstrap fits of the surrogate, of which the median is believed."""
+    """Number of bootstrap fits; the surrogate is the median of their coefficients."""
     circles: tuple[int, ...] = static(default=())
-    """Places in the observation of cosines that are followed by their sine."""
+    """Indices of cosines in the observation that are followed by the sine of the same angle. The
+    surrogate keeps such pairs on the unit circle; exact ones are also found in the data."""
     dreams: int = static(default=20)
-    """Updates of PPO in a surrogate."""
+    """Updates of PPO after each fit of the surrogate."""
     dream_envs: int = static(default=32)
-    """Rollouts side by side in the surrogate."""
+    """Number of parallel rollouts in the surrogate for one update."""
     dream_length: int = static(default=64)
     """Steps of a rollout in the surrogate."""
 
 
 def sindy(spec: Spec, hp: Hyperparameters) -> Agent:
-    """PPO that learns in a surrogate only, of which all experience is a few matrices.
+    """PPO that learns in a surrogate only; all experience is stored as a few matrices.
 
     Raises an InputError as `ppo` does, if actions are discrete, or if observations are no vector.
     """
     check(spec, hp)
     library = models.polynomials(hp.degree)
-    world = models.sparse_dynamics(spec, library, hp.threshold, hp.ridge, members=hp.members)
+    fit = models.sparse_dynamics(spec, library, hp.threshold, hp.ridge, members=hp.members)
+    ends = models.logistic_survival(spec, library)
+    world = together(fit, ends, models.observed_bounds(spec))
     inside = replace(hp, num_envs=hp.dream_envs, rollout_length=hp.dream_length)
     agent = ppo.ppo(spec, inside)
 
     def project(obs: Array) -> Array:
         for i in hp.circles:
-            radius = jnp.linalg.norm(obs[..., i : i + 2], axis=-1, keepdims=True)
-            obs = obs.at[..., i : i + 2].divide(jnp.maximum(radius, 1e-6))
+            radius = optax.safe_norm(obs[..., i : i + 2], 1e-6, axis=-1, keepdims=True)
+            obs = obs.at[..., i : i + 2].divide(radius)
         return obs
 
-    def dream(coefficients: Array, view: Tree, batch: Transition, key: Key) -> Transition:
+    def dream(surrogate: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
         k_start, k_roll = jax.random.split(key)
-        model = models.sparse_model(spec, library, coefficients, project)
+        coefficients, survival, bounds = surrogate
+        alive = partial(models.survival_probability, survival, library)
+        model = models.sparse_model(
+            spec, library, coefficients, project, survival=alive, bounds=bounds
+        )
         pool = batch.obs.reshape(-1, batch.obs.shape[-1])
         starts = pool[jax.random.randint(k_start, (hp.dream_envs,), 0, pool.shape[0])]
         return models.branched(model, agent.explore, view, starts, k_roll, hp.dream_length)[0]

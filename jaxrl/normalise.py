@@ -1,4 +1,4 @@
-"""Running statistics of observations and returns, and agents that see what they standardise."""
+"""Running statistics of observations and returns, and agents that see standardised ones."""
 
 import math
 from typing import NamedTuple
@@ -9,42 +9,45 @@ import jax.numpy as jnp
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update
 
 # Beyond this many samples the statistics become a slow moving average: a float32 count stops
-# growing at 2^24, and by then sampling error is far below what matters here.
+# growing at 2^24, and the sampling error is negligible by then.
 MEMORY = 1e7
 
 
 class Moments(NamedTuple):
-    """The mean and variance of everything seen, for each element of a tree."""
+    """The mean and variance of all samples so far, for each element of a tree."""
 
-    count: Array  # [] of samples, but little beyond `MEMORY`
+    count: Array  # [] of samples, limited to little more than `MEMORY`
     mean: Tree  # [*observation]
     variance: Tree  # [*observation]
-    mean_rest: Tree  # [*observation] what float32 leaves out of the mean
-    variance_rest: Tree  # [*observation] and of the variance
+    mean_rest: Tree  # [*observation] rounding error of the mean
+    variance_rest: Tree  # [*observation] rounding error of the variance
 
 
 def init(spec: Tree) -> Moments:
-    """Moments of nothing yet, for leaves with a shape: they leave observations as they are."""
-    # Arrays of their own, since a buffer can be donated only once.
+    """Moments of no samples, for leaves with a shape: they leave observations unchanged."""
+    # Each leaf is an array of its own, since a buffer can be donated only once.
     full = lambda value: jax.tree.map(lambda leaf: jnp.full(leaf.shape, value), spec)
     return Moments(jnp.zeros(()), full(0.0), full(1.0), full(0.0), full(0.0))
 
 
 def add(total: Array, rest: Array, step: Array) -> tuple[Array, Array]:
-    """The rounded sum of all three, and the rest that it leaves out: compensated summation.
+    """The rounded sum of all three, and its rounding error: compensated summation.
 
-    Late steps are below the rounding of what they add to, and would all be lost. Source: Kahan
-    (1965).
+    Late steps are smaller than the rounding of the total and would otherwise all be lost. Source:
+    Kahan (1965).
     """
     step = step + rest
     after = total + step
     return after, step - (after - total)
 
 
-def update(moments: Moments, batch: Tree, axis_name: str | None = None) -> Moments:
+def update(
+    moments: Moments, batch: Tree, axis_name: str | None = None, weight: Array | None = None
+) -> Moments:
     """Merge a batch [..., *observation], of all devices along `axis_name` if one is given.
 
-    Source: Chan, Golub and LeVeque (1979), equation 2.1.
+    Samples count as often as their `weight` [...] says, once by default. Source: Chan, Golub and
+    LeVeque (1979), equation 2.1.
     """
     example, one = jax.tree.leaves(batch)[0], jax.tree.leaves(moments.mean)[0]
     lead = example.shape[: example.ndim - one.ndim]
@@ -54,17 +57,30 @@ def update(moments: Moments, batch: Tree, axis_name: str | None = None) -> Momen
     over = (lambda x: x) if axis_name is None else (lambda x: jax.lax.pmean(x, axis_name))
     size = size * (1 if axis_name is None else jax.lax.axis_size(axis_name))
     count = jnp.minimum(moments.count, MEMORY)
-    share = size / (count + size)
+    if weight is None:
+        average = lambda x: over(x.mean(axes))
+    else:
+        # A mean over samples of weight / (mean weight) is the weighted mean.
+        typical = over(weight.mean())
+        relative = weight / jnp.maximum(typical, 1e-30)
+        size = size * typical
+
+        def average(x: Array) -> Array:
+            wide = relative.reshape(*relative.shape, *(1,) * (x.ndim - relative.ndim))
+            # A sample without weight may be anything, not a number included.
+            return over(jnp.where(wide > 0, wide * x, 0.0).mean(axes))
+
+    share = size / jnp.maximum(count + size, 1e-12)
 
     def merge(mean: Array, variance: Array, mean_rest: Array, variance_rest: Array, x: Array):
         x = x.astype(mean.dtype)
-        centre = over(x.mean(axes))
+        centre = average(x)
         away = x - centre
-        bias = over(away.mean(axes))  # what rounding did to the centre of a large mean
-        spread = jnp.maximum(over(jnp.square(away).mean(axes)) - jnp.square(bias), 0.0)
+        bias = average(away)  # the rounding error of the centre, for a large mean
+        spread = jnp.maximum(average(jnp.square(away)) - jnp.square(bias), 0.0)
         gap = (centre - mean) + (bias - mean_rest)
         # Before any data the old variance is a placeholder.
-        variance = jnp.where(count > 0, variance, 0.0)
+        variance = jnp.where((count > 0) | (share == 0), variance, 0.0)
         step = share * (spread - variance) + share * (1 - share) * jnp.square(gap)
         mean, mean_rest = add(mean, mean_rest, share * gap)
         return mean, *add(variance, variance_rest, step), mean_rest
@@ -94,7 +110,7 @@ class ReturnScale(NamedTuple):
 
 
 def init_scale(lanes: int) -> ReturnScale:
-    """The statistics of no returns yet, in a number of lanes: they leave rewards as they are."""
+    """Statistics of no returns, for a number of lanes: they leave rewards unchanged."""
     return ReturnScale(init(jax.ShapeDtypeStruct((), jnp.float32)), jnp.zeros(lanes))
 
 
@@ -104,25 +120,29 @@ def update_scale(
     last: Array,
     discount: float | Array,
     axis_name: str | None = None,
+    weight: Array | None = None,
 ) -> ReturnScale:
-    """Merge the returns along rewards [T, B], which start again after each boundary [T, B]."""
+    """Merge the returns along rewards [T, B], which start again after each boundary [T, B].
+
+    Returns count as often as their `weight` [T, B] says, once by default.
+    """
 
     def step(running: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
         total = discount * running + now[0]
         return jnp.where(now[1], 0.0, total), total
 
     running, totals = jax.lax.scan(step, scale.running, (reward, last))
-    return ReturnScale(update(scale.moments, totals, axis_name), running)
+    return ReturnScale(update(scale.moments, totals, axis_name, weight), running)
 
 
 def scaled(scale: ReturnScale, reward: Array) -> Array:
-    """Rewards [...] divided by the deviation of the discounted return, if it deviates at all."""
+    """Rewards [...] divided by the deviation of the discounted return, unless it is zero."""
     variance = scale.moments.variance
     return reward * jnp.where(variance > 0, jax.lax.rsqrt(variance + 1e-8), 1.0)
 
 
 class Standardised(NamedTuple):
-    """The state of a learner that sees standardised observations; also the view of it."""
+    """The state of a learner that sees standardised observations; also its view."""
 
     moments: Moments
     inner: Tree
@@ -131,10 +151,10 @@ class Standardised(NamedTuple):
 def normalise_observations(agent: Agent, spec: Spec, axis_name: str | None = None) -> Agent:
     """Let an agent see standardised observations.
 
-    The statistics live in the update's state. A batch is learnt from with those under which it
-    was collected, then they are updated with it; actors, also in evaluation, read them only.
-    For learning from fresh trajectories: around a replay, what is stored is standardised for ever
-    with the statistics of its time, so put this inside the replay instead.
+    The statistics are part of the update's state. The agent learns from a batch with the
+    statistics under which it was collected; then they are updated with it. Actors only read them,
+    also in evaluation. This is for learning from fresh trajectories: apply it inside a replay, not
+    around it, or stored observations keep the statistics of the time when they were collected.
     """
 
     def seen(moments: Moments, batch: Transition) -> Transition:
@@ -142,12 +162,13 @@ def normalise_observations(agent: Agent, spec: Spec, axis_name: str | None = Non
         return batch._replace(obs=obs, final=final)
 
     def start(key: Key, example: Transition) -> Standardised:
-        moments = update(init(spec.observation), example.obs, axis_name)
+        moments = update(init(spec.observation), example.obs, axis_name, example.weight)
         return Standardised(moments, agent.update.init(key, seen(moments, example)))
 
     def apply(state: Standardised, batch: Transition, key: Key) -> tuple[Standardised, dict]:
         inner, metrics = agent.update.apply(state.inner, seen(state.moments, batch), key)
-        return Standardised(update(state.moments, batch.obs, axis_name), inner), metrics
+        moments = update(state.moments, batch.obs, axis_name, batch.weight)
+        return Standardised(moments, inner), metrics
 
     def read(state: Standardised) -> Standardised:
         return Standardised(state.moments, agent.update.read(state.inner))
@@ -171,15 +192,17 @@ class Scaled(NamedTuple):
 def normalise_rewards(agent: Agent, discount: float | Array, axis_name: str | None = None) -> Agent:
     """Let an agent learn from rewards divided by the deviation of the discounted return.
 
-    The return runs on across rollouts and starts again at each boundary; rewards are not
-    centred, which would change the task. Source: Engstrom et al. (2020), section 3.
+    The return continues across rollouts and starts again at each boundary; rewards are not
+    centred, because that would change the task. Source: Engstrom et al. (2020), section 3.
     """
 
     def start(key: Key, example: Transition) -> Scaled:
         return Scaled(init_scale(example.reward.shape[1]), agent.update.init(key, example))
 
     def apply(state: Scaled, batch: Transition, key: Key) -> tuple[Scaled, dict]:
-        scale = update_scale(state.scale, batch.reward, batch.last, discount, axis_name)
+        scale = update_scale(
+            state.scale, batch.reward, batch.last, discount, axis_name, batch.weight
+        )
         batch = batch._replace(reward=scaled(scale, batch.reward))
         inner, metrics = agent.update.apply(state.inner, batch, key)
         return Scaled(scale, inner), metrics

@@ -1,57 +1,75 @@
-"""Tree search in a model, by mctx: policies that are better than the network's own."""
+"""Tree search in a model, by mctx: policies that improve on those of a network."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import mctx
 
-from jaxrl.errors import require_positive
+from jaxrl.errors import require_fraction, require_non_negative, require_positive
 from jaxrl.models.model import Model
-from jaxrl.types import Array, Key, Tree
+from jaxrl.types import Array, Key, Tree, select
 
-# Of chex, whose dataclasses a type checker cannot see into.
+# These are chex dataclasses, which type checkers do not understand.
 ROOT: Any = mctx.RootFnOutput
 EDGE: Any = mctx.RecurrentFnOutput
 
-Judge = Callable[[Tree], tuple[Array, Array]]
-"""What a model shows [B, *] -> prior logits [B, A] and values [B] there."""
+Evaluator = Callable[[Tree], tuple[Array, Array]]
+"""Observations of a model [B, *] -> prior logits [B, A] and values [B]."""
 
 
 class SearchOutput(NamedTuple):
-    """What a search found."""
+    """The result of a search."""
 
     action: Array  # [B]
-    policy: Array  # [B, A] probabilities to be learnt from
+    policy: Array  # [B, A] probabilities, the targets of a policy
     value: Array  # [B] of the root
 
 
-Search = Callable[[Model, Judge, tuple[Tree, Tree], float | Array, Key], SearchOutput]
-"""(model, judge, (states, what the model shows there), discount, key) -> what was found."""
+Search = Callable[..., SearchOutput]
+"""(model, evaluator, (states, observations), discount, key, mask=None) -> the result.
+
+The mask [B, A] of actions that are allowed at the root is optional.
+"""
 
 
 def search_with(policy: Callable[..., Any], simulations: int, **options: Any) -> Search:
-    """Search by an mctx policy of `simulations` steps in the model."""
+    """Search by an mctx policy of `simulations` steps in the model.
+
+    Nothing follows a termination, and a truncated state is worth the value of its evaluation.
+    Raises an InputError unless the number of simulations is positive.
+    """
     require_positive(simulations=simulations)
 
     def search(
-        model: Model, judge: Judge, root: tuple[Tree, Tree], discount: float | Array, key: Key
+        model: Model,
+        evaluator: Evaluator,
+        root: tuple[Tree, Tree],
+        discount: float | Array,
+        key: Key,
+        mask: Array | None = None,
     ) -> SearchOutput:
-        state, shown = root
+        state, obs = root
+        logits, value = evaluator(obs)
+        ended = jnp.zeros(value.shape, bool)
 
-        def follow(params: Tree, key: Key, action: Array, state: Tree) -> tuple[Any, Tree]:
-            state, now = model.step(state, action, key)
-            logits, value = judge(now.final)
+        def follow(params: Tree, key: Key, action: Array, node: tuple) -> tuple[Any, tuple]:
+            state, obs, ended = node
+            new, now = model.step(state, action, key)
+            # Beyond an end the tree stays where it is, for nothing.
+            state, obs = select(ended, (state, obs), (new, now.final))
+            logits, value = evaluator(obs)
             return EDGE(
-                reward=now.reward,
-                discount=discount * now.discount,
+                reward=jnp.where(ended, 0.0, now.reward),
+                discount=jnp.where(ended, 1.0, discount * now.discount),
                 prior_logits=logits,
                 value=value,
-            ), state
+            ), (state, obs, ended | now.last)
 
-        logits, value = judge(shown)
-        start = ROOT(prior_logits=logits, value=value, embedding=state)
-        out = policy((), key, start, follow, simulations, **options)
+        start = ROOT(prior_logits=logits, value=value, embedding=(state, obs, ended))
+        invalid = None if mask is None else ~mask
+        out = policy((), key, start, follow, simulations, invalid_actions=invalid, **options)
         best = out.search_tree.summary().value
         return SearchOutput(out.action, out.action_weights, best)
 
@@ -59,22 +77,26 @@ def search_with(policy: Callable[..., Any], simulations: int, **options: Any) ->
 
 
 def predictor_tree_search(simulations: int, noise: float = 0.25) -> Search:
-    """The search of AlphaZero: optimistic in the prior, with Dirichlet `noise` at the root.
+    """The search of AlphaZero (PUCT), with a share `noise` of Dirichlet noise at the root.
 
-    Its policy is how often it tried each action; with no noise it takes what it tried most.
+    Its policy is the share of visits of each action; without noise it takes the most visited one.
     Source: Silver et al. (2018), "A general reinforcement learning algorithm", supplementary
-    materials.
+    materials. Raises an InputError if the numbers do not fit.
     """
+    require_fraction(noise=noise)
     options = dict(dirichlet_fraction=noise, temperature=float(noise > 0))
     return search_with(partial(mctx.muzero_policy, **options), simulations)
 
 
 def gumbel_search(simulations: int, noise: float = 1.0, considered: int = 16) -> Search:
-    """Gumbel MuZero's search, whose policy improves on the prior with any number of simulations.
+    """The search of Gumbel MuZero, which improves on the prior with any number of simulations.
 
-    `considered` actions compete at the root; with no Gumbel `noise` it takes what is best.
-    Source: Danihelka et al. (2022), sections 3 and 4.
+    At most `considered` actions are compared at the root; without Gumbel `noise` it takes the best
+    one. Source: Danihelka et al. (2022), sections 3 and 4. Raises an InputError if the numbers do
+    not fit.
     """
+    require_non_negative(noise=noise)
+    require_positive(considered=considered)
     return search_with(
         partial(
             mctx.gumbel_muzero_policy,

@@ -49,7 +49,15 @@ from jaxrl.models.model import (
     true_model,
     truncated,
 )
-from jaxrl.models.sparse import polynomials, sparse_dynamics, sparse_model, thresholded_ridge, waves
+from jaxrl.models.sparse import (
+    observed_bounds,
+    polynomials,
+    sparse_dynamics,
+    sparse_model,
+    thresholded_ridge,
+    waves,
+)
+from jaxrl.models.survival import logistic_survival, survival_probability
 
 __all__ = [
     "Dynamics",
@@ -71,8 +79,10 @@ __all__ = [
     "known_termination",
     "lane",
     "likelihood",
+    "logistic_survival",
     "median",
     "multi_step",
+    "observed_bounds",
     "penalised",
     "polynomials",
     "predict",
@@ -81,6 +91,7 @@ __all__ = [
     "sparse_model",
     "squared_error",
     "starting_from",
+    "survival_probability",
     "terminating",
     "thresholded_ridge",
     "trajectory_member",

@@ -1,8 +1,8 @@
-"""Models whose states are whatever predicts rewards, ends and values: value equivalence.
+"""Models whose states only have to predict rewards, ends and values: value equivalence.
 
-An observation is encoded once; from then on the model steps in its own states. Nothing says what
-the states mean, but what is predicted from them. Source: Schrittwieser et al. (2020), "MuZero";
-Grimm et al. (2020), "The value equivalence principle".
+An observation is encoded once; then the model steps in its own states, which are trained through
+the predictions made from them. Source: Schrittwieser et al. (2020), "MuZero"; Grimm et al. (2020),
+"The value equivalence principle".
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require_discrete
+from jaxrl.errors import require_discrete, require_positive
 from jaxrl.layers import MLP, Dense, initialise
 from jaxrl.models.model import Model
 from jaxrl.networks import blank, inputs, torso
@@ -21,11 +21,11 @@ from jaxrl.values import Representation, mean
 
 
 class Step(NamedTuple):
-    """What an abstract model predicts of a step."""
+    """The prediction of an abstract model for one step."""
 
     state: Array  # [..., H]
     reward: Array  # [..., K] of a representation
-    survival: Array  # [...] logits that the episode goes on
+    survival: Array  # [...] logits of the probability that the episode continues
 
 
 class Abstract(NamedTuple):
@@ -69,7 +69,11 @@ def abstract(
     activation: str = "relu",
     encoder: str = "auto",
 ) -> Abstract:
-    """An abstract model with states [size], for discrete actions; rewards of any representation."""
+    """An abstract model with states [size], for discrete actions; rewards of any representation.
+
+    Raises an InputError if actions are continuous or a size is not positive.
+    """
+    require_positive(size=size)
     actions = require_discrete(spec, "An abstract model").num
     first = torso(spec.observation, (*hidden, size), activation, encoder)
     then = Dynamics(tuple(hidden), size, reward.size, activation)
@@ -95,10 +99,9 @@ def abstract(
 
 
 def abstract_model(abstract: Abstract, params: Tree, reward: Representation, spec: Spec) -> Model:
-    """The model to search in: it enters at observations, and shows its states.
+    """The model for search: it is entered at observations and shows its own states.
 
-    Terminations are expected, not sampled: its discounts are probabilities that the episode goes
-    on.
+    Terminations are not sampled: its discounts are the probabilities that the episode continues.
     """
 
     def step(state: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
@@ -115,10 +118,10 @@ def abstract_model(abstract: Abstract, params: Tree, reward: Representation, spe
 
 
 def unrolled(abstract: Abstract, params: Tree, obs: Tree, actions: Array) -> tuple[Array, Step]:
-    """The states [L, B, H] before each of actions [L, B], and what they lead to.
+    """The states [L, B, H] before each of the actions [L, B], and the predictions for them.
 
-    Starts from observations [B, *]. Gradients are halved at each step, so that they do not grow
-    with the length. Source: Schrittwieser et al. (2020), appendix G.
+    The first states encode observations [B, *]. Gradients are halved at each step, so that they do
+    not grow with the length. Source: Schrittwieser et al. (2020), appendix G.
     """
     half = lambda x: 0.5 * x + 0.5 * jax.lax.stop_gradient(x)
 

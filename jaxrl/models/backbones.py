@@ -1,7 +1,7 @@
-"""What carries the past along: recurrent cells, state spaces, transformers, by one interface.
+"""Sequence models with one interface: recurrent cells, state spaces and transformers.
 
-A backbone reads sequences all at once when it is trained, and step by step when it imagines; both
-give the same. Flags `first` [L, B] begin a new episode: what was before them is forgotten.
+A backbone reads sequences all at once when it is trained, and step by step when it imagines; the
+results are the same. Flags `first` [L, B] mark new episodes: nothing before them is remembered.
 """
 
 import math
@@ -12,12 +12,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require_positive, unknown
+from jaxrl.errors import require, require_positive, unknown
 from jaxrl.types import Array, Key, Tree, select
 
 
 class Backbone(NamedTuple):
-    """A function of sequences that does not look ahead."""
+    """A causal function of sequences."""
 
     init: Callable[[Key], Tree]
     memory: Callable[[int], Tree]  # of B new episodes
@@ -54,24 +54,25 @@ def gru(inputs: int, size: int, layers: int = 1, window: int = 0) -> Backbone:
 
 
 def normalised(x: Array) -> Array:
-    """Features [..., H] of mean 0 and variance 1."""
+    """Features [..., H] shifted and scaled to mean 0 and variance 1."""
     x = x - x.mean(-1, keepdims=True)
     return x * jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-6)
 
 
 def dense(key: Key, inputs: int, size: int) -> Array:
-    """A random matrix [inputs, size] that keeps the scale of what it is multiplied with."""
+    """A random matrix [inputs, size] that preserves the scale of its inputs."""
     return jax.random.normal(key, (inputs, size)) / math.sqrt(inputs)
 
 
 def state_space(inputs: int, size: int, layers: int = 2, window: int = 0) -> Backbone:
-    """Layers of linear state spaces with complex, diagonal dynamics, and gates between them.
+    """Layers of linear state spaces with complex diagonal dynamics, and gates between them.
 
     x' = exp(dt * a) x + (exp(dt * a) - 1) / a * B u, and y = 2 Re(C x) + D u, for `size` / 2
     states; a begins as -1/2 + i pi n, and dt between 0.001 and 0.1. The parallel form is an
     associative scan, logarithmic in the length; a step costs the same however long the past is.
     Source: Smith et al. (2023), "S5"; the initialisation is S4D-Lin of Gu et al. (2022).
     """
+    require(size % 2 == 0, f"A state-space backbone needs an even size, but it is {size}.")
     states = size // 2
 
     def layer(key: Key) -> dict:
@@ -104,7 +105,7 @@ def state_space(inputs: int, size: int, layers: int = 2, window: int = 0) -> Bac
         return skip + y * jax.nn.sigmoid(y @ p["gate"])
 
     def memory(batch_size: int) -> Array:
-        return jnp.zeros((batch_size, layers, states), jnp.complex64)
+        return jnp.zeros((batch_size, layers, states), complex)
 
     def step(params: dict, carry: Array, x: Array) -> tuple[Array, Array]:
         y, new = x @ params["in"], []
@@ -134,7 +135,7 @@ def state_space(inputs: int, size: int, layers: int = 2, window: int = 0) -> Bac
 
 
 class Cache(NamedTuple):
-    """What a transformer remembers: the keys and values of the last W steps."""
+    """The memory of a transformer: the keys and values of the last W steps."""
 
     keys: Array  # [B, layers, W, H]
     values: Array  # [B, layers, W, H]
@@ -144,12 +145,15 @@ class Cache(NamedTuple):
 def transformer(inputs: int, size: int, layers: int = 2, window: int = 64) -> Backbone:
     """Causal attention over the last `window` steps, with four heads.
 
-    Heads attend the less to a step the further it is in the past, at a rate of their own, so that
-    there is no limit to the length of an episode. The cost of a step grows with the window.
+    The attention of a head to a step decreases linearly in logits with its distance, at a rate of
+    the head, so that episodes can be of any length. The cost of a step grows with the window.
     Source: Vaswani et al. (2017); the linear biases are of Press et al. (2022).
     """
     require_positive(window=window)
     heads = 4
+    require(
+        size % heads == 0, f"A transformer needs a size divisible by {heads}, but it is {size}."
+    )
     slopes = 2.0 ** -jnp.arange(1.0, 2 * heads, 2)
     width = size // heads
 

@@ -1,8 +1,8 @@
-"""A reward of dynamics: how real a successor looks, learnt by telling it from what models propose.
+"""A reward of dynamics: discriminators that tell real successors from those of a model.
 
-What scores the candidates of `best_scored`. Source: Luo et al. (2024), "MOREC", section 4.1: the
-model's samples are the generator's, and discriminators from all of its history vote, because the
-last one knows only the last mistakes.
+It scores the candidates of `best_scored`. Source: Luo et al. (2024), "MOREC", section 4.1: the
+model is the generator, and discriminators from the whole training history vote, because the last
+one only knows the last mistakes of the model.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,10 +25,10 @@ from jaxrl.updates.gradient import Learner, descend
 
 
 class Jury(NamedTuple):
-    """The state of a discriminator, and of those it has been."""
+    """The state of a discriminator, and its earlier parameters."""
 
     learner: Learner
-    past: Tree  # [H, ...] parameters, the newest over the oldest
+    past: Tree  # [H, ...] parameters; the newest replace the oldest
     inputs: Moments  # [D + A + D]
 
 
@@ -40,10 +40,11 @@ def jury(
     history: int = 8,
     period: int = 100,
 ) -> Update:
-    """Learn from `(transitions [B, ...], view)` to tell successors from those of `propose` [B, D].
+    """Train a discriminator of real successors and those of `propose` [B, D].
 
-    Every `period`-th discriminator is kept, the latest `history` of them. What is judged is the
-    change that a successor is, beside the observation and the action.
+    Batches are `(transitions [B, ...], view)`. The discriminator sees the observation, the action
+    and the change of the observation. Its parameters are stored at every `period`-th step; the
+    latest `history` of them are kept.
     """
     require_positive(history=history, period=period)
     size = vector_size(spec)
@@ -54,10 +55,10 @@ def jury(
         return cast(Array, net.apply(params, normalise.standardise(inputs, x)))[..., 0]
 
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
-        inputs, real, fake = batch
-        doubt = jax.nn.softplus(-verdict(params, inputs, real))
-        error = (doubt + jax.nn.softplus(verdict(params, inputs, fake))).mean()
-        return error, {"jury_loss": error}
+        inputs, real, fake, weight = batch
+        error = jax.nn.softplus(-verdict(params, inputs, real))
+        error = error + jax.nn.softplus(verdict(params, inputs, fake))
+        return (weight * error).mean(), {"jury_loss": error.mean()}
 
     descent = descend(lambda key: initialise(net, key, jnp.zeros(width)), loss, optimiser)
 
@@ -68,10 +69,11 @@ def jury(
 
     def apply(state: Jury, batch: tuple[Transition, Tree], key: Key) -> tuple[Jury, dict]:
         data, view = batch
+        k_propose, k_learn = jax.random.split(key)
         at = partial(case, spec, data.obs, data.action)
-        real, fake = at(flat(spec.observation, data.final)), at(propose(view, data, key))
-        inputs = normalise.update(state.inputs, real)
-        learner, metrics = descent.apply(state.learner, (inputs, real, fake), key)
+        real, fake = at(flat(spec.observation, data.final)), at(propose(view, data, k_propose))
+        inputs = normalise.update(state.inputs, real, weight=data.weight)
+        learner, metrics = descent.apply(state.learner, (inputs, real, fake, data.weight), k_learn)
         slot = (learner.step // period) % history
         kept = lambda old, new: jnp.where(learner.step % period == 0, old.at[slot].set(new), old)
         past = jax.tree.map(kept, state.past, learner.params)
@@ -81,14 +83,14 @@ def jury(
 
 
 class Judged(NamedTuple):
-    """A dynamics that learns, and the jury that learns to tell what it proposes."""
+    """The state of a dynamics, and of the jury that judges its proposals."""
 
     fit: Tree
     jury: Jury
 
 
 def judged(fit: Update, voters: Update) -> Update:
-    """Let a dynamics learn from `(transitions, context)`, and a jury from what it then proposes."""
+    """Fit a dynamics to `(transitions, context)`, then a jury to its new proposals."""
 
     def init(key: Key, example: Transition) -> Judged:
         k_fit, k_jury = jax.random.split(key)
@@ -104,12 +106,12 @@ def judged(fit: Update, voters: Update) -> Update:
 
 
 def case(spec: Spec, obs: Tree, action: Array, final: Array) -> Array:
-    """What is judged [..., D + A + D]."""
+    """The inputs [..., D + A + D] of the jury."""
     return jnp.concatenate([joined(spec, obs, action), final - flat(spec.observation, obs)], -1)
 
 
 def dynamics_reward(spec: Spec, state: Jury, hidden: Sequence[int] = (64, 64)) -> Score:
-    """The mean probability [M, B] that the jury gives to candidates [M, B, D] of being real."""
+    """The jury's mean probability [M, B] that candidates [M, B, D] are real."""
     net = Tower(MLP(tuple(hidden), "swish"), 1)
 
     def score(obs: Tree, action: Array, final: Array) -> Array:

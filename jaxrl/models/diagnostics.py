@@ -1,10 +1,11 @@
-"""How good a model is, and for what: errors over steps, calibration, Bellman gaps, reach."""
+"""Diagnostics of models: errors over several steps, calibration, Bellman gaps, reach."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from jaxrl.errors import require_positive
 from jaxrl.models.dynamics import Prediction
 from jaxrl.models.model import Model, reached, starting_from
 from jaxrl.networks import flat
@@ -12,10 +13,10 @@ from jaxrl.types import Array, Key, Transition, Tree
 
 
 def error_curve(model: Model, batch: Transition, key: Key) -> Array:
-    """The mean squared error [L] of L steps of prediction in a row, on sequences [L, B, ...].
+    """The mean squared error [L] of predictions over L steps, on sequences [L, B, ...].
 
-    The model goes on from its own predictions, under the actions that were taken. Steps after the
-    end of an episode do not count; errors are summed over the coordinates of the observation.
+    The model continues from its own predictions, under the actions that were taken. Steps after
+    the end of an episode do not count; errors are summed over the coordinates of the observation.
     """
     spec = model.spec.observation
     first = jax.tree.map(lambda x: x[0], batch.obs)
@@ -30,17 +31,18 @@ def error_curve(model: Model, batch: Transition, key: Key) -> Array:
 
     keys = jax.random.split(k_roll, batch.reward.shape[0])
     _, errors = jax.lax.scan(step, state, (batch, keys))
-    counted = reached(jnp.ones_like(batch.reward), batch.last)
-    return (counted * errors).sum(1) / jnp.maximum(counted.sum(1), 1)
+    counted = reached(jnp.ones_like(batch.reward), batch.last) * batch.weight
+    errors = jnp.where(counted > 0, errors, 0.0)
+    return (counted * errors).sum(1) / jnp.where(counted.sum(1) > 0, counted.sum(1), 1)
 
 
-def coverage(seen: Prediction, goal: Array, levels: Array) -> Array:
-    """How often goals [B, D + 1] lie within the central intervals of `levels` [Q]: [M, Q].
+def coverage(seen: Prediction, target: Array, levels: Array) -> Array:
+    """The share [M, Q] of targets [B, D + 1] within the central intervals of `levels` [Q].
 
     A calibrated model has coverage equal to the level. Source: Kuleshov et al. (2018), section 3.
     """
-    z = jnp.abs(goal - seen.mean) / jnp.maximum(seen.std, 1e-12)
-    inside = jax.scipy.special.erf(z / jnp.sqrt(2.0))  # the level at which it is just covered
+    z = jnp.abs(target - seen.mean) / jnp.maximum(seen.std, 1e-12)
+    inside = jax.scipy.special.erf(z / jnp.sqrt(2.0))  # the smallest level that covers the target
     return jax.vmap(lambda level: (inside <= level).mean((-1, -2)), out_axes=-1)(levels)
 
 
@@ -56,8 +58,8 @@ def bellman_gap(
 ) -> Array:
     """|T_model V - T V| at observations and actions [B, *], by `draws` outcomes of each model.
 
-    `value(obs [B, *]) -> [B]`. The gap is zero for a model that is right, and for one that is wrong
-    only where the value does not care.
+    `value(obs [B, *]) -> [B]`. The gap is zero for a correct model, and for one whose errors do
+    not change the value.
     """
 
     def backup(which: Model, key: Key) -> Array:
@@ -73,11 +75,12 @@ def bellman_gap(
 
 
 def edge_of_reach(transition: Array, data: Array, steps: int) -> Array:
-    """The states [S] that rollouts of `steps` steps from the `data` [S] reach last, and only so.
+    """The states [S] that rollouts of `steps` steps from the `data` [S] reach only at their end.
 
-    There values are asked for and never learnt. `transition` [S, A, S] has the probabilities of a
-    finite process. Source: Sims et al. (2024), definition 1.
+    Values there are used as targets and never learnt. `transition` [S, A, S] has the
+    probabilities of a finite process. Source: Sims et al. (2024), definition 1.
     """
+    require_positive(steps=steps)
     leads = (transition > 0).any(1)
 
     def grow(inside: Array, _: None) -> tuple[Array, Array]:
@@ -88,9 +91,9 @@ def edge_of_reach(transition: Array, data: Array, steps: int) -> Array:
 
 
 def value_variance(values: Array, where: Array) -> Array:
-    """The variance [] between members of values [M, *S], on the mean of places `where` [*S] holds.
+    """The variance [] between members of values [M, *S], averaged where `where` [*S] holds.
 
-    Ensembles of critics disagree at the edge of reach, where nothing is learnt, and not within.
-    Zero where there is no such place. Source: Sims et al. (2024).
+    Ensembles of critics disagree at the edge of reach, where nothing is learnt, and agree within
+    it. The result is zero if `where` holds nowhere. Source: Sims et al. (2024).
     """
     return (values.var(0) * where).sum() / jnp.maximum(where.sum(), 1)

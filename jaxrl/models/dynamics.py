@@ -1,8 +1,8 @@
 """Networks that predict the next observation, the reward and the end: one, or an ensemble.
 
 They predict the change of the observation and the reward in standardised units, from standardised
-inputs, as Gaussians (`gaussian_mlp`) or as points (`deterministic_mlp`). Everything has a leading
-axis of members [M, ...], also if there is one.
+inputs, as Gaussians (`gaussian_mlp`) or as points (`deterministic_mlp`). All predictions have a
+leading axis of members [M, ...], also for a single network.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import normalise
-from jaxrl.errors import require
+from jaxrl.errors import require, require_positive
 from jaxrl.layers import MLP, Tower, initialise
 from jaxrl.networks import action_size, flat, joined
 from jaxrl.normalise import Moments
@@ -21,11 +21,11 @@ from jaxrl.types import Array, Key, Spec, Transition, Tree
 
 
 class StandardisedPrediction(NamedTuple):
-    """What the members of a dynamics expect, in units in which targets have deviation one."""
+    """Predictions of the members of a dynamics, in units in which targets have deviation one."""
 
     mean: Array  # [M, ..., D + 1] of the change of the observation, then of the reward
     log_std: Array  # [M, ..., D + 1], minus infinity where there is no noise
-    survival: Array  # [M, ...] logits that the episode goes on
+    survival: Array  # [M, ...] logits of the probability that the episode continues
 
 
 class Dynamics(NamedTuple):
@@ -36,29 +36,30 @@ class Dynamics(NamedTuple):
     penalty: Callable[[Tree], Array]  # of the parameters, to be added to a loss
     spec: Spec
     members: int
+    noise: bool = True  # whether predictions are distributions and not points
 
 
 class Scales(NamedTuple):
-    """Statistics of what goes into a dynamics and of what is to come out."""
+    """Statistics of the inputs and the targets of a dynamics."""
 
     inputs: Moments  # [D + A]
     targets: Moments  # [D + 1]
 
 
 class View(NamedTuple):
-    """What is needed to predict."""
+    """The state of a dynamics that predictions need."""
 
     params: Tree
     scales: Scales
-    elite: Array  # [M] bool, members to be believed
+    elite: Array  # [M] bool, the members of least error
 
 
 class Prediction(NamedTuple):
-    """What the members expect, in the environment's units."""
+    """Predictions of the members, in the environment's units."""
 
     mean: Array  # [M, B, D + 1] the next observation, then the reward
     std: Array  # [M, B, D + 1]
-    survival: Array  # [M, B] the probability that the episode goes on
+    survival: Array  # [M, B] the probability that the episode continues
 
 
 def vector_size(spec: Spec) -> int:
@@ -67,7 +68,8 @@ def vector_size(spec: Spec) -> int:
     shapes = ", ".join(str(leaf.shape) for leaf in leaves)
     require(
         len(leaves) == 1 and len(leaves[0].shape) == 1,
-        f"A dynamics needs observations that are one vector, not {shapes}: flatten_observation.",
+        f"A dynamics needs observations that are one vector, not {shapes}: wrap the environment in "
+        "envs.flatten_observation.",
     )
     return leaves[0].shape[0]
 
@@ -79,7 +81,7 @@ def targets(spec: Spec, batch: Transition) -> Array:
 
 
 def empty_scales(spec: Spec) -> Scales:
-    """The statistics of no data yet."""
+    """Statistics of no data."""
     size = vector_size(spec)
     shape = lambda n: normalise.init(jax.ShapeDtypeStruct((n,), jnp.float32))
     return Scales(shape(size + action_size(spec)), shape(size + 1))
@@ -102,11 +104,13 @@ def gaussian_mlp(
     activation: str = "swish",
     bound_weight: float = 0.01,
 ) -> Dynamics:
-    """Gaussian predictions whose log-variance is kept between two learnt bounds.
+    """Gaussian predictions whose log-variance lies between two learnt bounds.
 
-    The bounds are one pair for each output and member; a penalty of `bound_weight` draws them
-    together. Source: Chua et al. (2018), appendix A.1.
+    Each output of each member has its own bounds; a penalty of weight `bound_weight` draws them
+    together. Source: Chua et al. (2018), appendix A.1. Raises an InputError unless observations
+    are one vector.
     """
+    require_positive(members=members)
     size = vector_size(spec)
     tower = Tower(MLP(tuple(hidden), activation), 2 * size + 3)
     start, forward = members_of(tower, members, size + action_size(spec))
@@ -131,7 +135,11 @@ def gaussian_mlp(
 def deterministic_mlp(
     spec: Spec, members: int = 1, hidden: Sequence[int] = (200, 200), activation: str = "swish"
 ) -> Dynamics:
-    """Predictions of one outcome, without noise."""
+    """Predictions of a single outcome, without noise.
+
+    Raises an InputError unless observations are one vector.
+    """
+    require_positive(members=members)
     size = vector_size(spec)
     tower = Tower(MLP(tuple(hidden), activation), size + 2)
     init, forward = members_of(tower, members, size + action_size(spec))
@@ -140,35 +148,35 @@ def deterministic_mlp(
         mean, survival = jnp.split(forward(params, x), [size + 1], -1)
         return StandardisedPrediction(mean, jnp.full_like(mean, -jnp.inf), survival[..., 0])
 
-    return Dynamics(init, apply, lambda params: jnp.zeros(()), spec, members)
+    return Dynamics(init, apply, lambda params: jnp.zeros(()), spec, members, noise=False)
 
 
 def deviations(moments: Moments) -> Array:
-    """The standard deviations of statistics, above zero."""
+    """The standard deviations of statistics, bounded away from zero."""
     return jnp.sqrt(moments.variance + 1e-8)
 
 
 def standardised_prediction(
     dynamics: Dynamics, params: Tree, scales: Scales, x: Array
 ) -> StandardisedPrediction:
-    """The predictions [M, ...] of inputs [..., D + A], the same for all members."""
+    """The predictions [M, ...] of all members for inputs [..., D + A]."""
     x = normalise.standardise(scales.inputs, x)
     return dynamics.apply(params, jnp.broadcast_to(x, (dynamics.members, *x.shape)))
 
 
 def predict(dynamics: Dynamics, view: View, obs: Tree, action: Array) -> Prediction:
-    """What the members expect to follow observations and actions [B, *]."""
-    found = standardised_prediction(
+    """The members' predictions for observations and actions [B, *]."""
+    out = standardised_prediction(
         dynamics, view.params, view.scales, joined(dynamics.spec, obs, action)
     )
-    return in_units(dynamics.spec, view.scales, obs, found)
+    return in_units(dynamics.spec, view.scales, obs, out)
 
 
-def in_units(spec: Spec, scales: Scales, obs: Tree, found: StandardisedPrediction) -> Prediction:
+def in_units(spec: Spec, scales: Scales, obs: Tree, out: StandardisedPrediction) -> Prediction:
     """Predictions [..., B, *] for observations [B, *], in the environment's units."""
     moments = scales.targets
     deviation = deviations(moments)
     now = flat(spec.observation, obs)
     base = jnp.concatenate([now, jnp.zeros_like(now[..., :1])], -1) + moments.mean
-    mean, std = base + deviation * found.mean, deviation * jnp.exp(found.log_std)
-    return Prediction(mean, std, jax.nn.sigmoid(found.survival))
+    mean, std = base + deviation * out.mean, deviation * jnp.exp(out.log_std)
+    return Prediction(mean, std, jax.nn.sigmoid(out.survival))

@@ -1,10 +1,11 @@
-"""What to believe of an ensemble: ways to make one next state of the candidates of M members."""
+"""Models of ensembles: rules that choose one next state among the candidates of M members."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxrl import normalise
 from jaxrl.models.dynamics import Dynamics, Prediction, View, in_units, predict
@@ -14,7 +15,7 @@ from jaxrl.types import Array, Key, Spec, TimeStep, Tree, lanes
 
 
 class Candidates(NamedTuple):
-    """What each member proposes as the outcome of a step."""
+    """The outcome of a step that each member proposes."""
 
     final: Array  # [M, B, D]
     reward: Array  # [M, B]
@@ -22,7 +23,7 @@ class Candidates(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A rule that makes one outcome [B, ...] of the candidates [M, B, ...] of a step."""
+    """A rule that makes one outcome [B, ...] from the candidates [M, B, ...] of a step."""
 
     init: Callable[[int, Array, Key], Tree]  # (B, elite [M], key) -> memory
     pick: Callable[[Tree, tuple[Tree, Array], Candidates, Array, Key], tuple[Candidates, dict]]
@@ -30,11 +31,11 @@ class Choice(NamedTuple):
 
 
 def ensemble_model(dynamics: Dynamics, view: View, choice: Choice, noise: bool = True) -> Model:
-    """The model that a dynamics with members makes, by a choice among their candidates.
+    """The model of an ensemble, by a choice among its members' candidates.
 
-    Candidates are samples, or with `noise=False` what members expect. `info` has, at each
-    step, how far the elite disagree: `disagreement`, the largest distance between what two
-    members expect (Kidambi et al. 2020, section 4), `deviation`, the root of the summed variances
+    Candidates are samples, or with `noise=False` the members' means. At each step `info` reports
+    the uncertainty of the elite members: `disagreement`, the largest distance between two
+    members' means (Kidambi et al. 2020, section 4), `deviation`, the root of the summed variances
     between members (Pathak et al. 2019), and `aleatoric`, the largest norm of a member's own
     deviation (Yu et al. 2020, equation 8). All are in the environment's units.
     """
@@ -56,18 +57,18 @@ def ensemble_model(dynamics: Dynamics, view: View, choice: Choice, noise: bool =
 
 
 def shown(spec: Spec, out: Candidates, info: dict) -> TimeStep:
-    """The time step of an outcome [B, ...]; a `stop` in the info ends it without a termination."""
+    """The time step of an outcome [B, ...]; a `stop` [B] in the info truncates the rollout."""
     final = jax.tree.unflatten(jax.tree.structure(spec.observation), [out.final])
-    last = (out.discount == 0) | info.pop("stop", jnp.zeros_like(out.discount) > 0)
+    last = (out.discount == 0) | info.get("stop", False)
     return TimeStep(final, out.reward, out.discount, last, final, info)
 
 
 def dispersed(dynamics: Dynamics, view: View, elites: int, noise: bool = True) -> Model:
-    """The model of an ensemble in which each lane asks one random elite member, and no other.
+    """The model of an ensemble in which each lane evaluates one random elite member only.
 
-    As `ensemble_model` with `random_member()`, at the price of one network however many members
-    there are; so it cannot tell how uncertain they are. `elites` is how many are believed. Each
-    lane's member is uniformly random and new at each step, but lanes that are neighbours share it.
+    It is `ensemble_model` with `random_member()` at the cost of one network, whatever the number
+    of members, but without measures of uncertainty. `elites` is the number of elite members. Each
+    lane's member is uniformly random and redrawn at each step; neighbouring lanes share it.
     """
     spec, scales = dynamics.spec, view.scales
     best = jnp.argsort(~view.elite)[:elites]
@@ -90,7 +91,7 @@ def dispersed(dynamics: Dynamics, view: View, elites: int, noise: bool = True) -
 
 
 def sampled(seen: Prediction, key: Key) -> Candidates:
-    """A draw of each member."""
+    """A sample of each member's prediction."""
     k_state, k_end = jax.random.split(key)
     x = seen.mean + seen.std * jax.random.normal(k_state, seen.mean.shape)
     alive = jax.random.bernoulli(k_end, seen.survival)
@@ -98,23 +99,30 @@ def sampled(seen: Prediction, key: Key) -> Candidates:
 
 
 def expected(seen: Prediction) -> Candidates:
-    """What each member thinks most likely."""
+    """The most likely outcome according to each member."""
     alive = (seen.survival >= 0.5).astype(float)
     return Candidates(seen.mean[..., :-1], seen.mean[..., -1], alive)
 
 
 def uncertainty(seen: Prediction, elite: Array) -> dict:
-    """Measures [B] of what the elite do not know, or not agree upon."""
+    """Measures [B] of the uncertainty of the elite members; see `ensemble_model`."""
     mask = elite[:, None, None]
-    apart = jnp.linalg.norm(seen.mean[:, None] - seen.mean[None], axis=-1)
+    # Members that are not elite may have diverged: zeros in their place cannot spread.
+    mean, std = (jnp.where(mask, x, 0.0) for x in (seen.mean, seen.std))
     pairs = elite[:, None, None] & elite[None, :, None]
-    centre = (mask * seen.mean).sum(0) / elite.sum()
-    spread = (mask * jnp.square(seen.mean - centre)).sum(0) / elite.sum()
+    apart = distance(jnp.where(pairs[..., None], mean[:, None] - mean[None], 0.0))
+    centre = mean.sum(0) / elite.sum()
+    spread = jnp.where(mask, mean - centre, 0.0) / jnp.sqrt(elite.sum())
     return {
-        "disagreement": (pairs * apart).max((0, 1)),
-        "deviation": jnp.sqrt(spread.sum(-1)),
-        "aleatoric": (elite[:, None] * jnp.linalg.norm(seen.std, axis=-1)).max(0),
+        "disagreement": apart.max((0, 1)),
+        "deviation": distance(jnp.moveaxis(spread, 0, -2).reshape(*spread.shape[1:-1], -1)),
+        "aleatoric": distance(std).max(0),
     }
+
+
+def distance(x: Array) -> Array:
+    """The Euclidean norm [...] of vectors [..., D], with gradient zero (not NaN) at zero."""
+    return optax.safe_norm(x, 0.0, axis=-1)
 
 
 def draw_members(elite: Array, batch_size: int, key: Key) -> Array:
@@ -128,7 +136,7 @@ def take(candidates: Candidates, member: Array) -> Candidates:
 
 
 def random_member() -> Choice:
-    """Another random elite member in each lane at each step. Source: Janner et al. (2019)."""
+    """A new random elite member in each lane at each step. Source: Janner et al. (2019)."""
 
     def pick(memory: Tree, where: tuple, candidates: Candidates, elite: Array, key: Key):
         return take(candidates, draw_members(elite, candidates.reward.shape[1], key)), {}
@@ -137,7 +145,7 @@ def random_member() -> Choice:
 
 
 def trajectory_member() -> Choice:
-    """One random elite member for each lane's whole rollout: TS-infinity, Chua et al. (2018)."""
+    """One random elite member for each lane's whole rollout: TS-infinity of Chua et al. (2018)."""
 
     def init(batch_size: int, elite: Array, key: Key) -> Array:
         return draw_members(elite, batch_size, key)
@@ -149,18 +157,21 @@ def trajectory_member() -> Choice:
 
 
 def average() -> Choice:
-    """The mean over the elite; episodes end when most say so."""
+    """The mean over the elite; episodes end when the majority of members says so."""
 
     def pick(memory: Tree, where: tuple, candidates: Candidates, elite: Array, key: Key):
-        share = elite / elite.sum()
-        mean = jax.tree.map(lambda x: jnp.tensordot(share, x, 1), candidates)
+        def centre(x: Array) -> Array:
+            mask = elite.reshape(-1, *(1,) * (x.ndim - 1))
+            return jnp.where(mask, x, 0.0).sum(0) / elite.sum()
+
+        mean = jax.tree.map(centre, candidates)
         return mean._replace(discount=(mean.discount >= 0.5).astype(float)), {}
 
     return Choice(lambda batch_size, elite, key: (), pick)
 
 
 def median() -> Choice:
-    """The median over the elite of each coordinate; episodes end when most say so."""
+    """The median over the elite of each coordinate; episodes end by majority."""
 
     def pick(memory: Tree, where: tuple, candidates: Candidates, elite: Array, key: Key):
         def middle(x: Array) -> Array:
@@ -174,21 +185,24 @@ def median() -> Choice:
 
 
 Score = Callable[..., Array]
-"""(obs [B, D], action [B, *], successors [M, B, D]) -> how credible they are [M, B]."""
+"""(obs [B, D], action [B, *], successors [M, B, D]) -> scores [M, B] of their credibility."""
 
 
 def best_scored(
     score: Score, stop_below: float | Array = -jnp.inf, temperature: float | Array = 0.0
 ) -> Choice:
-    """The most credible candidate of the elite, and an end where none is credible enough.
+    """The elite candidate of the highest score; rollouts are truncated where it is too low.
 
     With a `temperature`, candidates are drawn in proportion to exp(score / temperature). Rollouts
-    are truncated where the score of what was chosen is below `stop_below`. With one member and no
-    such bound, nothing is changed. Source: the transition filter of Luo et al. (2024), section 4.2.
+    are truncated where the score of the chosen candidate is below `stop_below`; a score that is
+    not a number is the lowest. With one member and no such bound, nothing is changed. Source: the
+    transition filter of Luo et al. (2024), section 4.2.
     """
 
     def pick(memory: Tree, where: tuple, candidates: Candidates, elite: Array, key: Key):
-        found = jnp.where(elite[:, None], score(*where, candidates.final), -jnp.inf)
+        found = score(*where, candidates.final)
+        found = jnp.where(jnp.isnan(found), jnp.finfo(found.dtype).min, found)
+        found = jnp.where(elite[:, None], found, -jnp.inf)
         noise = jax.random.gumbel(key, found.shape)
         member = (found + temperature * noise).argmax(0)
         chosen = jnp.take_along_axis(found, member[None], 0)[0]

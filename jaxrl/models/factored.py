@@ -1,7 +1,7 @@
-"""Networks that predict observations made of parts: bits and classes, independent of each other.
+"""Networks that predict observations made of independent parts: bits and classes.
 
-p(s' | s, a) is the product of p(s'_i | s, a) over the parts i, so that what was seen of one part
-tells of it whatever the others are. The reward is a mean and the end a probability.
+p(s' | s, a) is the product of p(s'_i | s, a) over the parts i, so that observations of one part are
+evidence about it for any values of the others. The reward is a mean and the end a probability.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ from jaxrl.updates.gradient import descend
 
 
 class Forecast(NamedTuple):
-    """What follows a state and an action."""
+    """The predicted outcome of a state and an action."""
 
     logits: Array  # [..., D] of bits, and of classes
     reward: Array  # [...]
-    survival: Array  # [...] logits that the episode goes on
+    survival: Array  # [...] logits of the probability that the episode continues
 
 
 class Factored(NamedTuple):
@@ -67,31 +67,31 @@ def factored_mlp(
 
 
 def by_part(sizes: Sequence[int], *arrays: Array) -> list[tuple[int, tuple[Array, ...]]]:
-    """Arrays [..., D] as parts [..., P, size], those of one size that are neighbours together."""
-    found, start = [], 0
+    """Arrays [..., D] as parts [..., P, size]; neighbouring parts of one size form one array."""
+    out, start = [], 0
     for size, run in groupby(sizes):
         count = len(list(run))
         end = start + count * size
         cut = lambda x: x[..., start:end].reshape(*x.shape[:-1], count, size)  # noqa: B023
-        found.append((size, tuple(cut(x) for x in arrays)))
+        out.append((size, tuple(cut(x) for x in arrays)))
         start = end
-    return found
+    return out
 
 
-def forecast_loss(model: Factored, found: Forecast, batch: Transition) -> Array:
-    """The negative log-likelihood [...] of transitions, of rewards but for a constant."""
-    goal = flat(model.spec.observation, batch.final)
-    error = 0.5 * jnp.square(found.reward - batch.reward)
-    error = error + optax.sigmoid_binary_cross_entropy(found.survival, batch.discount)
-    for size, (logits, wanted) in by_part(model.sizes, found.logits, goal):
-        bits = lambda: optax.sigmoid_binary_cross_entropy(logits, wanted).sum((-2, -1))  # noqa: B023
-        classes = lambda: optax.softmax_cross_entropy(logits, wanted).sum(-1)  # noqa: B023
+def forecast_loss(model: Factored, out: Forecast, batch: Transition) -> Array:
+    """The negative log-likelihood [...] of transitions, without the constant term of rewards."""
+    target = flat(model.spec.observation, batch.final)
+    error = 0.5 * jnp.square(out.reward - batch.reward)
+    error = error + optax.sigmoid_binary_cross_entropy(out.survival, batch.discount)
+    for size, (logits, label) in by_part(model.sizes, out.logits, target):
+        bits = lambda: optax.sigmoid_binary_cross_entropy(logits, label).sum((-2, -1))  # noqa: B023
+        classes = lambda: optax.softmax_cross_entropy(logits, label).sum(-1)  # noqa: B023
         error = error + (bits() if size == 1 else classes())
     return error
 
 
 def factored_update(model: Factored, optimiser: optax.GradientTransformation) -> Update:
-    """Learn a factored dynamics from batches `(transitions [..., *], context)`."""
+    """Fit a factored dynamics to batches `(transitions [..., *], context)`."""
 
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
         data = batch[0]
@@ -103,7 +103,7 @@ def factored_update(model: Factored, optimiser: optax.GradientTransformation) ->
 
 
 def factored_model(model: Factored, params: Tree) -> Model:
-    """The model that draws each part by itself; ends are expected, not drawn."""
+    """The model that samples each part independently; discounts are survival probabilities."""
     dtype = jax.tree.leaves(model.spec.observation)[0].dtype
 
     def draw(size: int, logits: Array, key: Key) -> Array:
@@ -112,14 +112,16 @@ def factored_model(model: Factored, params: Tree) -> Model:
         return jax.nn.one_hot(jax.random.categorical(key, logits), size)
 
     def step(obs: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
-        found = model.apply(params, obs, action)
+        out = model.apply(params, obs, action)
+        groups = by_part(model.sizes, out.logits)
+        keys = jax.random.split(key, len(groups))
         drawn = [
-            draw(size, logits, jax.random.fold_in(key, i)).reshape(*obs.shape[:-1], -1)
-            for i, (size, (logits,)) in enumerate(by_part(model.sizes, found.logits))
+            draw(size, logits, k).reshape(*obs.shape[:-1], -1)
+            for k, (size, (logits,)) in zip(keys, groups)
         ]
         final = jnp.concatenate(drawn, -1).astype(dtype)
-        alive = jax.nn.sigmoid(found.survival)
-        now = TimeStep(final, found.reward, alive, jnp.zeros_like(alive) > 0, final, {})
+        alive = jax.nn.sigmoid(out.survival)
+        now = TimeStep(final, out.reward, alive, jnp.zeros_like(alive) > 0, final, {})
         return final, now
 
     return Model(lambda obs, key: obs, step, model.spec)

@@ -1,4 +1,4 @@
-"""How a dynamics learns: its state, its statistics, its bootstrap and its holdout."""
+"""The update that fits a dynamics: its state, statistics, bootstrap and holdout."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +8,9 @@ import numpy as np
 import optax
 
 from jaxrl import normalise
+from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.models.dynamics import Dynamics, Scales, View, empty_scales, targets
+from jaxrl.models.losses import likelihood, require_noise
 from jaxrl.networks import joined
 from jaxrl.packing import layout, pack
 from jaxrl.types import Array, Key, Transition, Tree, Update
@@ -23,7 +25,7 @@ class Fit(NamedTuple):
 
     learner: Learner
     scales: Scales
-    holdout: Array  # [M] running mean loss on transitions that are never trained on
+    holdout: Array  # [M] running mean loss on transitions that are not trained on
 
 
 def fitted(
@@ -35,20 +37,27 @@ def fitted(
     holdout: float = 0.1,
     rate: float = 0.01,
 ) -> Update:
-    """Learn a dynamics from batches `(transitions [..., *], context)`.
+    """Fit a dynamics to batches `(transitions [..., *], context)`.
 
-    Only losses that say so need the context. Each member counts a transition as often as a
-    bootstrap sample would hold it, if `bootstrap`; a share `holdout` of transitions is used only
-    to rank the members, of whom the best `elites` are believed. Both follow from what a transition
-    says, so that they are the same whenever it is replayed. `rate` is how fast the ranking forgets.
+    Only losses that say so need the context. With `bootstrap`, each member weighs a transition by
+    the number of its copies in a bootstrap sample. A share `holdout` of transitions is used only
+    to rank the members; the best `elites` of them are the elite. Both are functions of the content
+    of a transition, so that they are the same whenever it is replayed. `rate` is the step size of
+    the running errors in the ranking. Raises an InputError if the numbers do not fit, or for the
+    likelihood of a deterministic dynamics.
     """
     members = dynamics.members
     elites = members if elites is None else elites
+    require_positive(elites=elites)
+    require(elites <= members, f"elites {elites} must be at most members {members}.")
+    require_fraction(holdout=holdout, rate=rate)
+    if loss is likelihood:
+        require_noise(dynamics)
 
     def objective(params: Tree, target: Tree, seen: tuple, key: Key) -> tuple[Array, dict]:
         scales, weight, batch = seen
         each = loss(dynamics, params, scales, batch)
-        # The sum over members: each has a gradient as if it was alone.
+        # The sum over members gives each of them the gradient of its own loss.
         mean = (weight * each).mean(tuple(range(1, weight.ndim))).sum()
         return mean + dynamics.penalty(params), {"each": each}
 
@@ -66,8 +75,9 @@ def fitted(
         weight = copies(code, members) if bootstrap else jnp.ones((members, *code.shape))
         weight = weight * ~held * data.weight
         learner, seen = descent.apply(state.learner, (scales, weight, batch), key)
-        each, count = seen["each"], held.sum()
-        error = (each * held).sum(tuple(range(1, each.ndim))) / jnp.maximum(count, 1)
+        each, held = seen["each"], held * data.weight
+        count = held.sum()
+        error = (each * held).sum(tuple(range(1, each.ndim))) / jnp.where(count > 0, count, 1)
         pace = jnp.where(learner.step == 1, 1.0, rate) * (count > 0)
         score = state.holdout + pace * (error - state.holdout)
         metrics = {"model_loss": each.mean(), "model_holdout": score.mean()}
@@ -81,16 +91,16 @@ def fitted(
 
 
 def observe(dynamics: Dynamics, scales: Scales, batch: Transition) -> Scales:
-    """Merge transitions into the statistics."""
+    """Merge transitions into the statistics, by their weights."""
     spec = dynamics.spec
     return Scales(
-        normalise.update(scales.inputs, joined(spec, batch.obs, batch.action)),
-        normalise.update(scales.targets, targets(spec, batch)),
+        normalise.update(scales.inputs, joined(spec, batch.obs, batch.action), weight=batch.weight),
+        normalise.update(scales.targets, targets(spec, batch), weight=batch.weight),
     )
 
 
 def fingerprint(batch: Transition) -> Array:
-    """A number [...], uint32, of what each transition [..., *] says, as good as random."""
+    """A hash [...], uint32, of the content of each transition [..., *]."""
     content = (batch.obs, batch.action, batch.reward, batch.final)
     words = pack(content, layout(content, batch.reward.ndim))
     place = jnp.arange(1, words.shape[-1] + 1, dtype=jnp.uint32) * jnp.uint32(0x9E3779B1)
@@ -98,22 +108,22 @@ def fingerprint(batch: Transition) -> Array:
 
 
 def scrambled(x: Array) -> Array:
-    """The bits of uint32, mixed: the finaliser of MurmurHash3 (Appleby 2011)."""
+    """Mix the bits of uint32 numbers: the finaliser of MurmurHash3 (Appleby 2011)."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
 
 
 def uniform(code: Array, stream: int | Array) -> Array:
-    """Numbers [...] in [0, 1) of codes [...]; those of two streams are unrelated."""
+    """Pseudo-random numbers [...] in [0, 1) of codes [...], independent between streams."""
     mixed = scrambled(code + jnp.uint32(0x9E3779B9) * (jnp.asarray(stream, jnp.uint32) + 1))
     return (mixed >> 8).astype(jnp.float32) * 2.0**-24
 
 
 def copies(code: Array, members: int) -> Array:
-    """How often each member's bootstrap sample holds each of transitions [...]: [M, ...].
+    """The number of copies [M, ...] of transitions [...] in each member's bootstrap sample.
 
-    Poisson of mean one, the limit of resampling (Oza and Russell 2001).
+    They are Poisson of mean one, the limit of resampling (Oza and Russell 2001).
     """
     streams = 1 + jnp.arange(members).reshape(-1, *(1,) * code.ndim)
     u = uniform(code, streams)

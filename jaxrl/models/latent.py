@@ -1,11 +1,11 @@
 """World models with categorical latent states, on any backbone.
 
-The state is (h, z): h is what the backbone makes of the past, z a vector of one-hot classes drawn
-from the observation, z ~ q(z | x), or from both, z ~ q(z | h, x). The backbone reads (z, action),
-and what follows is predicted from its output: the next classes p(z' | h'), and from (h', z') the
-observation, reward and end. Where z depends on its own observation alone, training reads whole
-sequences at once (S4WM, Deng et al. 2023); where it sees h too, step by step (the RSSM of Hafner
-et al. 2025, "DreamerV3").
+The state is (h, z): h is the output of the backbone for the past, z a vector of one-hot classes
+sampled from the observation, z ~ q(z | x), or from both, z ~ q(z | h, x). The backbone reads
+(z, action); its output predicts the next classes p(z' | h'), and (h', z') predict the observation,
+reward and end. Where z depends on its own observation alone, training reads whole sequences at once
+(S4WM, Deng et al. 2023); where it depends on h too, step by step (the RSSM of Hafner et al. 2025,
+"DreamerV3").
 """
 
 import math
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import values
-from jaxrl.errors import unknown
+from jaxrl.errors import require_positive, unknown
 from jaxrl.layers import MLP, Tower, initialise
 from jaxrl.models.backbones import Backbone
 from jaxrl.models.model import Model
@@ -31,7 +31,7 @@ POSTERIORS = ("history", "observation")
 
 
 class State(NamedTuple):
-    """Where a world model is."""
+    """The state of a world model."""
 
     memory: Tree  # of the backbone
     past: Array  # [..., H] its last output, zero at the beginning of an episode
@@ -39,7 +39,7 @@ class State(NamedTuple):
 
     @property
     def features(self) -> Array:
-        """What is known [..., H + G * C]: what actors and heads see."""
+        """The inputs [..., H + G * C] of actors and heads."""
         return jnp.concatenate([self.past, self.classes], -1)
 
 
@@ -50,7 +50,7 @@ class World(NamedTuple):
     blank: Callable[[int], State]  # of B new episodes, before they are seen
     see: Callable[[Tree, State, Tree, Key], State]  # (params, state, obs, key) -> with its classes
     move: Callable[[Tree, State, Array], State]  # (params, state, action) -> classes are the old
-    predict: Callable[[Tree, Array], dict]  # (params, features) -> what each head puts out
+    predict: Callable[[Tree, Array], dict]  # (params, features) -> the outputs of each head
     prior: Callable[[Tree, Array], Array]  # (params, past) -> logits [..., G, C] of the classes
     parts: Callable[[Tree, Transition, Key], dict]  # terms of the loss [L, B] of sequences
     reward: Representation
@@ -63,13 +63,13 @@ def symlog(x: Array) -> Array:
 
 
 def mixed_logits(logits: Array, uniform: float = 0.01) -> Array:
-    """Log-probabilities [..., C] of a mixture with a little of the uniform distribution."""
+    """Log-probabilities [..., C] of a mixture with weight `uniform` of the uniform distribution."""
     p = (1 - uniform) * jax.nn.softmax(logits) + uniform / logits.shape[-1]
     return jnp.log(p)
 
 
 def straight_through(log_probs: Array, key: Key) -> Array:
-    """One-hot draws [..., C] whose gradient is that of their probabilities (Bengio et al. 2013)."""
+    """One-hot samples [..., C] with the gradient of their probabilities (Bengio et al. 2013)."""
     p = jnp.exp(log_probs)
     draw = jax.nn.one_hot(jax.random.categorical(key, log_probs), p.shape[-1])
     return fixed(draw) + p - fixed(p)
@@ -83,10 +83,10 @@ def divergence(p: Array, q: Array) -> Array:
 def balanced_divergence(
     posterior: Array, prior: Array, balance: float | Array = 0.8, free: float | Array = 1.0
 ) -> Array:
-    """The divergence [...] that moves the prior by `balance` and the posterior by the rest.
+    """The divergence [...] with weight `balance` for the prior and the rest for the posterior.
 
-    Below `free` nats neither is moved. From log-probabilities [..., G, C]. Source: Hafner et al.
-    (2021), algorithm 2, and (2025), equation 4.
+    Below `free` nats there is no gradient. The inputs are log-probabilities [..., G, C]. Source:
+    Hafner et al. (2021), algorithm 2, and (2025), equation 4.
     """
     clip = lambda x: jnp.maximum(x, free)
     to_prior = clip(divergence(fixed(posterior), prior))
@@ -105,14 +105,15 @@ def world(
     free: float | Array = 1.0,
     posterior: str = "observation",
 ) -> World:
-    """A world model; `backbone(inputs)` makes what carries the past along.
+    """A world model; `backbone(inputs)` makes its sequence model.
 
-    `posterior` says what classes are drawn from when an observation is seen: `observation`, which
-    is that alone, or `history`, which is all of the past as well. Observations of type bool are
-    reconstructed as independent bits, others by squared errors of their symlog. Rewards are of the
-    representation `reward`, by default two-hot on 41 symlog atoms. Raises an InputError for an
-    unknown posterior.
+    With the `posterior` "observation", classes depend on the current observation alone, with
+    "history" also on all that was seen before. Observations of type bool are reconstructed as
+    independent bits, others by squared errors of their symlog. Rewards are of the representation
+    `reward`, by default two-hot on 41 symlog atoms. Raises an InputError for an unknown posterior
+    or a number that is not positive.
     """
+    require_positive(groups=groups, classes=classes)
     if posterior not in POSTERIORS:
         raise unknown("posterior", posterior, POSTERIORS)
     historic = posterior == "history"
@@ -194,11 +195,11 @@ def world(
         after = encoded(params, past, batch.final)
         features = jnp.concatenate([past, drawn(after, k_next)], -1)
         out = predict(params, features)
-        goal = flat(spec.observation, batch.final)
+        target = flat(spec.observation, batch.final)
         error = (
-            optax.sigmoid_binary_cross_entropy(out["decoder"], goal)
+            optax.sigmoid_binary_cross_entropy(out["decoder"], target)
             if bits
-            else 0.5 * jnp.square(out["decoder"] - symlog(goal))
+            else 0.5 * jnp.square(out["decoder"] - symlog(target))
         )
         return {
             "image_loss": error.sum(-1),
@@ -211,10 +212,10 @@ def world(
 
 
 def latent_model(world: World, params: Tree, states: State) -> Model:
-    """The model that a world model is, entered at `states` [B, ...]; it shows its features.
+    """A world model as a Model, entered at `states` [B, ...]; it shows its features.
 
-    Classes are drawn from the prior. Terminations are expected, not sampled: discounts are
-    probabilities that the episode goes on.
+    Classes are sampled from the prior. Terminations are not sampled: discounts are the
+    probabilities that the episode continues.
     """
 
     def step(state: State, action: Array, key: Key) -> tuple[State, TimeStep]:
@@ -235,7 +236,7 @@ def latent_model(world: World, params: Tree, states: State) -> Model:
 def lived(
     fresh: State, see: Callable, move: Callable, batch: Transition, key: Key
 ) -> tuple[State, State]:
-    """The states [L, B, ...] along sequences, each once it has seen, and once it has moved."""
+    """The states [L, B, ...] along sequences, after each observation and after each action."""
 
     def step(state: State, inputs: tuple) -> tuple[State, tuple[State, State]]:
         row, key = inputs
@@ -248,7 +249,7 @@ def lived(
 
 
 def replayed(world: World, params: Tree, batch: Transition, key: Key) -> State:
-    """The states [L * B, ...] along sequences [L, B, ...], each with its observation seen."""
+    """The states [L * B, ...] along sequences [L, B, ...], each after its observation."""
     see, move = partial(world.see, params), partial(world.move, params)
     states, _ = lived(world.blank(batch.reward.shape[1]), see, move, batch, key)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), states)

@@ -1,7 +1,7 @@
 """Sparse regression of dynamics on a library of functions: SINDy.
 
-Everything that is needed of the data are sums of products of features, so that the state of a
-fit is a few small matrices, whatever was seen, and each fit is one closed form per iteration.
+A fit only needs sums of products of features, so that its state is a few small matrices, whatever
+the amount of data, and each iteration is a closed form.
 Source: Brunton, Proctor and Kutz (2016); Zolman et al. (2024), "SINDy-RL".
 """
 
@@ -11,8 +11,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from jaxrl.errors import require
+from jaxrl.errors import (
+    require,
+    require_fraction,
+    require_non_negative,
+    require_positive,
+)
 from jaxrl.models.dynamics import vector_size
 from jaxrl.models.fitting import copies, fingerprint
 from jaxrl.models.model import Model
@@ -24,7 +30,10 @@ Library = Callable[[Array], Array]
 
 
 def polynomials(degree: int) -> Library:
-    """All products of at most `degree` inputs, 1 first; then the inputs in their order."""
+    """All products of at most `degree` inputs, by degree, starting with 1.
+
+    Raises an InputError if the degree is negative.
+    """
     require(degree >= 0, f"degree must not be negative, but it is {degree}.")
 
     def features(x: Array) -> Array:
@@ -53,7 +62,7 @@ def both(first: Library, second: Library) -> Library:
 
 
 class Sums(NamedTuple):
-    """All that a least-squares fit needs to know of its data."""
+    """The sums over data that a least-squares fit needs."""
 
     gram: Array  # [..., F, F] of features with features
     cross: Array  # [..., F, K] of features with targets
@@ -72,11 +81,11 @@ def thresholded_ridge(
     iterations: int = 10,
     allowed: Array | None = None,
 ) -> Array:
-    """Coefficients [F, K] by ridge regression on ever fewer features.
+    """Coefficients [F, K] by repeated ridge regression on the features that remain.
 
-    After each of `iterations` fits, coefficients below `threshold` are excluded for good; each
-    target has features of its own. `allowed` [F] are those to begin with, all by default. `ridge`
-    is relative to the mean square of a feature. Source: Brunton et al. (2016), equation 7.
+    After each of `iterations` fits, features with a coefficient below `threshold` are excluded,
+    for each target separately. `allowed` [F] is 1 for the features to start with, all by default.
+    `ridge` is relative to the mean square of a feature. Source: Brunton et al. (2016), equation 7.
     """
     size, outputs = sums.cross.shape
     scale = jnp.sqrt(jnp.maximum(jnp.diagonal(sums.gram), 1e-12))
@@ -84,7 +93,7 @@ def thresholded_ridge(
     cross = sums.cross / scale[:, None]
 
     def fit(mask: Array) -> Array:
-        # Excluded features become equations x = 0.
+        # The equations of excluded features are x = 0.
         one = lambda m, c: jnp.linalg.solve(
             gram * m[:, None] * m + jnp.diag(1 - m) + ridge * jnp.eye(size), m * c
         )
@@ -101,7 +110,7 @@ def thresholded_ridge(
 
 
 class Surrogate(NamedTuple):
-    """What a sparse dynamics has seen, and what it makes of it."""
+    """The state of a sparse dynamics: the sums over its data, and the fit to them."""
 
     sums: Sums  # [M, F, F] and [M, F, D + 1]
     coefficients: Array  # [M, F, D + 1] of the next observation and the reward
@@ -116,22 +125,26 @@ def sparse_dynamics(
     members: int = 1,
     dropped: float = 0.0,
 ) -> Update:
-    """Learn next observations and rewards as sparse combinations of a library's functions.
+    """Fit next observations and rewards as sparse combinations of a library's functions.
 
-    Batches are `(transitions [..., *], context)`, each to be shown once. With several members,
-    each counts transitions as a bootstrap sample would, and with `dropped`, lacks that share of
-    the library, at random. Source: Fasel et al. (2022), "Ensemble-SINDy".
+    Batches are `(transitions [..., *], context)`, each to be shown once. Each of several members
+    weighs transitions as a bootstrap sample would and lacks a random share `dropped` of the
+    library. Source: Fasel et al. (2022), "Ensemble-SINDy". Raises an InputError if the numbers do
+    not fit or observations are not one vector.
     """
     outputs = vector_size(spec) + 1
+    require_non_negative(threshold=threshold, ridge=ridge, iterations=iterations)
+    require_positive(members=members)
+    require_fraction(dropped=dropped)
 
     def sums(batch: Transition) -> Sums:
         data = listed(batch)
         final = flat(spec.observation, data.final)
-        goal = jnp.concatenate([final, data.reward[:, None]], -1)
+        target = jnp.concatenate([final, data.reward[:, None]], -1)
         features = library(joined(spec, data.obs, data.action))
         code = fingerprint(data)
         weight = copies(code, members) if members > 1 else jnp.ones((1, code.shape[0]))
-        return gather(features, goal, weight * data.weight)
+        return gather(features, target, weight * data.weight)
 
     def solved(total: Sums, keep: Array) -> Surrogate:
         fit = lambda s, m: thresholded_ridge(s, threshold, ridge, iterations, m)
@@ -155,24 +168,81 @@ def sparse_dynamics(
     return Update(init, apply, lambda state: state[0].coefficients)
 
 
+class Bounds(NamedTuple):
+    """The region of the data: what predictions are restricted to."""
+
+    low: Array  # [D + 1] least values of the observation and the reward
+    high: Array  # [D + 1] largest values
+    off_circle: Array  # [D - 1] largest | x_i^2 + x_{i+1}^2 - 1 | of neighbours in the observation
+
+
+def observed_bounds(spec: Spec) -> Update:
+    """Keep the bounds of observations and rewards in batches `(transitions [..., *], context)`."""
+    size = vector_size(spec)
+
+    def widen(bounds: Bounds, batch: Transition) -> Bounds:
+        data = listed(batch)
+        final = flat(spec.observation, data.final)
+        seen = jnp.concatenate([final, data.reward[:, None]], -1)
+        gap = jnp.abs(jnp.square(final[:, :-1]) + jnp.square(final[:, 1:]) - 1)
+        counts = data.weight[:, None] > 0
+
+        def least(x: Array) -> Array:
+            return jnp.where(counts, x, jnp.inf).min(0, initial=jnp.inf)
+
+        return Bounds(
+            jnp.minimum(bounds.low, least(seen)),
+            jnp.maximum(bounds.high, -least(-seen)),
+            jnp.maximum(bounds.off_circle, -least(-gap)),
+        )
+
+    def init(key: Key, example: Transition) -> Bounds:
+        infinite = jnp.full(size + 1, jnp.inf)
+        return widen(Bounds(infinite, -infinite, -infinite[:-2]), example)
+
+    def apply(bounds: Bounds, batch: tuple[Transition, Tree], key: Key) -> tuple[Bounds, dict]:
+        return widen(bounds, batch[0]), {}
+
+    return Update(init, apply, lambda bounds: bounds)
+
+
+def restricted(bounds: Bounds, out: Array, tolerance: float = 1e-3) -> Array:
+    """Predictions [..., D + 1] moved into the region of the data.
+
+    They are clipped to its range. Neighbours in the observation that are always the cosine and the
+    sine of one angle are scaled to the unit circle.
+    """
+    out = jnp.clip(out, bounds.low, bounds.high)
+    for i in range(out.shape[-1] - 2):
+        pair = out[..., i : i + 2]
+        radius = optax.safe_norm(pair, 1e-6, axis=-1, keepdims=True)
+        inside = bounds.off_circle[i] < tolerance
+        out = out.at[..., i : i + 2].set(jnp.where(inside, pair / radius, pair))
+    return out
+
+
 def sparse_model(
     spec: Spec,
     library: Library,
     coefficients: Array,
     project: Callable[[Array], Array] = lambda obs: obs,
     terminated: Callable[[Array], Array] = lambda obs: jnp.zeros(obs.shape[:-1], bool),
+    survival: Callable[[Array], Array] = lambda obs: jnp.ones(obs.shape[:-1]),
+    bounds: Bounds | None = None,
 ) -> Model:
     """The model of the median over members of coefficients [M, F, D + 1].
 
-    `project` brings observations back to where they can be, as a cosine and a sine to the circle;
-    `terminated` says where episodes end, which is not learnt.
+    Predictions are `restricted` to `bounds`, since polynomials diverge outside of the data; then
+    `project` maps observations to possible ones. Episodes end where `terminated` holds for the
+    successor, and at random with the probability of `survival`, such as a `logistic_survival`.
     """
     middle = jnp.median(coefficients, 0)
 
     def step(obs: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
         out = library(joined(spec, obs, action)) @ middle
+        out = out if bounds is None else restricted(bounds, out)
         final, reward = project(out[..., :-1]), out[..., -1]
-        ends = terminated(final)
+        ends = terminated(final) | ~jax.random.bernoulli(key, survival(final))
         return final, TimeStep(final, reward, 1.0 - ends, ends, final, {})
 
     return Model(lambda obs, key: obs, step, spec)

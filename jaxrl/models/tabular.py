@@ -1,4 +1,4 @@
-"""Models of finite processes: counts of what was seen, exact or as samples."""
+"""Models of finite processes from counts of transitions, as a process or as samples."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ from jaxrl.types import Array, Key, Spec, Transition, Tree, Update, listed
 
 
 class Counts(NamedTuple):
-    """What has been seen of each state, action and successor."""
+    """The counts of each state, action and successor."""
 
     visits: Array  # [S, A, S]
     reward: Array  # [S, A, S] sums
-    ends: Array  # [S, A, S] of them, terminations
+    ends: Array  # [S, A, S] terminations
 
 
 def counted(spec: Spec) -> Update:
@@ -44,9 +44,9 @@ def counted(spec: Spec) -> Update:
 
 
 def most_likely(counts: Counts) -> TabularMDP:
-    """The process of greatest likelihood; pairs that were never tried stay where they are, for 0.
+    """The process of maximum likelihood.
 
-    It begins anywhere.
+    Pairs that were never tried stay in their state with reward 0; the initial state is uniform.
     """
     states = counts.visits.shape[0]
     total = counts.visits.sum(-1, keepdims=True)
@@ -60,22 +60,24 @@ def most_likely(counts: Counts) -> TabularMDP:
 
 
 def recalled(counts: Counts, key: Key, size: int) -> Transition:
-    """Transitions [1, size, ...] of the most likely process, from random pairs that were tried.
+    """Transitions [1, size, ...] of the most likely process, from uniformly random tried pairs.
 
-    The search control of Dyna-Q (Sutton and Barto 2018, section 8.2).
+    Where nothing was tried yet, their weight is zero. Source: the search control of Dyna-Q, Sutton
+    and Barto (2018), section 8.2.
     """
     k_pair, k_next = jax.random.split(key)
     states, actions, _ = counts.visits.shape
     tried = counts.visits.sum(-1).reshape(-1) > 0
     pair = jax.random.categorical(k_pair, jnp.where(tried, 0.0, -jnp.inf), shape=(size,))
     seen = counts.visits.reshape(states * actions, states)[pair]
-    final = jax.random.categorical(k_next, jnp.log(seen))
+    final = jax.random.categorical(k_next, jnp.where(seen > 0, jnp.log(seen), -jnp.inf))
     state, action = pair // actions, pair % actions
-    number = counts.visits[state, action, final]
+    number = jnp.where(tried.any(), counts.visits[state, action, final], 1.0)
     reward = counts.reward[state, action, final] / number
     discount = 1 - counts.ends[state, action, final] / number
     show = lambda index: jax.nn.one_hot(index, states)
     data = Transition(
-        show(state), action, reward, discount, jnp.ones(size, bool), show(final), (), jnp.ones(size)
-    )
+        show(state), action, reward, discount, jnp.ones(size, bool), show(final), (),
+        jnp.broadcast_to(tried.any(), (size,)).astype(float),
+    )  # fmt: skip
     return jax.tree.map(lambda x: x[None], data)

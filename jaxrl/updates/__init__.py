@@ -21,6 +21,7 @@ from jaxrl.updates.imagined import (
     in_turn,
     mixed,
     repeated,
+    together,
     waking,
 )
 from jaxrl.updates.offpolicy import n_step, prioritised, replay
@@ -49,5 +50,6 @@ __all__ = [
     "repeated",
     "replay",
     "standardised",
+    "together",
     "waking",
 ]

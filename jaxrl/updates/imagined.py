@@ -1,4 +1,4 @@
-"""Transforms for learning from what a learnt model imagines."""
+"""Transforms that let a learner learn from transitions that a learnt model imagines."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Imagined(NamedTuple):
 
 
 def fitting(update: Update, model: Update) -> Update:
-    """Let `model` learn from each batch, then `update` from (view of the model, batch).
+    """Fit `model` to each batch, then let `update` learn from (view of the model, batch).
 
     The model learns from (batch, view of the learner), so that its loss may depend on values.
     """
@@ -50,12 +50,12 @@ def dreaming(update: Update, dream: Dream) -> Update:
 
 
 def waking(update: Update) -> Update:
-    """Learn from the batch of (view of the model, batch) as if there was no model."""
+    """Learn from the batch of (view of the model, batch) and ignore the model."""
     return update._replace(apply=lambda state, batch, key: update.apply(state, batch[1], key))
 
 
 def in_turn(first: Update, second: Update) -> Update:
-    """Let two ways to learn, of the same kind of state, learn from each batch in turn."""
+    """Apply two updates of the same kind of state to each batch, one after the other."""
 
     def apply(state: Tree, batch: Tree, key: Key) -> tuple[Tree, dict]:
         k_first, k_second = jax.random.split(key)
@@ -65,8 +65,24 @@ def in_turn(first: Update, second: Update) -> Update:
     return first._replace(apply=apply)
 
 
+def together(*updates: Update) -> Update:
+    """Apply several updates to the same batches; the state and the view are tuples."""
+
+    def init(key: Key, example: Transition) -> tuple:
+        keys = jax.random.split(key, len(updates))
+        return tuple(one.init(k, example) for one, k in zip(updates, keys))
+
+    def apply(state: tuple, batch: Tree, key: Key) -> tuple[tuple, dict]:
+        keys = jax.random.split(key, len(updates))
+        after = [one.apply(s, batch, k) for one, s, k in zip(updates, state, keys)]
+        metrics = {name: x for _, seen in after for name, x in seen.items()}
+        return tuple(s for s, _ in after), metrics
+
+    return Update(init, apply, lambda state: tuple(u.read(s) for u, s in zip(updates, state)))
+
+
 def repeated(update: Update, times: int) -> Update:
-    """Learn from each batch `times` times, with a key of its own each time."""
+    """Learn from each batch `times` times, each time with a new key."""
 
     def apply(state: Tree, batch: Tree, key: Key) -> tuple[Tree, dict]:
         one = lambda state, key: update.apply(state, batch, key)
@@ -76,31 +92,33 @@ def repeated(update: Update, times: int) -> Update:
 
 
 def imagined(update: Update, model: Update, dream: Dream, times: int = 1) -> Update:
-    """Fit a model to each batch, then learn `times` times from what is dreamt in it.
+    """Fit a model to each batch, then learn `times` times from imagined transitions.
 
-    Around it goes a replay: `replay(imagined(update, model, dream), ...)`. Source: Sutton (1991);
-    Janner et al. (2019), algorithm 2, without a store of imagined transitions: they are made
-    afresh, from the starts of the replayed batch, by the policy as it is.
+    It is used inside a replay: `replay(imagined(update, model, dream), ...)`. Source: Sutton
+    (1991); Janner et al. (2019), algorithm 2, without a store of imagined transitions: the current
+    policy generates new ones from the states of each replayed batch.
     """
     return fitting(repeated(dreaming(update, dream), times), model)
 
 
 def real_ones(share: float, size: int) -> int:
-    """How many transitions of a batch of `size` are real, where a share of it should be."""
+    """The number of real transitions in a batch of `size`, where a `share` of it is real."""
     return round(share * size)
 
 
 def mixed(dream: Dream, share: float) -> Dream:
-    """Dreams of one step each [B, ...], of which the first `share` are replaced by real ones.
+    """Batches [B, ...] of which the first `share` is real and the rest is imagined.
 
-    `dream` may return [length, B / length, ...]; its leading axes are flattened.
+    `dream` may return [length, B / length, ...]. The imagined transitions are an even sample of
+    it: the numbers taken from any two steps of the rollouts differ by at most one.
     """
 
     def blend(model: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
-        made = listed(dream(model, view, batch, key))
-        first = real_ones(share, lanes(batch))
-        # Real transitions have a weight of their own, of replay; extras are the dream's.
-        join = lambda x, y: jnp.concatenate([x[:first], y[first:]])
+        made, size = listed(dream(model, view, batch, key)), lanes(batch)
+        real = real_ones(share, size)
+        # Time comes first, so that regular steps through the list visit all depths alike.
+        index = jnp.arange(size - real) * lanes(made) // max(size - real, 1)
+        join = lambda x, y: jnp.concatenate([x[:real], y[index]])
         return jax.tree.map(join, batch, made)
 
     return blend

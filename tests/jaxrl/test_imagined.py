@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxrl import updates
 from jaxrl.types import Transition, Update
@@ -60,10 +61,29 @@ def test_to_wake_and_to_dream_in_turn():
     np.testing.assert_allclose(state.inner, 10 + 4 * (-11 + 100))
 
 
-def test_a_share_of_what_is_learnt_from_is_real():
-    made = updates.mixed(lambda model, view, data, key: jax.tree.map(
-        lambda x: -jnp.ones((2, 5)), data), 0.3)  # fmt: skip
-    found = made((), (), batch(10), KEY)
-    np.testing.assert_array_equal(found.reward, [1, 2, 3, -1, -1, -1, -1, -1, -1, -1])
+@pytest.mark.parametrize(
+    ("size", "length", "share"),
+    [(10, 2, 0.3), (64, 4, 0.5), (64, 16, 0.2), (12, 1, 0.25), (16, 16, 0.5), (8, 2, 1.0)],
+)
+def test_a_share_of_a_batch_is_real_and_the_rest_has_all_depths(size, length, share):
+    """Imagined rewards tell the depth, from -1 downwards, and their observation the rollout."""
+    lanes, real = size // length, round(share * size)
+
+    def dream(model, view, data, key):
+        depth = jnp.broadcast_to(-1.0 - jnp.arange(length)[:, None], (length, lanes))
+        made = jax.tree.map(lambda x: jnp.zeros((length, lanes), x.dtype), data)
+        place = jnp.arange(length * lanes, dtype=float).reshape(length, lanes)
+        return made._replace(reward=depth, obs=place)
+
+    found = updates.mixed(dream, share)((), (), batch(size), KEY)
+    np.testing.assert_array_equal(found.reward[:real], np.arange(1, real + 1))
+    imagined = np.asarray(found.reward[real:])
+    assert len(imagined) == size - real and (imagined < 0).all()
+    counts = [(imagined == -1 - depth).sum() for depth in range(length)]
+    assert max(counts) - min(counts) <= 1
+    assert len(set(np.asarray(found.obs[real:]).tolist())) == size - real  # none twice
+
+
+def test_no_share_of_a_batch_is_real():
     none = updates.mixed(lambda *a: batch(10)._replace(reward=jnp.zeros(10)), 0.0)
     assert (none((), (), batch(10), KEY).reward == 0).all()

@@ -32,6 +32,20 @@ def test_merged_moments_are_those_of_all_data_in_any_order():
     assert float(moments.count) == 131
 
 
+def test_samples_count_by_their_weight():
+    """Whole numbers are copies; without weight a sample may be anything."""
+    obs, copies = data(6), np.array([1, 0, 2, 0, 3, 1])
+    bad = {name: jnp.asarray(x).at[1].set(jnp.nan) for name, x in obs.items()}
+    many = {name: jnp.repeat(x, copies, axis=0) for name, x in obs.items()}
+    start = normalise.update(normalise.init(SPEC), data(9, seed=1))
+    one = normalise.update(start, bad, weight=jnp.asarray(copies, float))
+    two = normalise.update(start, many)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), one[:3], two[:3])
+    for before in (start, normalise.init(SPEC)):
+        same = normalise.update(before, obs, weight=jnp.zeros(6))
+        jax.tree.map(np.testing.assert_array_equal, same, before)
+
+
 def test_no_data_changes_nothing_and_much_data_keeps_moving():
     moments, obs = normalise.init(SPEC), data(5)
     same = normalise.standardise(moments, obs)

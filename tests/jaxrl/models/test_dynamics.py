@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from jaxrl import models
+from jaxrl.errors import InputError
 from jaxrl.models import dynamics as dyn
 from jaxrl.models.fitting import copies, fingerprint, uniform
 from jaxrl.types import Box, Discrete, Spec, Transition
@@ -135,6 +136,33 @@ def test_discrete_actions_are_one_hot():
     spec = SPEC._replace(action=Discrete(3))
     x = dyn.joined(spec, jnp.ones((4, 2)), jnp.array([0, 1, 2, 0]))
     np.testing.assert_array_equal(x[:, 2:], np.eye(3)[[0, 1, 2, 0]])
+
+
+def test_a_point_has_no_likelihood():
+    dynamics = models.deterministic_mlp(SPEC, 1, (8,))
+    with pytest.raises(InputError, match="A deterministic dynamics has no likelihood"):
+        models.fitted(dynamics, models.likelihood, optax.adam(1e-3))
+    with pytest.raises(InputError, match="use squared_error"):
+        models.likelihood(dynamics, (), (), (system(jax.random.key(0), 4), ()))
+    models.fitted(dynamics, models.squared_error, optax.adam(1e-3))  # the remedy works
+    with pytest.raises(InputError, match="elites 2 must be at most members 1"):
+        models.fitted(dynamics, models.squared_error, optax.adam(1e-3), elites=2)
+
+
+def test_what_has_no_weight_teaches_nothing():
+    """Neither parameters nor statistics nor the ranking, and not even if it is not a number."""
+    dynamics = models.gaussian_mlp(SPEC, 2, (8,))
+    update = models.fitted(dynamics, models.likelihood, optax.adam(1e-3), holdout=0.3)
+    data, other = (system(jax.random.key(i), 64) for i in range(2))
+    weight = (jnp.arange(64) % 3 > 0).astype(float)
+
+    def state(data):
+        start = update.init(jax.random.key(2), jax.tree.map(lambda x: x[None], data))
+        return update.apply(start, (data, ()), jax.random.key(3))[0]
+
+    mixed = jax.tree.map(lambda x, y: jax.vmap(jnp.where)(weight > 0, x, 100 * y), data, other)
+    one, two = (jax.jit(state)(d._replace(weight=weight)) for d in (data, mixed))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6), one, two)
 
 
 def test_images_are_refused():

@@ -80,7 +80,49 @@ def test_measures_of_uncertainty():
     )
 
 
-def test_candidates_have_the_law_that_is_expected():
+def test_measures_of_uncertainty_have_finite_gradients_where_they_are_zero():
+    """Members that are equal, one that is alone, and one outside of the elite that diverged."""
+    same = jnp.zeros((5, 7, 3))
+    lost = same.at[4].set(jnp.nan)
+
+    def total(mean, std, elite):
+        found = uncertainty(Prediction(mean, std, jnp.ones((5, 7))), elite)
+        return sum(x.sum() for x in found.values())
+
+    slopes_of = jax.jit(jax.value_and_grad(total, (0, 1)))
+    for mean, elite in ((same, ELITE), (lost, ELITE), (same, jnp.arange(5) == 1)):
+        value, slopes = slopes_of(mean, same, elite)
+        assert value == 0
+        for slope in slopes:
+            np.testing.assert_array_equal(slope[:4], 0)
+
+
+def test_members_that_diverged_are_left_out():
+    """Of a mean over the elite, and of the choice by score, in which no score is the worst."""
+    bad = jax.tree.map(lambda x: x.at[1].set(jnp.nan), CANDIDATES)
+    for choice in (models.average(), models.median()):
+        out, _ = choice.pick((), WHERE, bad, ELITE, KEY)
+        assert jnp.isfinite(out.final).all()
+
+    def score(obs, action, final):
+        one = jnp.where(jnp.arange(5) == 2, -1.0, jnp.nan)[:, None]
+        return jnp.broadcast_to(one, final.shape[:-1])
+
+    out, _ = pick(models.best_scored(score))
+    np.testing.assert_array_equal(out.final, FINAL[2])
+
+
+def test_a_known_termination_keeps_the_stop_of_a_choice():
+    dynamics = models.gaussian_mlp(SPEC, members=5, hidden=(8,))
+    view = View(dynamics.init(KEY), empty_scales(SPEC), ELITE)
+    never = lambda obs, action, final: jnp.zeros(final.shape[:-1])
+    model = models.ensemble_model(dynamics, view, models.best_scored(never, stop_below=0.5))
+    model = models.known_termination(model, lambda obs: jnp.zeros(obs.shape[0], bool))
+    _, now = model.step(model.enter(jnp.zeros((7, 2)), KEY), jnp.zeros((7, 1)), KEY)
+    assert now.last.all() and (now.discount == 1).all()
+
+
+def test_candidates_have_the_distribution_that_is_expected():
     seen = Prediction(
         jnp.full((1, 1, 3), 2.0), jnp.array([[[0.5, 0.0, 1.0]]]), jnp.full((1, 1), 0.8)
     )

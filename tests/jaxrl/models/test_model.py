@@ -1,5 +1,7 @@
 """Models as environments: oracles are the simulator itself, and sums by hand."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,6 +97,71 @@ def test_penalties_ends_and_known_parts():
     np.testing.assert_array_equal(ends.weight[:, 0], [1, 0, 0])
     paid = lambda obs, action, final: 10.0 * obs.argmax(-1) + final.argmax(-1)
     np.testing.assert_allclose(start(models.known_reward(MODEL, paid)).reward[:, 0], [12, 23, 34])
+
+
+def by_hand(state, parts):
+    """The first time step (reward, discount, last) of the walk to the right, stage by stage."""
+    end = state + 1
+    reward, out, cut = -0.1 * state, end == 5, False
+    if "reward" in parts:
+        reward = 10.0 * state + end
+    if "termination" in parts:
+        out = end == 2
+    if "penalty" in parts:
+        reward -= 2.0 * end
+    cut = "truncation" in parts and end in (2, 3)
+    out = out or "limit" in parts  # after one step
+    if "halt" in parts and end in (3, 4):
+        reward, out = -7.0, True
+    return reward, 0.0 if out else 1.0, out or cut
+
+
+def test_transforms_have_the_same_result_in_any_order():
+    """All orders of four of them, against the stages by hand, where several hold at once."""
+    where = lambda now: now.final.argmax(-1)
+    among = lambda *states: lambda now: jnp.isin(where(now), jnp.array(states))
+    transforms = {
+        "reward": lambda m: models.known_reward(
+            m, lambda obs, action, final: 10.0 * obs.argmax(-1) + final.argmax(-1)
+        ),
+        "termination": lambda m: models.known_termination(m, lambda obs: obs.argmax(-1) == 2),
+        "penalty": lambda m: models.penalised(m, where, 2.0),
+        "truncation": lambda m: models.truncated(m, among(2, 3)),
+        "limit": lambda m: models.terminating(m, 1),
+        "halt": lambda m: models.halted(m, among(3, 4), 7.0),
+    }
+    starts = range(5)
+    for chosen in itertools.combinations(transforms, 4):
+        expected = np.array([by_hand(state, chosen) for state in starts], float)
+        for order in itertools.permutations(chosen):
+            model = MODEL
+            for name in order:
+                model = transforms[name](model)
+            state = model.enter(at(*starts), KEY)
+            _, now = model.step(state, jnp.ones(5, jnp.int32), KEY)
+            found = np.stack([now.reward, now.discount, now.last], -1)
+            np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=str(order))
+
+
+def test_what_was_replaced_by_hand_stays_below_later_transforms():
+    model = models.truncated(MODEL, lambda now: now.final.argmax(-1) == 3)
+    free = model._replace(step=MODEL.step)
+    _, now = models.penalised(free, lambda now: now.reward, 0.0).step(
+        jnp.array([2]), jnp.ones(1, jnp.int32), KEY
+    )
+    assert not now.last.any()
+
+
+def test_what_is_not_a_number_ends_a_rollout():
+    nan = lambda now: jnp.full(now.reward.shape, jnp.nan)
+    for model in (models.truncated(MODEL, nan), models.halted(MODEL, nan)):
+        assert models.branched(model, RIGHT, None, at(0), KEY, 1)[0].last.all()
+
+
+def test_a_rollout_has_the_weight_of_its_start():
+    weight = jnp.array([0.5, 2.0])
+    data, _ = models.branched(MODEL, RIGHT, None, at(0, 3), KEY, 3, weight)
+    np.testing.assert_allclose(data.weight.T, [[0.5] * 3, [2, 2, 0]])
 
 
 def test_gradients_flow_through_a_model():
