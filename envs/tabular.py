@@ -23,7 +23,7 @@ def from_mdp(mdp: TabularMDP) -> Env:
     first = jnp.cumsum(mdp.initial)
     first = first / first[-1]
     successors = mdp.successors
-    reward, discount = (jnp.broadcast_to(x, cumulative.shape) for x in mdp[1:3])
+    reward, discount = (jnp.broadcast_to(x, cumulative.shape).astype(jnp.float32) for x in mdp[1:3])
 
     def show(state: Array) -> Array:
         return jax.nn.one_hot(state, states, dtype=jnp.float32)

@@ -1,10 +1,10 @@
-"""Exact dynamic programming against numpy, scipy and other libraries: time of a sweep, and memory.
+"""Benchmark exact dynamic programming against numpy, scipy and other libraries.
 
-`jaxrl benchmark dynamic-programming` prints milliseconds per sweep over all
-processes of a row. The candidates of a row take turns in one process, so that what else the machine
-does meets all of them; compilation is timed apart. The numpy and scipy programs precompute what
-does not change between sweeps, as one would by hand. The libraries pymdptoolbox and quantecon take
-part where they are installed.
+`jaxrl benchmark dynamic-programming` prints milliseconds per sweep over all processes of a row, and
+the memory used. The candidates of a row take turns in one operating-system process, so that other
+load on the machine affects all of them; compilation is timed separately. The numpy and scipy
+programs precompute what does not change between sweeps, as a person would. The libraries
+pymdptoolbox and quantecon take part if they are installed.
 """
 
 import resource
@@ -32,18 +32,18 @@ GAMMA, LOW, HIGH, ATOMS = 0.95, -40.0, 40.0, 51
 
 @dataclass(frozen=True)
 class Options:
-    """Measure exact dynamic programming beside numpy, scipy and other libraries."""
+    """Measure exact dynamic programming against numpy, scipy and other libraries."""
 
     repeats: int = 5
-    """Times that each candidate is run, in turns."""
+    """Number of runs of each candidate, in turns."""
     sweeps: int = 250
-    """Sweeps in a run, about what a tolerance of 1e-5 takes; the dearest rows get a fifth."""
+    """Number of sweeps per run, as a tolerance of 1e-5 takes; costly rows use a fifth of it."""
     scale: float = 1.0
-    """Of the numbers of states and processes: less than 1 for a quick look."""
+    """Factor on the numbers of states and processes; below 1 for a quick run."""
 
 
 def random_process(states: int, actions: int, slots: int | None, seed: int = 0) -> dp.TabularMDP:
-    """A process with rewards of pairs; dense without `slots`."""
+    """Return a random process with rewards of pairs; it is dense without `slots`."""
     rng = np.random.default_rng(seed)
     shape = (states, actions, slots or states)
     p = rng.random(shape, np.float32) + 0.01
@@ -55,41 +55,42 @@ def random_process(states: int, actions: int, slots: int | None, seed: int = 0) 
 
 
 def on_grid() -> Representation:
-    """Probabilities themselves on a fixed grid: a categorical table without logits."""
+    """Return a representation by probabilities on a fixed grid: categorical without logits."""
     grid = jnp.linspace(LOW, HIGH, ATOMS)
     width = (HIGH - LOW) / (ATOMS - 1)
 
-    def project(law: ReturnDistribution) -> Array:
-        # One atom after another: as a whole the shares [..., N, ATOMS] would fill the memory.
+    def project(distribution: ReturnDistribution) -> Array:
+        # One atom after another, because the shares [..., N, ATOMS] would not fit in memory.
         def add(total: Array, atom: tuple[Array, Array]) -> tuple[Array, None]:
             x, weight = (y[..., None] for y in atom)
             share = jnp.maximum(1 - jnp.abs(jnp.clip(x, LOW, HIGH) - grid) / width, 0)
             return total + weight * share, None
 
-        start = jnp.zeros((*law.atoms.shape[:-1], ATOMS))
-        return jax.lax.scan(add, start, jax.tree.map(lambda y: jnp.moveaxis(y, -1, 0), law))[0]
+        start = jnp.zeros((*distribution.atoms.shape[:-1], ATOMS))
+        columns = jax.tree.map(lambda y: jnp.moveaxis(y, -1, 0), distribution)
+        return jax.lax.scan(add, start, columns)[0]
 
     decode = lambda theta: ReturnDistribution(jnp.broadcast_to(grid, theta.shape), theta)
-    return Representation(ATOMS, decode, project, lambda theta, law: jnp.zeros(()))
+    return Representation(ATOMS, decode, project, lambda theta, distribution: jnp.zeros(()))
 
 
-# Candidates: each is made of a process and a number of sweeps, and returns a function to time.
+# Candidates: each takes a process and a number of sweeps, and returns a function to time.
 
 
 def compiled(fn: Callable, *args: Any) -> tuple[Callable[[], Any], float]:
-    """A function that runs `fn` on the device, and the seconds its compilation took."""
+    """Return a function that runs `fn` on the device, and the seconds of its compilation."""
     begin = time.perf_counter()
     run = jax.jit(fn).lower(*args).compile()
     return lambda: jax.block_until_ready(run(*args)), time.perf_counter() - begin
 
 
 def ours(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """`dp.value_iteration` of one process."""
+    """Prepare `dp.value_iteration` of one process."""
     return compiled(lambda mdp: dp.value_iteration(mdp, GAMMA, 0.0, sweeps).theta, mdp)
 
 
 def ours_many(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """`dp.value_iteration`, vmapped."""
+    """Prepare `dp.value_iteration`, vmapped over processes."""
     solve = lambda mdp: dp.value_iteration(mdp, GAMMA, 0.0, sweeps).theta
     return compiled(jax.vmap(solve), mdps)
 
@@ -97,7 +98,7 @@ def ours_many(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], floa
 def ours_distributional(
     mdp: dp.TabularMDP, sweeps: int, mix: dp.Mix
 ) -> tuple[Callable[[], Any], float]:
-    """`dp.distributional_value_iteration` on `ATOMS` atoms."""
+    """Prepare `dp.distributional_value_iteration` on `ATOMS` atoms."""
     args = values.greedy, mix, dp.wasserstein_on_grid, 0.0, sweeps
     family = on_grid()
     solve = lambda mdp: dp.distributional_value_iteration(mdp, GAMMA, family, *args).theta
@@ -105,10 +106,10 @@ def ours_distributional(
 
 
 def matrix_of(mdp: dp.TabularMDP, dtype: Any) -> Any:
-    """The transitions as one matrix [S * A, S], of numpy or, if they are sparse, of scipy."""
+    """Return the transitions as one matrix [S * A, S], of numpy or, if sparse, of scipy."""
     states, actions, slots = mdp.transition.shape
     p = np.asarray(mdp.transition, dtype)
-    p = p / p.sum(-1, keepdims=True)  # of float32, which is too coarse for some checks
+    p = p / p.sum(-1, keepdims=True)  # float32 fails the checks of some libraries
     if isinstance(mdp.successors, tuple):
         return p.reshape(-1, states)
     starts = np.arange(0, states * actions * slots + 1, slots)
@@ -117,7 +118,7 @@ def matrix_of(mdp: dp.TabularMDP, dtype: Any) -> Any:
 
 
 def by_products(mdp: dp.TabularMDP, sweeps: int, kind: str) -> tuple[Callable[[], Any], float]:
-    """numpy, or scipy, by products of one matrix [S * A, S] with the values."""
+    """Prepare numpy or scipy: products of one matrix [S * A, S] with the values."""
     states, actions, _ = mdp.transition.shape
     dtype = np.float64 if "float64" in kind else np.float32
     r = np.asarray(mdp.reward[..., 0], dtype)
@@ -136,25 +137,25 @@ def by_products(mdp: dp.TabularMDP, sweeps: int, kind: str) -> tuple[Callable[[]
 
 
 def libraries(mdp: dp.TabularMDP, sweeps: int) -> dict[str, tuple[Callable[[], Any], float]]:
-    """Value iteration of the libraries that are installed, both in float64."""
+    """Prepare value iteration of the installed libraries, in float64."""
     states, actions, _ = mdp.transition.shape
     matrix, r = matrix_of(mdp, np.float64), np.asarray(mdp.reward[..., 0], np.float64)
     found: dict[str, tuple[Callable[[], Any], float]] = {}
-    worth = lambda v: r + GAMMA * (matrix @ np.asarray(v)).reshape(states, actions)
+    backup = lambda v: r + GAMMA * (matrix @ np.asarray(v)).reshape(states, actions)
 
     def toolbox() -> np.ndarray:
         solver.V, solver.iter, solver.max_iter, solver.thresh = np.zeros(states), 0, sweeps, 0.0
         solver.run()
-        return worth(solver.V)
+        return backup(solver.V)
 
     def economist() -> np.ndarray:
         v = np.zeros(states)
         process.operator_iteration(process.bellman_operator, v, sweeps, 0.0)
-        return worth(v)
+        return backup(v)
 
     if find_spec("mdptoolbox"):
         mdptoolbox = import_module("mdptoolbox.mdp")
-        # Its bound on iterations looks at every pair of states; the number of sweeps is given here.
+        # Its bound on iterations visits every pair of states; here the number of sweeps is given.
         base = type("Plain", (mdptoolbox.ValueIteration,), {"_boundIter": lambda *_: None})
         solver = base([matrix[a::actions] for a in range(actions)], r, GAMMA)
         found["pymdptoolbox"] = toolbox, 0.0
@@ -170,7 +171,7 @@ def libraries(mdp: dp.TabularMDP, sweeps: int) -> dict[str, tuple[Callable[[], A
 
 
 def by_gathers(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """numpy, by indexing the values with the successors."""
+    """Prepare numpy: indexing the values with the successors."""
     p, r = np.asarray(mdp.transition), np.asarray(mdp.reward[..., 0])
     successors = np.asarray(mdp.successors)
 
@@ -187,7 +188,7 @@ def by_gathers(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], floa
 
 
 def one_by_one(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """numpy, one small process after another."""
+    """Prepare numpy: one small process after another."""
     count = mdps.transition.shape[0]
     each = lambda i: jax.tree.map(lambda x: x[i], mdps)
     runs = [by_products(each(i), sweeps, "float32")[0] for i in range(count)]
@@ -195,7 +196,7 @@ def one_by_one(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], flo
 
 
 def batched(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """numpy, by one batched product for all small processes."""
+    """Prepare numpy: one batched product for all small processes."""
     p, r = np.asarray(mdps.transition), np.asarray(mdps.reward[..., 0])
     count, states, _ = r.shape
     matrix = np.float32(GAMMA) * p.reshape(count, -1, states)
@@ -215,7 +216,7 @@ def batched(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]
 def numpy_distributional(
     mdp: dp.TabularMDP, sweeps: int, pool: bool
 ) -> tuple[Callable[[], Any], float]:
-    """numpy: shares of each atom added up by `bincount`, before or after mixing successors."""
+    """Prepare numpy: the shares of atoms summed by `bincount`, before or after mixing."""
     p, r = np.asarray(mdp.transition), np.asarray(mdp.reward[..., 0])
     successors, (states, actions, _) = np.asarray(mdp.successors), p.shape
     grid = np.linspace(LOW, HIGH, ATOMS, dtype=np.float32)
@@ -245,9 +246,11 @@ def numpy_distributional(
 
 
 def table(title: str, sweeps: int, candidates: dict[str, tuple], repeats: int) -> None:
-    """Run the candidates in turns; print their medians, and their ratios to the first."""
+    """Run the candidates in turns; print their median times and the ratios to the first."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
-    answers = {name: run() for name, (run, _) in candidates.items()}  # warm, and to be compared
+    answers = {
+        name: run() for name, (run, _) in candidates.items()
+    }  # a warm-up whose results are compared
     for _ in range(repeats):
         for name, (run, _) in candidates.items():
             begin = time.perf_counter()
@@ -268,7 +271,7 @@ def table(title: str, sweeps: int, candidates: dict[str, tuple], repeats: int) -
 
 
 def main(arguments: list[str]) -> None:
-    """Print all tables; raises an InputError for numbers that are not positive."""
+    """Print all tables. Raises `InputError` for numbers that are not positive."""
     chosen = options.parse("benchmark dynamic-programming", Options, arguments)
     require_positive(repeats=chosen.repeats, sweeps=chosen.sweeps, scale=chosen.scale)
     size = lambda number: max(int(number * chosen.scale), 10)
@@ -315,9 +318,9 @@ def main(arguments: list[str]) -> None:
     candidates = {"jaxrl": ours(mdp, few), "scipy csr": by_products(mdp, few, "float32")}
     table(f"Value iteration, {size(1_000_000)} x 4 x 4 sparse", few, candidates, repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"  the process's arrays {kernel:.2f} GiB; the peak of this whole program {peak:.2f} GiB")
+    print(f"  arrays of the process: {kernel:.2f} GiB; peak of the program: {peak:.2f} GiB")
 
 
 def _paired(mdp: dp.TabularMDP) -> dp.TabularMDP:
-    """The same process, its rewards and discounts stored by pair."""
+    """Return the same process with rewards and discounts stored by pair."""
     return mdp._replace(reward=mdp.reward[..., :1], discount=mdp.discount[..., :1])

@@ -1,11 +1,15 @@
-"""Exact dynamic programming on finite processes: one operator, iterated.
+"""Exact dynamic programming on finite processes: one Bellman operator, iterated.
 
-`mdp` holds the arrays, dense or sparse; `operator` the backup and the ways to select and to mix;
-`scalar` the methods for expected values; `distributional` those for whole return
-distributions; `stock` what solves them for any statistic of the return. `robust` and
-`robust_control` plan against the worst process near the given one, `offline` from data alone;
-`horizon` and `fitted` measure and use how far a random policy sees; `continuous` integrates in
-continuous time; `successor` holds successor features, occupancies and proto-value functions.
+- `mdp`: the arrays of a process, dense or sparse.
+- `operator`: the backup, and the ways to select actions and to mix successors.
+- `iteration`: iteration to a fixed point, and its derivatives.
+- `scalar`, `distributional`: solvers for expected values and for return distributions.
+- `stock`: stock augmentation, which optimises other statistics of the return.
+- `robust`, `robust_control`: worst cases near a given process.
+- `offline`: least-squares value iteration from data.
+- `horizon`, `fitted`: the effective horizon, and planning from random rollouts.
+- `continuous`: policy iteration in continuous time by quadrature.
+- `successor`: successor features, occupancies and proto-value functions.
 """
 
 from jaxrl.dp.continuous import (
@@ -39,6 +43,12 @@ from jaxrl.dp.horizon import (
     effective_horizon,
     optimal_backups,
 )
+from jaxrl.dp.iteration import (
+    Solution,
+    fixed_point,
+    implicit,
+    iterate,
+)
 from jaxrl.dp.mdp import (
     TabularMDP,
     arrive,
@@ -63,13 +73,11 @@ from jaxrl.dp.offline import (
 from jaxrl.dp.operator import (
     Mix,
     Select,
-    Solution,
     arriving,
     backup,
     collapsed,
     expectation,
     highest,
-    iterate,
     mixed,
     pooled,
     regularised,
@@ -148,9 +156,11 @@ __all__ = [
     "expectation",
     "finite_horizon",
     "fitted_backups",
+    "fixed_point",
     "from_arrays",
     "generalised_policy_improvement",
     "highest",
+    "implicit",
     "integral_policy_evaluation",
     "integral_policy_iteration",
     "iterate",

@@ -1,7 +1,7 @@
 """Continuous time: quadrature rules, and policy iteration from integrals along trajectories.
 
-A policy's value solves V(x(0)) - V(x(T)) = integral of the cost from 0 to T, and what is known of
-the cost is its values at a few times. So the quadrature rule decides what is learnt.
+The value of a policy solves V(x(0)) - V(x(T)) = integral of the cost from 0 to T, and the cost is
+known at a few times only. The quadrature rule therefore limits the accuracy of the policy.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from jaxrl.types import Array
 
 
 def trapezoid(intervals: int, length: float | Array) -> Array:
-    """The weights [intervals + 1] of equidistant times in [0, length]; error of order 2."""
+    """Return the weights [intervals + 1] of the trapezoid rule on [0, length]; error of order 2."""
     require_positive(intervals=intervals, length=length)
     weights = jnp.ones(intervals + 1).at[jnp.asarray([0, -1])].set(0.5)
     return length / intervals * weights
 
 
 def simpson(intervals: int, length: float | Array) -> Array:
-    """The weights [intervals + 1] of equidistant times in [0, length]; error of order 4.
+    """Return the weights [intervals + 1] of Simpson's rule on [0, length]; error of order 4.
 
     Raises `InputError` if the number of intervals is odd.
     """
@@ -35,12 +35,12 @@ def simpson(intervals: int, length: float | Array) -> Array:
 class Kernel(NamedTuple):
     """A stationary covariance of functions of time."""
 
-    covariance: Callable[[Array], Array]  # of two times a distance [...] >= 0 apart
+    covariance: Callable[[Array], Array]  # distance [...] >= 0 between two times -> [...]
     integral: Callable[[Array], Array]  # of the covariance from 0 to a distance [...] >= 0
 
 
 def matern(smoothness: float, length_scale: float | Array = 1.0) -> Kernel:
-    """The Matern kernel of smoothness 0.5, 1.5 or 2.5, of unit variance.
+    """Return the Matern kernel of smoothness 0.5, 1.5 or 2.5, of unit variance.
 
     Its functions have smoothness - 1/2 derivatives. Raises `InputError` for another smoothness.
     """
@@ -65,7 +65,7 @@ def matern(smoothness: float, length_scale: float | Array = 1.0) -> Kernel:
 
     def integral(distance: Array) -> Array:
         s = scale * distance
-        # What it lacks of q(0), so that short distances keep their digits.
+        # The difference from q(0), so that short distances keep their digits.
         rest = jnp.polyval(jnp.asarray((*q[:-1], 0.0)), s) * jnp.exp(-s)
         return (-q[-1] * jnp.expm1(-s) - rest) / scale
 
@@ -73,10 +73,11 @@ def matern(smoothness: float, length_scale: float | Array = 1.0) -> Kernel:
 
 
 def bayesian_quadrature(times: Array, length: float | Array, kernel: Kernel) -> Array:
-    """The weights [N] of any distinct times [N] in [0, length] that suit functions like `kernel`.
+    """Return the weights [N] of Bayesian quadrature at distinct times [N] in [0, length].
 
-    They give the mean of the integral over [0, length] of a Gaussian process of that covariance,
-    seen at the times. In float32 the covariance of many times on a long scale is singular. Source:
+    They give the posterior mean of the integral over [0, length] of a Gaussian process with this
+    covariance, observed at the times. In float32 the covariance of many times on a long scale is
+    singular. Source:
     O'Hagan (1991), "Bayes-Hermite quadrature".
     """
     covariance = kernel.covariance(jnp.abs(times[:, None] - times))
@@ -85,7 +86,7 @@ def bayesian_quadrature(times: Array, length: float | Array, kernel: Kernel) -> 
 
 
 class LinearQuadratic(NamedTuple):
-    """A linear system x' = A x + B u of cost x'Qx + u'Ru, to be controlled by u = -K x."""
+    """A linear system x' = A x + B u of cost x'Qx + u'Ru, controlled by u = -K x."""
 
     a: Array  # [n, n] A
     b: Array  # [n, m] B
@@ -94,25 +95,26 @@ class LinearQuadratic(NamedTuple):
 
 
 def closed_loop(problem: LinearQuadratic, gain: Array, starts: Array, times: Array) -> Array:
-    """The exact states [M, N, n] at times [N] from starts [M, n] under u = -gain x, [m, n]."""
+    """Return the exact states [M, N, n] at times [N] from starts [M, n] under u = -gain x."""
     system = problem.a - problem.b @ gain
     flow = jax.vmap(lambda t: jax.scipy.linalg.expm(system * t))(times)
     return jnp.einsum("tij,mj->mti", flow, starts)
 
 
 def running_cost(problem: LinearQuadratic, gain: Array, states: Array) -> Array:
-    """The cost per unit of time [...] at states [..., n] under u = -gain x, [m, n]."""
+    """Return the cost per unit of time [...] at states [..., n] under u = -gain x, [m, n]."""
     weight = problem.q + gain.T @ problem.r @ gain
     return jnp.einsum("...i,ij,...j->...", states, weight, states)
 
 
 def integral_policy_evaluation(states: Array, costs: Array, weights: Array) -> Array:
-    """The matrix P [n, n] of the value x'Px that fits trajectories best, by least squares.
+    """Return the matrix P [n, n] of the value x'Px that fits trajectories by least squares.
 
-    States [M, N, n] and costs [M, N] are seen at the times of the quadrature weights [N], of
-    which the first is the start and the last the end. Needs no model, and M >= n (n + 1) / 2
-    trajectories from starts in general position. Source: Vrabie et al. (2009), "Adaptive optimal
-    control for continuous-time linear systems based on policy iteration".
+    States [M, N, n] and costs [M, N] belong to the times of the quadrature weights [N], the first
+    of which is the start and the last the end. It needs no model, but M >= n (n + 1) / 2
+    trajectories from starts in general position. Raises `InputError` for fewer. Source: Vrabie et
+    al. (2009), "Adaptive optimal control for continuous-time linear systems based on policy
+    iteration".
     """
     n = states.shape[-1]
     rows, columns = jnp.triu_indices(n)
@@ -136,11 +138,11 @@ def integral_policy_iteration(
     weights: Array,
     iterations: int = 30,
 ) -> tuple[Array, Array]:
-    """The gain K [m, n] and value matrix P [n, n] after rounds of evaluation and improvement.
+    """Return the gain K [m, n] and value matrix P [n, n] after rounds of policy iteration.
 
     Each round follows the gain from starts [M, n], evaluates it by quadrature at times [N], and
     takes K = R^-1 B'P; the first gain must stabilise the system. It is Newton's method on the
-    Riccati equation, disturbed by the error of the quadrature. Source: Cao and Pan (2024),
+    Riccati equation, up to the error of the quadrature. Source: Cao and Pan (2024),
     "Impact of computation in integral reinforcement learning for continuous-time control".
     """
 

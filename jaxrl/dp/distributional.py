@@ -1,7 +1,8 @@
 """Dynamic programming for whole return distributions, in any representation.
 
-The same operator as for expected values, with nothing averaged away. A table [S, A, K] is of the
-representation's outputs: `representation.decode(theta)` are the distributions [S, A, N].
+The operator is that of expected values without averaging. A table [S, A, K] holds the outputs of
+the representation: `representation.decode(theta)` are the distributions [S, A, N]. Tolerances and
+derivatives are as in `jaxrl.dp.scalar`; the scale of the values is the largest atom.
 """
 
 from collections.abc import Callable
@@ -10,20 +11,21 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxrl.dp.iteration import Operator, Solution, fixed_point, implicit, iterate, threshold
 from jaxrl.dp.mdp import TabularMDP, chosen, discounted, under
-from jaxrl.dp.operator import Mix, Select, Solution, backup, iterate, mixed, stages, zeros
+from jaxrl.dp.operator import Mix, Select, backup, mixed, stages, zeros
 from jaxrl.types import Array
 from jaxrl.values import Representation, ReturnDistribution, Statistic, greedy, mean, take
 
 Distance = Callable[[ReturnDistribution, ReturnDistribution], Array]
-"""Between distributions [..., N] and [..., M]: [...]."""
+"""(distributions [..., N], distributions [..., M]) -> distances [...]."""
 
 
 def wasserstein(x: ReturnDistribution, y: ReturnDistribution) -> Array:
-    """The 1-Wasserstein distance [...] of distributions [..., N] and [..., M].
+    """Return the 1-Wasserstein distance [...] of distributions [..., N] and [..., M].
 
-    The area between the two cumulative distribution functions. It is the distance by which the
-    iterations below stop, for it is one for every representation.
+    It is the area between the two cumulative distribution functions. The iterations below stop by
+    it unless told otherwise, because it is defined for every representation.
     """
     if x.atoms.shape[-1] == y.atoms.shape[-1] == 1:
         return jnp.abs(x.atoms - y.atoms)[..., 0]
@@ -34,13 +36,13 @@ def wasserstein(x: ReturnDistribution, y: ReturnDistribution) -> Array:
 
 
 def wasserstein_on_grid(x: ReturnDistribution, y: ReturnDistribution) -> Array:
-    """`wasserstein` for two distributions [..., N] on the same increasing atoms: without a sort."""
+    """Return `wasserstein` of distributions [..., N] on the same increasing atoms, unsorted."""
     gap = jnp.cumsum(x.probabilities - y.probabilities, -1)[..., :-1]
     return (jnp.abs(gap) * jnp.diff(x.atoms, axis=-1)).sum(-1)
 
 
 def largest_shift(x: ReturnDistribution, y: ReturnDistribution) -> Array:
-    """The infinity-Wasserstein distance [...] of equally many equally weighted atoms [..., N]."""
+    """Return the infinity-Wasserstein distance [...] of equally weighted atoms [..., N]."""
     return jnp.abs(jnp.sort(x.atoms, -1) - jnp.sort(y.atoms, -1)).max(-1)
 
 
@@ -54,24 +56,26 @@ def distributional_value_iteration(
     tolerance: float | Array = 1e-4,
     max_iterations: int | Array = 1_000,
 ) -> Solution:
-    """The table [S, A, K] that acting by `select` at every backup leads to.
+    """Return the table [S, A, K] of the distributions of acting by `select` at every step.
 
     `select` is `partial(greedy, statistic=...)`, `partial(soft, temperature=...)`, or
     `partial(values.expected, probabilities=policy)`, which evaluates a policy [S, A]. The residual
     is the largest `distance` over pairs by which a sweep moves their distributions.
 
     Under a policy the operator contracts by gamma in the 1-Wasserstein distance for `scalar` and
-    for categorical representations with linear weights (which in Cramer distance contract by
-    sqrt(gamma) only), and by gamma in `largest_shift` for quantiles: the table is then within
-    gamma / (1 - gamma) * residual of the operator's fixed point. Greedy, it is no contraction:
-    means converge as in value iteration, and distributions too where the best action is unique.
-    A statistic other than the mean may have no fixed point at all, unless the process carries a
-    stock (`jaxrl.dp.stock`). Source: Bellemare, Dabney and Rowland (2023), chapters 5 and 7.
+    for categorical representations with linear weights (in the Cramer distance only by
+    sqrt(gamma)), and by gamma in `largest_shift` for quantiles: the table is then within
+    gamma / (1 - gamma) * residual of the operator's fixed point. The greedy operator is not a
+    contraction: means converge as in value iteration, and distributions do where the best action
+    is unique. A statistic other than the mean may have no fixed point, unless the process carries
+    a stock (`jaxrl.dp.stock`). Source: Bellemare, Dabney and Rowland (2023), chapters 5 and 7.
     """
     model = discounted(mdp, gamma)
     start = zeros(representation, *mdp.transition.shape[:2])
-    step = _sweep(model, representation, select, mix, distance)
-    return iterate(step, start, tolerance, max_iterations)
+    operator = lambda theta: backup(model, representation, theta, select, mix)
+    between = _between(representation, distance)
+    scale = partial(_largest_atom, representation)
+    return fixed_point(operator, start, tolerance, max_iterations, between, scale)
 
 
 def distributional_policy_evaluation(
@@ -83,11 +87,11 @@ def distributional_policy_evaluation(
     tolerance: float | Array = 1e-4,
     max_iterations: int | Array = 1_000,
 ) -> Solution:
-    """The return distributions [S, A, K] of a policy [S, A] of probabilities.
+    """Return the return distributions [S, A, K] of a policy [S, A] of probabilities.
 
-    Sweeps states alone and takes one step back to the pairs in the end. State distributions are
-    within gamma / (1 - gamma) * residual, as `distributional_value_iteration` says in which
-    distance.
+    It iterates the distributions of states, and backs up to the pairs in the end. The distributions
+    of states are within gamma / (1 - gamma) * residual, in the distances that
+    `distributional_value_iteration` names.
     """
     process = under(mdp, policy)
     args = gamma, representation, greedy, mixed, distance, tolerance, max_iterations
@@ -105,30 +109,43 @@ def distributional_policy_iteration(
     max_iterations: int | Array = 100,
     max_sweeps: int | Array = 1_000,
 ) -> Solution:
-    """The table [S, A, K] of a policy that no action betters in `statistic`.
+    """Return the table [S, A, K] of a policy that no single action improves in `statistic`.
 
     The return distributions of a policy are iterated until they move by at most `tolerance`, or
     `max_sweeps` times; then an action changes where another has a statistic higher by more than
-    `tolerance`. `iterations` counts policies, and the residual is the largest such gain: a few
-    times the tolerance if it ends well. For the mean it ends; for another statistic it may cycle,
-    unless the process carries a stock.
+    `tolerance`. `iterations` counts policies, and the residual is the largest such gain: at most a
+    few times the tolerance after convergence. It converges for the mean; for another statistic it
+    may cycle, unless the process carries a stock. Derivatives are those of the last policy.
     """
     model = discounted(mdp, gamma)
+    between = _between(representation, distance)
+    scale = partial(_largest_atom, representation)
+    states, actions, _ = mdp.transition.shape
 
-    def step(state: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array, Array], Array]:
-        action, value, _ = state
-        sweep = _sweep(chosen(model, action), representation, greedy, mixed, distance)
-        value = iterate(sweep, value, tolerance, max_sweeps).theta
-        theta = backup(model, representation, value)
+    def evaluation(model: TabularMDP, action: Array) -> Operator:
+        return partial(backup, chosen(model, action), representation)
+
+    def improve(state: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array]:
+        action, _, value, _ = state
+        operator = evaluation(frozen, action)
+        sweep = lambda value: _with_distance(between, operator(value), value)
+        value = iterate(sweep, value, tolerance, max_sweeps, scale).theta
+        theta = backup(frozen, representation, value)
         score = statistic(representation.decode(theta))  # [S, A]
         gain = score.max(1) - take(score[..., None], action)[:, 0]
-        return (jnp.where(gain > tolerance, score.argmax(1), action), value, theta), gain.max()
+        better = gain > threshold(tolerance, scale(theta))
+        return (jnp.where(better, score.argmax(1), action), action, value, theta), gain.max()
 
-    states, actions, _ = mdp.transition.shape
-    table = partial(zeros, representation, states)
-    start = jnp.zeros(states, jnp.int32), table(1), table(actions)
-    solution = iterate(step, start, tolerance, max_iterations)
-    return solution._replace(theta=solution.theta[2])
+    frozen = jax.lax.stop_gradient(model)
+    first = jnp.zeros(states, int)
+    start = first, first, zeros(representation, states, 1), zeros(representation, states, actions)
+    found = iterate(improve, start, tolerance, max_iterations, lambda state: scale(state[-1]))
+    _, action, value, _ = found.theta
+    # The loop has ended. This attaches the derivatives of the fixed point of the last policy.
+    solution = implicit(
+        evaluation(model, action), lambda value: found._replace(theta=value), value, max_sweeps
+    )
+    return solution._replace(theta=backup(model, representation, solution.theta))
 
 
 def distributional_finite_horizon(
@@ -139,24 +156,25 @@ def distributional_finite_horizon(
     select: Select = greedy,
     mix: Mix = mixed,
 ) -> Array:
-    """Tables [horizon, S, A, K] at each time of an episode of `horizon` steps.
+    """Return the tables [horizon, S, A, K] at each time of an episode of `horizon` steps.
 
-    At time t there are horizon - t steps to go.
+    At time t there are horizon - t steps to go. Raises `InputError` unless there is a step.
     """
     return stages(discounted(mdp, gamma), representation, horizon, select, mix)
 
 
-def _sweep(
-    model: TabularMDP,
-    representation: Representation,
-    select: Select,
-    mix: Mix,
-    distance: Distance,
-) -> Callable[[Array], tuple[Array, Array]]:
-    """One sweep, and how far it moved the distributions at most."""
+def _between(representation: Representation, distance: Distance) -> Callable[[Array, Array], Array]:
+    """Return the largest distance [] over pairs between the distributions of two tables."""
+    decode = representation.decode
+    return lambda x, y: distance(decode(x), decode(y)).max()
 
-    def step(theta: Array) -> tuple[Array, Array]:
-        new = backup(model, representation, theta, select, mix)
-        return new, distance(representation.decode(new), representation.decode(theta)).max()
 
-    return step
+def _with_distance(
+    between: Callable[[Array, Array], Array], new: Array, old: Array
+) -> tuple[Array, Array]:
+    return new, between(new, old)
+
+
+def _largest_atom(representation: Representation, theta: Array) -> Array:
+    """Return the largest absolute atom [] of the distributions of a table."""
+    return jnp.abs(representation.decode(theta).atoms).max()

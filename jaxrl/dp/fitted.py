@@ -1,7 +1,8 @@
-"""Shallow Q-iteration from random play: the effective horizon's method on sampled episodes.
+"""Shallow Q-iteration from random rollouts: the effective horizon's method on sampled episodes.
 
-For each time of an episode: come there by what was learnt, act at random from there on, regress
-the return of that on the first action, back up a few times, and fix the greedy action.
+At each time of an episode, in order: follow the policy learnt so far up to that time, act at random
+afterwards, regress the return on the first random action, back up a few times, and keep the greedy
+action.
 """
 
 from collections.abc import Callable
@@ -10,12 +11,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require_positive
+from jaxrl.errors import require, require_positive
 from jaxrl.types import Array, Discrete, Env, Key, TimeStep, Tree
 
 
 class Regression(NamedTuple):
-    """A way to learn action values from examples."""
+    """A method of regression for action values."""
 
     fit: Callable[[Tree, Array, Array, Array], Tree]
     # (obs [N, ...], action [N], target [N], weight [N]) -> parameters
@@ -23,18 +24,18 @@ class Regression(NamedTuple):
 
 
 class Suffixes(NamedTuple):
-    """Steps of random play, one episode a column."""
+    """Steps of episodes that end in random actions, one episode per column."""
 
     obs: Tree  # [T, B, *observation]
     action: Array  # [T, B]
     reward: Array  # [T, B]
     discount: Array  # [T, B] 0 at termination, else 1
     final: Tree  # [T, B, *observation]
-    weight: Array  # [T, B] 1 from the switch to random play to the end of the episode, else 0
+    weight: Array  # [T, B] 1 from the first random action to the end of the episode, else 0
 
 
 def table(states: int, actions: int) -> Regression:
-    """Averages of one-hot observations [..., states]; pairs never seen are worth 0."""
+    """Average targets of one-hot observations [..., states]; pairs without data have value 0."""
 
     def fit(obs: Array, action: Array, target: Array, weight: Array) -> Array:
         pair = obs.argmax(-1) * actions + action
@@ -52,11 +53,16 @@ def random_suffixes(
     episodes: int,
     key: Key,
 ) -> Suffixes:
-    """Episodes of at most `horizon` steps, by `act(time, obs)` before `switch`, then at random.
+    """Sample episodes that act by `act(time, obs)` before the time `switch`, then at random.
 
-    `env` is one lane, without auto-reset; its actions are discrete.
+    They have at most `horizon` steps. `env` is one lane, without auto-reset. Raises `InputError`
+    unless its actions are discrete.
     """
-    assert isinstance(env.spec.action, Discrete)
+    require(
+        isinstance(env.spec.action, Discrete),
+        "Random suffixes need discrete actions, but this environment's are continuous: choose an "
+        "environment such as chain, gridworld or FrozenLake.",
+    )
     actions = env.spec.action.num
 
     def step(carry: tuple[Tree, TimeStep, Array], inputs: tuple[Array, Key]) -> tuple:
@@ -82,9 +88,10 @@ def random_suffixes(
 def fitted_backups(
     regression: Regression, suffixes: Suffixes, depth: int, gamma: float | Array = 1.0
 ) -> Tree:
-    """The parameters of Q_1, ..., Q_depth, stacked [depth, ...], from random play.
+    """Return the parameters of Q_1, ..., Q_depth, stacked [depth, ...], from random rollouts.
 
-    Q_1 regresses the return to go of random play, and Q_{k+1} the optimal backup of Q_k. Source:
+    Q_1 regresses the return of random actions, and Q_{k+1} the optimal backup of Q_k. Raises
+    `InputError` unless `depth` is above zero. Source:
     Laidlaw et al. (2024), "The effective horizon explains deep RL performance in stochastic
     environments", algorithm SQIRL.
     """
@@ -92,7 +99,7 @@ def fitted_backups(
     flat = lambda x: jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), x)
 
     def kept(x: Array, weight: Array) -> Array:
-        # What comes after the end of an episode may be anything, and not a number too.
+        # Steps after the end of an episode may hold any value, including NaN.
         return jnp.where(weight > 0, x, 0.0)
 
     fit = lambda target: regression.fit(
@@ -113,7 +120,7 @@ def fitted_backups(
         best = regression.predict(parameters, suffixes.final).max(-1)
         return fit(suffixes.reward + gamma * suffixes.discount * best), parameters
 
-    # The last fit is of no use, and the compiler sees that only where it is not asked for.
+    # Without this case the compiler would keep the last fit of the loop, which is not used.
     first = fit(returns)
     if depth == 1:
         return jax.tree.map(lambda x: x[None], first)
@@ -130,9 +137,9 @@ def sqirl(
     key: Key,
     gamma: float | Array = 1.0,
 ) -> Tree:
-    """The parameters [horizon, ...] of Q_depth at each time, whose greedy actions are the policy.
+    """Return the parameters [horizon, ...] of Q_depth at each time; the policy is greedy in them.
 
-    Each time takes `episodes` new episodes. Source: as `fitted_backups`.
+    Each time samples `episodes` new episodes. Source: as `fitted_backups`.
     """
 
     def learn(known: Tree, inputs: tuple[Array, Key]) -> tuple[Tree, None]:

@@ -1,7 +1,8 @@
-"""The effective horizon: how far one must look ahead of random play to act well.
+"""The effective horizon: how far to look ahead of a random policy in order to act well.
 
 Many processes are solved by the greedy policy of the random policy's action values, or of a few
-optimal backups of them. How many is a diagnostic of a process, to set beside what learners need.
+optimal backups of them. The number of backups is a diagnostic of a process, to compare with the
+samples that learners need.
 """
 
 from functools import partial
@@ -14,6 +15,7 @@ from jaxrl import values
 from jaxrl.dp.mdp import TabularMDP, averaged, discounted
 from jaxrl.dp.operator import backup, expectation
 from jaxrl.dp.scalar import finite_horizon
+from jaxrl.errors import require_positive
 from jaxrl.types import Array
 from jaxrl.values import scalar
 
@@ -21,10 +23,10 @@ _backup = partial(backup, representation=scalar(), mix=expectation)
 
 
 class EffectiveHorizon(NamedTuple):
-    """How good the greedy policies of the random policy's improved action values are."""
+    """Returns of the greedy policies of the random policy's improved action values."""
 
-    k: Array  # [] int32 the least that solves the process, depth + 1 if none does
-    returns: Array  # [depth] of the greedy policy of Q_k, k = 1, 2, ...: not monotone in k
+    k: Array  # [] int32 the least k that solves the process, depth + 1 if none does
+    returns: Array  # [depth] of the greedy policy of Q_k, k = 1, 2, ..., not monotone in k
     optimal: Array  # [] the return of the optimal policy
     random: Array  # [] the return of the uniformly random policy
 
@@ -36,15 +38,18 @@ def effective_horizon(
     gamma: float | Array = 1.0,
     tolerance: float | Array = 1e-5,
 ) -> EffectiveHorizon:
-    """The least k for which acting greedily on Q_k is optimal in episodes of `horizon` steps.
+    """Find the least k for which acting greedily on Q_k is optimal in episodes of `horizon` steps.
 
-    Q_1 is the uniformly random policy's action values at each time, and Q_{k+1} the optimal
-    backup of Q_k. Every greedy policy must be optimal, so of actions that tie, up to `tolerance`
-    of the largest return, the worst counts. `depth` is the largest k tried: with the default,
-    `horizon`, one always is enough; it takes depth * horizon backups. A process is solved if
-    nothing beyond `tolerance` of the largest return is lost. Source: Laidlaw et al. (2024), "The
+    Q_1 holds the action values of the uniformly random policy at each time, and Q_{k+1} the optimal
+    backup of Q_k. Every greedy policy must be optimal: among actions that tie, up to `tolerance`
+    times the largest return, the worst counts. `depth` is the largest k tried; the default,
+    `horizon`, always suffices. The cost is depth * horizon backups. A process is solved if at most
+    `tolerance` times the largest return is lost. Raises `InputError` unless horizon and depth are
+    above zero. Source: Laidlaw et al. (2024), "The
     effective horizon explains deep RL performance in stochastic environments".
     """
+    depth = horizon if depth is None else depth
+    require_positive(horizon=horizon, depth=depth)
     model = discounted(averaged(mdp), gamma)
     states, actions = mdp.transition.shape[:2]
     uniform = jnp.full((states, actions), 1 / actions)
@@ -57,23 +62,23 @@ def effective_horizon(
     def deeper(q: Array, _: None) -> tuple[Array, Array]:
         return optimal_backups(model, q), of_start(_worst_greedy(model, q, slack))
 
-    _, returns = jax.lax.scan(deeper, q, None, depth or horizon)
+    _, returns = jax.lax.scan(deeper, q, None, depth)
     solves = returns >= optimal - slack
     k = jnp.where(solves.any(), jnp.argmax(solves) + 1, returns.size + 1)
     return EffectiveHorizon(k.astype(jnp.int32), returns, optimal, of_start(q[0].mean(-1)))
 
 
 def optimal_backups(model: TabularMDP, q: Array) -> Array:
-    """One optimal backup of action values [H, S, A] at each time; after the last all is zero.
+    """Return one optimal backup of action values [H, S, A] at each time.
 
-    `model` is `averaged`, and its discounts hold gamma.
+    Values after the last time are zero. `model` is `averaged`, and its discounts include gamma.
     """
     following = jnp.concatenate([q[1:], jnp.zeros_like(q[:1])])
     return jax.vmap(lambda theta: _backup(model, theta=theta[..., None])[..., 0])(following)
 
 
 def _worst_greedy(model: TabularMDP, q: Array, slack: Array) -> Array:
-    """The value [S] at time 0 of the worst policy that is greedy in q [H, S, A] within slack."""
+    """Return the value [S] at time 0 of the worst policy that is greedy in q [H, S, A]."""
 
     def stage(value: Array, q: Array) -> tuple[Array, None]:
         true = _backup(model, theta=value[:, None, None])[..., 0]

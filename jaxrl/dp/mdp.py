@@ -1,8 +1,8 @@
 """Finite Markov decision processes as arrays, dense or sparse, and maps between them.
 
-Both kinds are one type: the successors of a pair (s, a) are B slots, each with a probability, a
+Both kinds have one type: the successors of a pair (s, a) are B slots, each with a probability, a
 reward and a discount. In a dense process B = S and slot b leads to state b; in a sparse one
-`successors` says where it leads, and nothing here ever makes an array [S, A, S] of it.
+`successors` holds the state of each slot, and no function makes an array [S, A, S] of it.
 """
 
 from collections.abc import Iterable
@@ -11,16 +11,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxrl.errors import InputError, require
 from jaxrl.types import Array
 
 
 class TabularMDP(NamedTuple):
-    """A Markov decision process of S states, A actions and B successors of each pair, whole.
+    """A Markov decision process of S states, A actions and B successors of each pair.
 
-    A successor that appears twice with different rewards is how a random reward is expressed.
-    `reward` and `discount` may be [S, A, 1] where they are those of the pair alone.
+    A random reward is expressed by a successor that appears twice with different rewards.
+    `reward` and `discount` may be [S, A, 1] where they depend on the pair alone.
     """
 
     transition: Array  # [S, A, B] probabilities of the successors
@@ -37,14 +38,20 @@ def from_arrays(
     initial: np.ndarray,
     successors: np.ndarray | tuple = (),
 ) -> TabularMDP:
-    """Build a `TabularMDP` of float32 arrays, `reward` [S, A] or [S, A, B].
+    """Build a `TabularMDP` from numpy arrays, `reward` [S, A] or [S, A, B].
 
-    Without `successors` it is dense. Raises `InputError` if shapes disagree, if probabilities do
-    not sum to one, or if a successor is not a state.
+    Without `successors` it is dense. The arrays become float32, or float64 under `jax_enable_x64`.
+    Raises `InputError` if shapes disagree or are empty, if probabilities do not sum to one, if a
+    reward is not finite, if a discount is outside [0, 1], or if a successor is not a state.
     """
     dense = isinstance(successors, tuple)
+    require(
+        transition.ndim == 3 and transition.size > 0,
+        "An MDP needs transition probabilities [S, A, S], or [S, A, B] with successors, of at "
+        f"least one state and one action, not {transition.shape}.",
+    )
     states, actions, slots = transition.shape
-    reward = reward if reward.ndim == 3 else np.repeat(reward[:, :, None], slots, axis=2)
+    reward = np.repeat(reward[:, :, None], slots, axis=2) if reward.ndim == 2 else reward
     shapes = {transition.shape, reward.shape, discount.shape}
     shapes |= {(states, actions, states)} if dense else {successors.shape}
     if len(shapes) > 1 or initial.shape != (states,):
@@ -56,19 +63,22 @@ def from_arrays(
     for name, p in (("transition", transition), ("initial", initial)):
         if (p < 0).any() or not np.allclose(p.sum(-1), 1.0, atol=1e-5):
             raise InputError(f"The {name} probabilities of an MDP must be >= 0 and sum to 1.")
+    require(bool(np.isfinite(reward).all()), "The rewards of an MDP must be finite.")
+    require(
+        bool(((discount >= 0) & (discount <= 1)).all()),
+        "The discounts of an MDP must lie between 0, where an episode ends, and 1.",
+    )
     if not dense:
         inside = bool((successors >= 0).all() and (successors < states).all())
         require(inside, f"The successors of an MDP must be states, 0 to {states - 1}.")
-    floats = TabularMDP(
-        *(jnp.asarray(x, jnp.float32) for x in (transition, reward, discount, initial))
-    )
+    floats = TabularMDP(*(jnp.asarray(x, float) for x in (transition, reward, discount, initial)))
     return floats if dense else floats._replace(successors=jnp.asarray(successors, jnp.int32))
 
 
 def arrive(mdp: TabularMDP, x: Array) -> Array:
-    """Bring what belongs to states, x [S, ...], to the successors of each pair: [S, A, B, ...].
+    """Gather an array of states, x [S, ...], at the successors of each pair: [S, A, B, ...].
 
-    Of a dense process these are the states themselves, [1, 1, S, ...], to be broadcast.
+    In a dense process the successors are the states themselves: [1, 1, S, ...], to be broadcast.
     """
     if isinstance(mdp.successors, tuple):
         return x[None, None]
@@ -77,14 +87,14 @@ def arrive(mdp: TabularMDP, x: Array) -> Array:
 
 
 def expect(mdp: TabularMDP, x: Array) -> Array:
-    """The expectation [S, A, ...] over the successors of each pair of x [S, ...]."""
+    """Return the expectation [S, A, ...] of x [S, ...] over the successors of each pair."""
     return contract(mdp.transition, arrive(mdp, x))
 
 
 def contract(weights: Array, x: Array) -> Array:
-    """The sum over slots [S, A, ...] of weights [S, A, B] times x [S, A, B, ...].
+    """Return the sum over slots [S, A, ...] of weights [S, A, B] times x [S, A, B, ...].
 
-    With x [1, 1, B, ...] it is one matrix product: what `arrive` gives of a dense process.
+    With x [1, 1, B, ...], as `arrive` returns for a dense process, it is one matrix product.
     """
     if x.shape[:2] != (1, 1):
         return (weights.reshape(weights.shape + (1,) * (x.ndim - 3)) * x).sum(2)
@@ -96,12 +106,20 @@ def contract(weights: Array, x: Array) -> Array:
 
 
 def discounted(mdp: TabularMDP, gamma: float | Array) -> TabularMDP:
-    """The process whose discounts [S, A, B] are multiplied by `gamma` [] or [S, A, B]."""
+    """Return the process whose discounts are multiplied by `gamma` [] or [S, A, B].
+
+    Raises `InputError` if gamma is outside [0, 1].
+    """
+    if not isinstance(gamma, Tracer):
+        # By numpy: in a compiled function jnp would trace even an operation on concrete numbers.
+        inside = np.asarray(gamma)
+        fine = bool(((inside >= 0) & (inside <= 1)).all())
+        require(fine, f"gamma must lie between 0 and 1, but it is {gamma}.")
     return mdp._replace(discount=gamma * mdp.discount)
 
 
 def averaged(mdp: TabularMDP) -> TabularMDP:
-    """A process with the same expected backups, its rewards and discounts those of pairs.
+    """Return a process with the same expected backups and with rewards and discounts of pairs.
 
     The mean commutes with mixing, so E[r + d V(s')] needs only the mean reward [S, A, 1], the
     mean discount [S, A, 1] and successors weighted by P d / E[d]. Expected values are the same;
@@ -112,7 +130,7 @@ def averaged(mdp: TabularMDP) -> TabularMDP:
 
 
 def _normalised(mdp: TabularMDP, kept: Array, transition: Array, reward: Array) -> TabularMDP:
-    """Split weights `kept` into probabilities and a discount; where all end, keep `transition`."""
+    """Split weights `kept` into probabilities and a discount; if all end, keep `transition`."""
     discount = kept.sum(-1, keepdims=True)
     goes_on = discount > 0
     transition = jnp.where(goes_on, kept / jnp.where(goes_on, discount, 1), transition)
@@ -120,7 +138,7 @@ def _normalised(mdp: TabularMDP, kept: Array, transition: Array, reward: Array) 
 
 
 def chosen(mdp: TabularMDP, action: Array) -> TabularMDP:
-    """The process with one action, [S, 1, B], that a deterministic policy [S] makes of `mdp`."""
+    """Return the process with one action, [S, 1, B], under a deterministic policy [S]."""
 
     def pick(x: Array) -> Array:
         return jnp.take_along_axis(x, action[:, None, None], 1)
@@ -130,7 +148,7 @@ def chosen(mdp: TabularMDP, action: Array) -> TabularMDP:
 
 
 def under(mdp: TabularMDP, policy: Array) -> TabularMDP:
-    """The sparse process with one action, [S, 1, A * B], that a policy [S, A] makes of `mdp`."""
+    """Return the sparse process with one action, [S, 1, A * B], under a policy [S, A]."""
     states, actions, slots = mdp.transition.shape
     successors = mdp.successors
     if isinstance(successors, tuple):
@@ -146,9 +164,9 @@ def under(mdp: TabularMDP, policy: Array) -> TabularMDP:
 
 
 def averaged_under(mdp: TabularMDP, policy: Array) -> TabularMDP:
-    """The Markov reward process of a policy [S, A]: `averaged`, with one action.
+    """Return the Markov reward process of a policy [S, A]: `averaged`, with one action.
 
-    Dense, [S, 1, S], if `mdp` is, and sparse, [S, 1, A * B], if not.
+    It is dense, [S, 1, S], if `mdp` is, and otherwise sparse, [S, 1, A * B].
     """
     if not isinstance(mdp.successors, tuple):
         return averaged(under(mdp, policy))
@@ -159,14 +177,15 @@ def averaged_under(mdp: TabularMDP, policy: Array) -> TabularMDP:
 
 
 def paired(mdp: TabularMDP) -> bool:
-    """Whether rewards and discounts are stored by pair, [S, A, 1]."""
+    """Return whether rewards and discounts are stored by pair, [S, A, 1]."""
     return mdp.reward.shape[-1] == 1 and mdp.discount.shape[-1] == 1
 
 
 def sparse(mdp: TabularMDP) -> TabularMDP:
-    """The sparse form of a dense process, with as many slots as its busiest pair has successors.
+    """Return the sparse form of a dense process, with the largest number of successors as slots.
 
-    Takes concrete arrays. Unused slots have probability 0 and lead to state 0.
+    The arrays must be concrete. Unused slots have probability 0 and lead to state 0. Raises
+    `InputError` if the process is sparse.
     """
     require(isinstance(mdp.successors, tuple), "This process is sparse already.")
     p, r, d = np.broadcast_arrays(*(np.asarray(x) for x in mdp[:3]))
@@ -177,14 +196,14 @@ def sparse(mdp: TabularMDP) -> TabularMDP:
 
 
 def stacked(mdps: Iterable[TabularMDP]) -> TabularMDP:
-    """Processes of the same shapes as one, whose arrays have a first axis to vmap over."""
+    """Stack processes of the same shapes into one, whose arrays have a first axis to vmap over."""
     return jax.tree.map(lambda *x: jnp.stack(x), *mdps)
 
 
 def dense(mdp: TabularMDP) -> TabularMDP:
-    """The dense form of a small sparse process; repeated successors get their mean reward.
+    """Return the dense form of a small sparse process; repeated successors get their mean reward.
 
-    So return distributions of random rewards are lost; expected values are the same.
+    Expected values are the same; return distributions of random rewards are lost.
     """
     if isinstance(mdp.successors, tuple):
         return mdp

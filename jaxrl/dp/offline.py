@@ -1,7 +1,7 @@
 """Pessimistic and robust value iteration on linear features, from a fixed set of transitions.
 
-Backwards through an episode, each step is one ridge regression; what robustness changes is the
-target alone, and what pessimism changes is a penalty where the data say little.
+Backwards through an episode, each step is one ridge regression. Robustness changes its target;
+pessimism subtracts a penalty where there are few data.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from jaxrl.types import Array
 
 
 class LinearBatch(NamedTuple):
-    """N transitions of each step of an episode of H steps, as features of the pairs."""
+    """A batch of N transitions of each of H steps of an episode, as features of pairs."""
 
     features: Array  # [H, N, D] of (s, a)
     reward: Array  # [H, N]
@@ -24,12 +24,12 @@ class LinearBatch(NamedTuple):
 
 
 class LinearValues(NamedTuple):
-    """Pessimistic action values that are linear in features, one set for each step."""
+    """Pessimistic action values that are linear in features, for each step."""
 
     weights: Array  # [H, D]
-    doubt: Array  # [H, D] penalty on each feature
-    least: Array  # [H] bounds on the return to go
-    most: Array  # [H]
+    penalty: Array  # [H, D] of each feature
+    least: Array  # [H] lower bound of the return to go
+    most: Array  # [H] upper bound of the return to go
 
 
 Regress = Callable[[Array], Array]
@@ -43,26 +43,30 @@ Factor i of the features stands for a distribution of successors, and coefficien
 
 
 def nominal(regress: Regress, values: Array, least: Array, most: Array) -> Array:
-    """The plain expectation: regress the values themselves."""
+    """Return the nominal expectation: regress the values themselves."""
     return regress(values)
 
 
 def total_variation(
     regress: Regress, values: Array, least: Array, most: Array, price: float | Array
 ) -> Array:
-    """The worst case at a price per probability moved to the worst successor in the data."""
+    """Return the worst case at a price per probability moved to the worst value in the data."""
     return regress(jnp.minimum(values, values.min() + price))
 
 
 def kl(regress: Regress, values: Array, least: Array, most: Array, price: float | Array) -> Array:
-    """The worst case at a price on relative entropy: regress exp(-V / price), take logarithms.
+    """Return the worst case at a price on relative entropy: regress exp(-V / price), take the log.
 
-    What is regressed is kept within what the bounds allow, so that the logarithm exists.
+    The regressed moments are clipped to what the bounds allow, so that the logarithm exists. They
+    underflow if the price is below about a hundredth of the range of the values; the worst case is
+    then too low.
     """
     low = values.min()
     moment = regress(jnp.exp(-(values - low) / price))
-    moment = jnp.clip(moment, jnp.exp(-(most - low) / price), jnp.exp(-(least - low) / price))
-    return low - price * jnp.log(moment)
+    # In logarithms, for a bound may underflow or overflow where its logarithm does not.
+    smallest = jnp.finfo(moment.dtype).tiny
+    worst = low - price * jnp.log(jnp.maximum(moment, smallest))
+    return jnp.clip(worst, least, most)
 
 
 def chi_square(
@@ -73,10 +77,10 @@ def chi_square(
     price: float | Array,
     levels: int = 257,
 ) -> Array:
-    """The worst case at a price on the squared change of odds, each factor at its best level.
+    """Return the worst case at a price on the chi-square divergence, each factor at its best level.
 
-    Of `levels` equidistant ones between the least and the largest value: an error of order
-    levels^-2. Moments are kept within what the bounds allow.
+    The level is one of `levels` equidistant ones between the least and the largest value: an error
+    of order levels^-2. Moments are clipped to what the bounds allow.
     """
     level = jnp.linspace(values.min(), values.max(), levels)
     capped = jnp.minimum(values[:, None], level) - least  # [N, levels]
@@ -93,13 +97,14 @@ def least_squares_value_iteration(
     least: float | Array = 0.0,
     most: float | Array = 1.0,
 ) -> LinearValues:
-    """Action values of an episode, backwards, robust by `expectation` and pessimistic by doubt.
+    """Return robust and pessimistic action values of an episode, by backward induction.
 
-    With L = ridge I + sum of f f' over the features f of a step, a pair of features f loses
-    pessimism * sum_i |f_i| sqrt((L^-1)_ii): the elliptical norm of each factor apart, as each may
-    have its own worst case. `least` and `most` bound a step's reward, and so the values. Robust
-    expectations are those of `total_variation`, `kl` and `chi_square` with their price given by
-    `functools.partial`; they suppose features that are probabilities of factors. Source: Tang, Liu
+    With L = ridge I + sum of f f' over the features f of a step, the value of a pair of features f
+    is lowered by pessimism * sum_i |f_i| sqrt((L^-1)_ii), one elliptical norm for each factor,
+    because each has its own worst case. `least` and `most` bound the reward of a step, and thereby
+    the values. Robust expectations are `total_variation`, `kl` and `chi_square` with their price
+    given by `functools.partial`; they assume features that are probabilities of factors. Raises
+    `InputError` unless `ridge` is above zero. Source: Tang, Liu
     and Xu (2025), "Robust offline reinforcement learning with linearly structured f-divergence
     regularization".
     """
@@ -114,8 +119,8 @@ def least_squares_value_iteration(
         regress = lambda y: jnp.linalg.solve(gram, data.features.T @ y)
         value = data.discount * linear_action_values(after, data.following).max(-1)
         weights = regress(data.reward) + expectation(regress, value, after.least, after.most)
-        doubt = pessimism * jnp.sqrt(jnp.diag(jnp.linalg.inv(gram)))
-        values = LinearValues(weights, doubt, *_bounds(steps, least, most))
+        penalty = pessimism * jnp.sqrt(jnp.diag(jnp.linalg.inv(gram)))
+        values = LinearValues(weights, penalty, *_bounds(steps, least, most))
         return values, values
 
     zero = jnp.zeros(batch.features.shape[-1])
@@ -124,8 +129,8 @@ def least_squares_value_iteration(
 
 
 def linear_action_values(values: LinearValues, features: Array) -> Array:
-    """The action values [...] of features [..., D] at one step, that is `values` without H."""
-    q = features @ values.weights - jnp.abs(features) @ values.doubt
+    """Return the action values [...] of features [..., D] at one step of `values`."""
+    q = features @ values.weights - jnp.abs(features) @ values.penalty
     return jnp.clip(q, values.least, values.most)
 
 

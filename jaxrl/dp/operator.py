@@ -1,21 +1,20 @@
-"""One Bellman operator: select what happens at the successors, mix over them, project.
+"""The Bellman operator: select an action at the successors, mix over them, project.
 
-Every method of dynamic programming here iterates `backup`. A table theta is [S, A, K]: the K
-outputs of a representation for each action in each state. A table of state values is one with a
-single action, [S, 1, K], and any select of that is the state's own distribution.
+Every dynamic programming method here iterates `backup`. A table theta is [S, A, K]: the K outputs
+of a representation for each action in each state. A table of state values has a single action,
+[S, 1, K], and selecting from it returns the distribution of the state itself.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl import values
 from jaxrl.dp.mdp import TabularMDP, arrive, contract, paired
-from jaxrl.errors import require
-from jaxrl.types import Array, Tree
+from jaxrl.errors import require, require_positive
+from jaxrl.types import Array
 from jaxrl.values import (
     Representation,
     ReturnDistribution,
@@ -28,14 +27,14 @@ from jaxrl.values import (
 )
 
 Select = Callable[[Representation, Array], ReturnDistribution]
-"""(representation, theta [S, A, K]) -> the distributions [S, N] of acting on from each state."""
+"""(representation, theta [S, A, K]) -> the return distributions [S, N] of the states."""
 Mix = Callable[[TabularMDP, ReturnDistribution], ReturnDistribution]
-"""(process, distributions at its successors [S, A, B, N]) -> those of its pairs [S, A, M]."""
+"""(process, distributions at the successors [S, A, B, N]) -> distributions of pairs [S, A, M]."""
 
 
-def mixed(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
-    """The law [S, A, B * N] of reward + discount * Z(successor), exact for any representation."""
-    return values.mix(push(law, mdp.reward, mdp.discount), mdp.transition)
+def mixed(mdp: TabularMDP, distribution: ReturnDistribution) -> ReturnDistribution:
+    """Return the distribution [S, A, B * N] of reward + discount * Z(successor), exactly."""
+    return values.mix(push(distribution, mdp.reward, mdp.discount), mdp.transition)
 
 
 def backup(
@@ -45,49 +44,49 @@ def backup(
     evaluate: Select = greedy,
     mix: Mix = mixed,
 ) -> Array:
-    """The projected Bellman operator on a table theta [S, A, K], a table [S, A, K].
+    """Apply the projected Bellman operator to a table theta [S, A, K]; the result is [S, A, K].
 
-    `evaluate` selects what happens at the successors (`greedy` in a statistic, `soft`, or
-    `values.expected` under a policy, by `functools.partial`), and `mix` what the world does: one
-    that weighs the successors otherwise makes the operator robust. Discounts are those of `mdp`:
-    see `discounted`. Source: Bellemare, Dabney and Rowland (2023), "Distributional Reinforcement
-    Learning", chapter 5.
+    `evaluate` selects an action at the successors (`greedy` in a statistic, `soft`, or
+    `values.expected` under a policy, by `functools.partial`), and `mix` averages over the
+    successors: other weights than the probabilities make the operator robust. The discounts are
+    those of `mdp`: see `discounted`. Source: Bellemare, Dabney and Rowland (2023), "Distributional
+    Reinforcement Learning", chapter 5.
     """
     return representation.project(mix(mdp, arriving(mdp, evaluate(representation, theta))))
 
 
-def arriving(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
-    """The distributions [S, A, B, N] at the successors, or [1, 1, S, N], of those [S, N] of states.
+def arriving(mdp: TabularMDP, distribution: ReturnDistribution) -> ReturnDistribution:
+    """Gather distributions of states [S, N] at the successors: [S, A, B, N], or [1, 1, S, N].
 
     See `arrive`.
     """
-    if law.atoms.shape[-1] == 1:  # a Dirac, whose probability of one need not be looked up
-        return dirac(arrive(mdp, law.atoms[..., 0]))
-    return jax.tree.map(partial(arrive, mdp), law)
+    if distribution.atoms.shape[-1] == 1:  # a Dirac, whose probability is known to be one
+        return dirac(arrive(mdp, distribution.atoms[..., 0]))
+    return jax.tree.map(partial(arrive, mdp), distribution)
 
 
-def expectation(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
-    """The Dirac [S, A, 1] at the mean of `mixed`, for an `averaged` process.
+def expectation(mdp: TabularMDP, distribution: ReturnDistribution) -> ReturnDistribution:
+    """Return the Dirac [S, A, 1] at the mean of `mixed`, for an `averaged` process.
 
-    The mean commutes with mixing: one matrix product of a dense process. Raises `InputError` if
-    rewards and discounts are not [S, A, 1].
+    The mean commutes with mixing, so that it is one matrix product for a dense process. Raises
+    `InputError` if rewards and discounts are not [S, A, 1].
     """
     _require_paired(mdp, "expectation")
-    future = contract(mdp.transition, mean(law))
+    future = contract(mdp.transition, mean(distribution))
     return push(dirac(future), mdp.reward[..., 0], mdp.discount[..., 0])
 
 
-def pooled(mdp: TabularMDP, law: ReturnDistribution) -> ReturnDistribution:
-    """The law [S, A, N] that `mixed` gives where all distributions share their atoms.
+def pooled(mdp: TabularMDP, distribution: ReturnDistribution) -> ReturnDistribution:
+    """Return the distribution [S, A, N] of `mixed` where all distributions share their atoms.
 
-    Where rewards and discounts are those of pairs, pushing commutes with mixing, and a mixture
-    of distributions on common atoms stays on them: N atoms instead of B * N to project. For
-    representations of fixed support alone (categorical). Raises `InputError` if rewards and
+    If rewards and discounts depend on the pair alone, pushing commutes with mixing, and a mixture
+    of distributions on common atoms stays on them: N atoms instead of B * N to project. Only for
+    representations with a fixed support (categorical). Raises `InputError` if rewards and
     discounts are not [S, A, 1].
     """
     _require_paired(mdp, "pooled")
-    probabilities = contract(mdp.transition, law.probabilities)
-    atoms = jnp.broadcast_to(law.atoms[0, 0, 0], probabilities.shape)
+    probabilities = contract(mdp.transition, distribution.probabilities)
+    atoms = jnp.broadcast_to(distribution.atoms[0, 0, 0], probabilities.shape)
     pool = ReturnDistribution(atoms, probabilities)
     return push(pool, mdp.reward[..., 0], mdp.discount[..., 0])
 
@@ -99,60 +98,33 @@ def regularised(
     reference: float | Array,
     statistic: Statistic = mean,
 ) -> ReturnDistribution:
-    """`values.soft` [S, A * N], its entropy bonus made a penalty for leaving a reference policy.
+    """Return `values.soft` [S, A * N] with a penalty for divergence from a reference policy.
 
     `reference` [S, A] holds the finite logarithms of that policy's probabilities. The policy is
     pi(a) ~ exp(reference(a) + statistic(Z_a) / temperature), and each action pays temperature *
-    (log pi(a) - reference(a)): `soft` with every return raised by temperature * reference. With
-    the reference 0 it is `soft`.
+    (log pi(a) - reference(a)): it is `soft` with every return raised by temperature * reference.
+    With a reference of 0 it is `soft`.
     """
 
     def raised(theta: Array) -> ReturnDistribution:
-        law = representation.decode(theta)
-        shape = jnp.broadcast_shapes(law.atoms.shape[:-1], jnp.shape(reference))
-        return values.shift(law, jnp.broadcast_to(temperature * reference, shape))
+        distribution = representation.decode(theta)
+        shape = jnp.broadcast_shapes(distribution.atoms.shape[:-1], jnp.shape(reference))
+        return values.shift(distribution, jnp.broadcast_to(temperature * reference, shape))
 
     return soft(representation._replace(decode=raised), theta, temperature, statistic)
 
 
 def collapsed(evaluate: Select) -> Select:
-    """Keep the mean alone of what `evaluate` selects: all that a scalar table needs."""
+    """Keep only the mean of the distribution that `evaluate` selects, for scalar tables."""
     return lambda representation, theta: dirac(mean(evaluate(representation, theta)))
 
 
 def highest(representation: Representation, theta: Array) -> ReturnDistribution:
-    """The Dirac [..., 1] at the best mean of theta [..., A, K]: a cheaper `collapsed(greedy)`."""
-    return dirac(mean(representation.decode(theta)).max(-1))
+    """Return the Dirac [..., 1] at the highest mean of theta [..., A, K].
 
-
-class Solution(NamedTuple):
-    """A table and how it was reached."""
-
-    theta: Array  # [S, A, K], or [S, A] where K = 1 by construction
-    iterations: Array  # [] int32
-    residual: Array  # [] what the last iteration changed
-
-
-def iterate(
-    step: Callable[[Tree], tuple[Tree, Array]],
-    start: Tree,
-    tolerance: float | Array,
-    max_iterations: int | Array,
-) -> Solution:
-    """Repeat `step`: x -> (x, residual []) until the residual is at most `tolerance`.
-
-    Under `vmap` the members that are done wait, unchanged, for the others.
+    It is a cheaper `collapsed(greedy)`.
     """
-
-    def unfinished(carry: tuple[Tree, Array, Array]) -> Array:
-        return (carry[2] > tolerance) & (carry[1] < max_iterations)
-
-    def again(carry: tuple[Tree, Array, Array]) -> tuple[Tree, Array, Array]:
-        new, residual = step(carry[0])
-        return new, carry[1] + 1, jnp.asarray(residual, carry[2].dtype)
-
-    carry = (start, jnp.int32(0), jnp.asarray(jnp.inf))
-    return Solution(*jax.lax.while_loop(unfinished, again, carry))
+    return dirac(mean(representation.decode(theta)).max(-1))
 
 
 def stages(
@@ -162,20 +134,21 @@ def stages(
     select: Select = greedy,
     mix: Mix = mixed,
 ) -> Array:
-    """The tables [horizon, S, A, K] of an episode of `horizon` steps, the last step's last."""
+    """Return the tables [horizon, S, A, K] of an episode of `horizon` steps, in order of time."""
+    require_positive(horizon=horizon)
 
     def back(theta: Array, _: None) -> tuple[Array, Array]:
         theta = backup(model, representation, theta, select, mix)
         return theta, theta
 
-    # There is no choice at the end, and no bonus for one: a table with a single action.
+    # After the last step there is no choice, and no bonus for one: a table with a single action.
     last, _ = back(zeros(representation, model.transition.shape[0], 1), None)
     _, before = jax.lax.scan(back, last, None, horizon - 1, reverse=True)
     return jnp.concatenate([before, last[None]])
 
 
 def zeros(representation: Representation, *shape: int) -> Array:
-    """The table [*shape, K] of returns that are surely zero."""
+    """Return the table [*shape, K] of returns that are zero with probability one."""
     return representation.project(dirac(jnp.zeros(shape)))
 
 
@@ -183,5 +156,5 @@ def _require_paired(mdp: TabularMDP, who: str) -> None:
     require(
         paired(mdp),
         f"{who} needs rewards and discounts of pairs, [S, A, 1], not {mdp.reward.shape} and "
-        f"{mdp.discount.shape}: see jaxrl.dp.averaged, or use mixed.",
+        f"{mdp.discount.shape}: convert the process by jaxrl.dp.averaged, or use jaxrl.dp.mixed.",
     )

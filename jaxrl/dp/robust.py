@@ -1,7 +1,7 @@
 """Expectations and backups under the worst case of a neighbourhood of a distribution.
 
-An adversary reweighs the successors that can happen, at a price. Its weights turn any backup into
-a robust one: `mix` with them instead of the nominal probabilities, for values as for distributions.
+An adversary reweights the possible successors, at a price or within a radius. Mixing with its
+weights instead of the nominal probabilities makes any backup robust, of values and distributions.
 """
 
 from collections.abc import Callable
@@ -18,21 +18,22 @@ from jaxrl.values import ReturnDistribution, Statistic, mean, mix
 
 
 class WorstCase(NamedTuple):
-    """The least that an adversary can leave of an expectation, and how it does so."""
+    """The lowest expectation that an adversary can reach, and its distribution."""
 
-    value: Array  # [...] in units of the values, the adversary's price included
-    weights: Array  # [..., N] its distribution, 0 wherever the nominal one is
+    value: Array  # [...] in units of the values, including the price that the adversary pays
+    weights: Array  # [..., N] distribution of the adversary, 0 wherever the nominal one is
 
 
 Divergence = Callable[[Array, Array, Array | float], WorstCase]
-"""The worst case of values [..., N] under probabilities [..., N] at a strength [...].
+"""(values [..., N], probabilities [..., N], strength [...]) -> worst case.
 
-For `regularised_*` the strength is a price in units of the values, and the value is the minimum
-over distributions q of E_q[values] + strength * D(q, p): above zero, the higher the tamer. For
-`constrained_*` it is a radius in units of D, and the value is the minimum of E_q[values] over q
-with D(q, p) <= strength: zero or more, the higher the harsher. Probabilities sum to one, and
-values where they are zero do not matter: q is absolutely continuous in p, so that the padding
-of a sparse kernel is no successor. Raises `InputError` if the strength is out of range.
+For `regularised_*` the strength is a price above zero in units of the values, and the value is the
+minimum over distributions q of E_q[values] + strength * D(q, p): a higher price weakens the
+adversary. For `constrained_*` it is a radius of zero or more in units of D, and the value is the
+minimum of E_q[values] over q with D(q, p) <= strength: a larger radius strengthens the adversary.
+Probabilities must sum to one. Values of probability zero do not matter: q is absolutely continuous
+with respect to p, so that neither the impossible successors of a dense process nor the padding of a
+sparse one get any weight. Raises `InputError` if the strength is out of range.
 """
 
 _fixed = jax.lax.stop_gradient
@@ -41,9 +42,9 @@ _fixed = jax.lax.stop_gradient
 def robust_expectation(
     values: Array, probabilities: Array, strength: Array | float, divergence: Divergence
 ) -> Array:
-    """The worst-case expectation [...] of values [..., N] near probabilities [..., N].
+    """Return the worst-case expectation [...] of values [..., N] near probabilities [..., N].
 
-    Its derivative by the values is the adversary's distribution (the envelope theorem).
+    Its derivative by the values is the distribution of the adversary (envelope theorem).
     """
     return divergence(values, probabilities, strength).value
 
@@ -55,9 +56,9 @@ def robust_mix(
     divergence: Divergence,
     statistic: Statistic = mean,
 ) -> ReturnDistribution:
-    """The mixture [..., M * N] of distributions [..., M, N] that an adversary would choose.
+    """Return the mixture [..., M * N] of distributions [..., M, N] that an adversary chooses.
 
-    It reweighs the M successors of probabilities [..., M] to lower the expected `statistic`.
+    It reweights the M successors of probabilities [..., M] to lower the expected `statistic`.
     """
     judged = statistic(distribution)
     return mix(distribution, divergence(judged, probabilities, strength).weights)
@@ -66,23 +67,24 @@ def robust_mix(
 def regularised_total_variation(
     values: Array, probabilities: Array, strength: Array | float
 ) -> WorstCase:
-    """A price per probability moved: D is TV(q, p) = sum|q - p| / 2; see `Divergence`.
+    """Return the worst case at a price per probability moved: D = TV(q, p) = sum|q - p| / 2.
 
-    With lam the strength the value is E_p[min(V, min V + lam)]: what is worth more than that is
-    moved to the worst successor. Source: Tang, Liu and Xu (2025), "Robust offline reinforcement
-    learning with linearly structured f-divergence regularization".
+    See `Divergence`. With the strength lam the value is E_p[min(V, min V + lam)]: the probability
+    of higher values moves to the worst successor. Source: Tang, Liu and Xu (2025), "Robust offline
+    reinforcement learning with linearly structured f-divergence regularization".
     """
     v, p, lam = _priced(values, probabilities, strength)
     cap = v.min(-1, keepdims=True) + lam
-    weights = _give_to_worst(v, jnp.where(v > cap, 0.0, p))
+    weights = _give_to_worst(v, p, jnp.where(v > cap, 0.0, p))
     return WorstCase((p * jnp.minimum(v, cap)).sum(-1), weights)
 
 
 def regularised_kl(values: Array, probabilities: Array, strength: Array | float) -> WorstCase:
-    """A price on relative entropy: D is KL(q | p) = E_q[log(q / p)]; see `Divergence`.
+    """Return the worst case at a price on relative entropy: D = KL(q | p) = E_q[log(q / p)].
 
-    With lam the strength the value is -lam log E_p[exp(-V / lam)], the entropic risk, precise
-    also where lam is far above the values. Source: as `regularised_total_variation`.
+    See `Divergence`. With the strength lam the value is -lam log E_p[exp(-V / lam)], the entropic
+    risk, which is precise also where lam is far above the values. Source: as
+    `regularised_total_variation`.
     """
     v, p, lam = _priced(values, probabilities, strength)
     low = _fixed(v.min(-1, keepdims=True))
@@ -93,10 +95,10 @@ def regularised_kl(values: Array, probabilities: Array, strength: Array | float)
 def regularised_chi_square(
     values: Array, probabilities: Array, strength: Array | float
 ) -> WorstCase:
-    """A price on the squared change of odds: D is E_p[(q / p - 1)^2]; see `Divergence`.
+    """Return the worst case at a price on the chi-square divergence: D = E_p[(q / p - 1)^2].
 
-    With lam the strength and V_a = min(V, a) the value is the maximum over levels a in
-    [min V, max V] of E_p[V_a] - Var_p(V_a) / (4 lam), exact, by sorting. Source: as
+    See `Divergence`. With the strength lam and V_a = min(V, a) the value is the maximum over levels
+    a in [min V, max V] of E_p[V_a] - Var_p(V_a) / (4 lam), exactly, by sorting. Source: as
     `regularised_total_variation`.
     """
     v, p, lam = _priced(values, probabilities, strength)
@@ -120,25 +122,26 @@ def regularised_chi_square(
 def constrained_total_variation(
     values: Array, probabilities: Array, strength: Array | float
 ) -> WorstCase:
-    """At most `strength` of probability moved: D is TV(q, p) = sum|q - p| / 2; see `Divergence`.
+    """Return the worst case if at most `strength` of probability moves: D = sum|q - p| / 2.
 
-    The best of that much probability goes to the worst successor, exactly, by sorting.
+    See `Divergence`. That much probability moves from the best values to the worst successor,
+    exactly, by sorting.
     """
     v, p, radius = _within(values, probabilities, strength)
     order = jnp.argsort(_fixed(v), -1)
     ordered = jnp.take_along_axis(p, order, -1)
     room = (1 - radius) - (ordered.cumsum(-1) - ordered)
     kept = jnp.maximum(jnp.minimum(ordered, room), 0.0)
-    weights = _give_to_worst(v, jnp.take_along_axis(kept, jnp.argsort(order, -1), -1))
+    weights = _give_to_worst(v, p, jnp.take_along_axis(kept, jnp.argsort(order, -1), -1))
     return WorstCase((weights * v).sum(-1), weights)
 
 
 def constrained_kl(values: Array, probabilities: Array, strength: Array | float) -> WorstCase:
-    """Relative entropy within a radius: D is KL(q | p) = E_q[log(q / p)]; see `Divergence`.
+    """Return the worst case within a radius of relative entropy: D = KL(q | p) = E_q[log(q / p)].
 
-    With rho the strength the value is the maximum over lam of -lam (log E_p[exp(-V / lam)] + rho),
-    by bisection on log lam. Source: Nilim and El Ghaoui (2005), "Robust control of Markov
-    decision processes with uncertain transition matrices".
+    See `Divergence`. With the strength rho the value is the maximum over lam of -lam (log
+    E_p[exp(-V / lam)] + rho), by bisection on log lam. Source: Nilim and El Ghaoui (2005), "Robust
+    control of Markov decision processes with uncertain transition matrices".
     """
     v, p, radius = _within(values, probabilities, strength)
     low, spread = _location_and_scale(v)
@@ -157,9 +160,9 @@ def constrained_kl(values: Array, probabilities: Array, strength: Array | float)
 def constrained_chi_square(
     values: Array, probabilities: Array, strength: Array | float
 ) -> WorstCase:
-    """The squared change of odds within a radius: D is E_p[(q / p - 1)^2]; see `Divergence`.
+    """Return the worst case within a radius of chi-square divergence: D = E_p[(q / p - 1)^2].
 
-    With rho the strength the value is the maximum over levels a of
+    See `Divergence`. With the strength rho the value is the maximum over levels a of
     a - sqrt((1 + rho) E_p[((a - V)+)^2]), by bisection on log(a - min V). Source: Duchi and
     Namkoong (2021), "Learning models with uniform performance via distributionally robust
     optimization".
@@ -174,7 +177,7 @@ def constrained_chi_square(
         return (p * (density - 1) ** 2).sum(-1, keepdims=True)
 
     level = _fixed(jnp.exp(_least(lambda s: divergence(s) <= radius, radius)))
-    # Beyond this radius all is on the worst successors, and a larger one changes nothing.
+    # Beyond this radius only the worst successors have weight, and a larger one changes nothing.
     useful = jnp.minimum(radius, 1 / (p * (x <= 0)).sum(-1, keepdims=True) - 1)
     square = (p * jnp.maximum(level - x, 0.0) ** 2).sum(-1, keepdims=True)
     dual = low + spread * (level - jnp.sqrt((1 + useful) * square))
@@ -200,7 +203,7 @@ def _check(strength: Array | float, holds: Callable, sentence: str) -> None:
 
 
 def _supported(values: Array, p: Array) -> Array:
-    """The values [..., N], with the best of those that can happen where p [..., N] is zero."""
+    """Return the values [..., N], with the best possible one where p [..., N] is zero."""
     best = jnp.where(p > 0, values, -jnp.inf).max(-1, keepdims=True)
     return jnp.where(p > 0, values, best)
 
@@ -210,34 +213,36 @@ def _location_and_scale(v: Array) -> tuple[Array, Array]:
     return low, jnp.where(high > low, high - low, 1.0)
 
 
-def _give_to_worst(v: Array, kept: Array) -> Array:
-    """The weights [..., N], with all that is missing from one on the least value."""
-    worst = jax.nn.one_hot(v.argmin(-1), v.shape[-1], dtype=kept.dtype)
+def _give_to_worst(v: Array, p: Array, kept: Array) -> Array:
+    """Return `kept` [..., N] with the rest of the probability on the worst possible successor."""
+    # Where all possible values tie, the impossible ones, which stand at the best, tie too.
+    least = jnp.where(p > 0, v, jnp.inf).argmin(-1)
+    worst = jax.nn.one_hot(least, v.shape[-1], dtype=kept.dtype)
     return kept + worst * jnp.maximum(1 - kept.sum(-1, keepdims=True), 0.0)
 
 
 def _below(level: Array, x: Array, p: Array) -> Array:
-    """The distribution [..., N] proportional to p (level - x)+."""
+    """Return the distribution [..., N] proportional to p (level - x)+."""
     weights = p * jnp.maximum(level - x, 0.0)
     return weights / weights.sum(-1, keepdims=True)
 
 
 def _tilted(x: Array, p: Array) -> Array:
-    """The distribution [..., N] proportional to p exp(-x), for x >= 0 and 0 somewhere."""
+    """Return the distribution [..., N] proportional to p exp(-x), for x >= 0 and 0 somewhere."""
     weights = p * jnp.exp(-x)
     return weights / weights.sum(-1, keepdims=True)
 
 
 def _log_partition(x: Array, p: Array) -> Array:
-    """The logarithm [..., 1] of E_p[exp(-x)], for x >= 0 and 0 somewhere."""
-    # Near 1 the sum is all rounding error, and far from 1 what it lacks of 1 is.
+    """Return the logarithm [..., 1] of E_p[exp(-x)], for x >= 0 and 0 somewhere."""
+    # Near 1 rounding dominates the sum, and far from 1 it dominates the difference from 1.
     total = (p * jnp.exp(-x)).sum(-1, keepdims=True)
     lack = jnp.maximum((p * jnp.expm1(-x)).sum(-1, keepdims=True), -0.75)
     return jnp.where(total < 0.5, jnp.log(total), jnp.log1p(lack))
 
 
 def _least(holds: Callable[[Array], Array], like: Array) -> Array:
-    """The least s in [-60, 40] at which `holds`, for a condition that holds above some s."""
+    """Return the least s in [-60, 40] at which `holds`, if it holds above some s."""
 
     def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
@@ -251,7 +256,7 @@ def _least(holds: Callable[[Array], Array], like: Array) -> Array:
 
 
 def _attained(v: Array, weights: Array, dual: Array) -> WorstCase:
-    """The value under fixed weights, with the derivatives of the dual [..., 1]."""
-    # The primal is the more precise of the two; only the dual knows what the radius does.
+    """Return the value under fixed weights, with the derivatives of the dual [..., 1]."""
+    # The primal is more precise; only the dual depends on the radius.
     primal = _fixed((weights * v).sum(-1))
     return WorstCase(primal + (dual - _fixed(dual))[..., 0], weights)

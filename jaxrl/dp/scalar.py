@@ -1,28 +1,22 @@
-"""Dynamic programming for expected values: the operator with a scalar table.
+"""Dynamic programming for expected values: the Bellman operator on scalar tables.
 
-Each takes a process whose discounts are 0 at terminations and 1 elsewhere, and `gamma` apart; each
-can be compiled, and vmapped over processes, `gamma`, temperatures and tolerances. Tables are
-[S, A], of action values. In float32 a residual below 1e-7 of the largest value may never come.
+Each solver takes a process whose discounts are 0 at terminations and 1 elsewhere, and `gamma`
+separately. Each can be compiled, vmapped over processes, `gamma`, temperatures and tolerances, and
+differentiated in both modes: the derivatives are those of the exact fixed point, by the implicit
+function theorem. Tables are action values [S, A]. The tolerance is absolute, or relative to the
+largest value if that is less than one; iteration also ends at the rounding error of the largest
+value, so that the residual may exceed the tolerance where values are large.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
+from jaxrl.dp.iteration import Solution, fixed_point, implicit, iterate, largest, threshold
 from jaxrl.dp.mdp import TabularMDP, averaged, averaged_under, chosen, discounted
-from jaxrl.dp.operator import (
-    Select,
-    Solution,
-    backup,
-    collapsed,
-    expectation,
-    highest,
-    iterate,
-    regularised,
-    stages,
-)
+from jaxrl.dp.operator import Select, backup, collapsed, expectation, highest, regularised, stages
+from jaxrl.errors import require_positive
 from jaxrl.types import Array
 from jaxrl.values import greedy, scalar
 
@@ -35,11 +29,11 @@ def value_iteration(
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
-    """The optimal action values [S, A].
+    """Return the optimal action values [S, A] by value iteration.
 
-    They are within gamma / (1 - gamma) * residual of the truth, and the greedy policy's value
-    within 2 gamma / (1 - gamma) * residual, in the largest difference. Source: Puterman (1994),
-    "Markov decision processes", section 6.3.
+    The largest error is at most gamma / (1 - gamma) * residual, and the value of the greedy policy
+    is within 2 gamma / (1 - gamma) * residual of the optimum. Source: Puterman (1994), "Markov
+    decision processes", section 6.3.
     """
     return _solve(averaged(mdp), gamma, highest, tolerance, max_iterations)
 
@@ -52,13 +46,15 @@ def soft_value_iteration(
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
-    """The optimal action values [S, A] with an entropy bonus or a penalty, as of `regularised`.
+    """Return the optimal action values [S, A] with an entropy bonus or a penalty.
 
-    `reference` is 0 for entropy, or the finite logarithms [S, A] of a policy to stay close to;
-    the optimal policy is the softmax of reference + theta / temperature. Within
-    gamma / (1 - gamma) * residual of the truth. Source: Geist, Scherrer and Pietquin (2019), "A
-    theory of regularized Markov decision processes".
+    `reference` is 0 for entropy, or the finite logarithms [S, A] of a policy to stay close to, as
+    in `regularised`; the optimal policy is the softmax of reference + theta / temperature. The
+    largest error is at most gamma / (1 - gamma) * residual. Raises `InputError` unless the
+    temperature is above zero. Source: Geist, Scherrer and Pietquin (2019), "A theory of
+    regularized Markov decision processes".
     """
+    require_positive(temperature=temperature)
     select = collapsed(partial(regularised, temperature=temperature, reference=reference))
     return _solve(averaged(mdp), gamma, select, tolerance, max_iterations)
 
@@ -70,9 +66,10 @@ def policy_evaluation(
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
-    """The action values [S, A] of a policy [S, A] of probabilities.
+    """Return the action values [S, A] of a policy [S, A] of probabilities.
 
-    Within gamma^2 / (1 - gamma) * residual of the truth, the residual being that of state values.
+    The largest error is at most gamma^2 / (1 - gamma) * residual, the residual being that of state
+    values.
     """
     values = _solve(averaged_under(mdp, policy), gamma, highest, tolerance, max_iterations)
     model = discounted(averaged(mdp), gamma)
@@ -86,31 +83,34 @@ def policy_iteration(
     max_iterations: int | Array = 100,
     max_sweeps: int | Array = 10_000,
 ) -> Solution:
-    """The optimal action values [S, A], by evaluating a policy, acting greedily, and again.
+    """Return the optimal action values [S, A] by policy iteration.
 
     An action is changed only for one that is better by more than `tolerance`, which is also the
-    residual of each evaluation, of at most `max_sweeps` sweeps. The values are those of a policy
-    and within (residual + tolerance) / (1 - gamma) of the optimal ones; `iterations` counts
+    residual of each evaluation, of at most `max_sweeps` sweeps. The result is the value of a policy
+    and within (residual + tolerance) / (1 - gamma) of the optimal values; `iterations` counts
     policies. Source: Howard (1960), "Dynamic programming and Markov processes".
     """
     model = discounted(averaged(mdp), gamma)
 
     def evaluate(action: Array, value: Array) -> Array:
-        process = chosen(model, action)
-        return iterate(_sweep(process, highest), value, tolerance, max_sweeps).theta
+        operator = partial(_backup, chosen(model, action))
+        step = lambda value: _with_residual(operator(value), value)
+        return iterate(step, value, tolerance, max_sweeps).theta
 
     def step(state: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array, Array], Array]:
         action, value, _ = state
         value = evaluate(action, value)
         theta = _backup(model, value)
         gain = theta.max(1) - _chosen(theta, action)[:, 0]
-        action = jnp.where(gain > tolerance, theta.argmax(1), action)
-        return (action, value, theta), gain.max()
+        better = gain > threshold(tolerance, largest(theta))
+        return (jnp.where(better, theta.argmax(1), action), value, theta), gain.max()
 
-    states, actions, _ = mdp.transition.shape
-    start = jnp.zeros(states, jnp.int32), jnp.zeros((states, 1)), jnp.zeros((states, actions))
-    solution = iterate(step, start, tolerance, max_iterations)
-    return solution._replace(theta=solution.theta[2])
+    def run(theta: Array) -> Solution:
+        start = jnp.zeros(theta.shape[0], int), jnp.zeros_like(theta[:, :1]), theta
+        solution = iterate(step, start, tolerance, max_iterations)
+        return solution._replace(theta=solution.theta[2])
+
+    return implicit(partial(_backup, model), run, _zeros(mdp), max_sweeps)
 
 
 def modified_policy_iteration(
@@ -120,11 +120,11 @@ def modified_policy_iteration(
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
-    """The optimal action values [S, A], with `sweeps` sweeps of each greedy policy in between.
+    """Return the optimal action values [S, A], with `sweeps` sweeps of each greedy policy.
 
-    A sweep of a policy costs one A-th of one over all actions. 0 sweeps are value iteration. The
-    residual is the largest difference between the state values and their optimal backup; the
-    table is within gamma / (1 - gamma) * residual of the truth. Source: Puterman (1994), section
+    A sweep of a policy costs one A-th of one over all actions; with 0 sweeps it is value iteration.
+    The residual is the largest difference between the state values and their optimal backup; the
+    largest error of the table is gamma / (1 - gamma) * residual. Source: Puterman (1994), section
     6.5.
     """
     model = discounted(averaged(mdp), gamma)
@@ -137,10 +137,11 @@ def modified_policy_iteration(
         value = jax.lax.fori_loop(0, sweeps, lambda _, value: _backup(process, value), value)
         return (value, theta), residual
 
-    states, actions, _ = mdp.transition.shape
-    start = jnp.zeros((states, 1)), jnp.zeros((states, actions))
-    solution = iterate(step, start, tolerance, max_iterations)
-    return solution._replace(theta=solution.theta[1])
+    def run(theta: Array) -> Solution:
+        solution = iterate(step, (theta[:, :1], theta), tolerance, max_iterations)
+        return solution._replace(theta=solution.theta[1])
+
+    return implicit(partial(_backup, model), run, _zeros(mdp), max_iterations)
 
 
 def relative_value_iteration(
@@ -149,62 +150,69 @@ def relative_value_iteration(
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 100_000,
 ) -> tuple[Array, Solution]:
-    """The largest average reward [] of a process that goes on for ever, and relative values.
+    """Return the largest average reward [] of a process that never ends, and relative values.
 
-    Every pair of states must communicate under some policy; discounts are ignored. The residual
-    is the span of how much a sweep adds to the state values, and the average reward is within
-    half of it. The table [S, A] is of action values above the average reward, relative to state
-    0. A `relaxation` of 1 is the plain method, which a periodic process defeats. Source: Puterman
-    (1994), sections 8.5.4 (periodic processes) and 8.5.5.
+    Every pair of states must communicate under some policy; discounts are ignored. The residual is
+    the span of the change of the state values in a sweep, and the error of the average reward is at
+    most half of it. The table [S, A] holds action values above the average reward, relative to
+    state 0. A `relaxation` of 1 is the plain method, which does not converge on periodic processes.
+    Source: Puterman (1994), sections 8.5.4 (periodic processes) and 8.5.5.
     """
     model = averaged(mdp._replace(discount=jnp.ones_like(mdp.discount)))
 
-    def step(state: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array, Array], Array]:
-        value = state[0]  # [S, 1]
+    def added(value: Array) -> tuple[Array, Array]:
         theta = _backup(model, value)
-        added = theta.max(1, keepdims=True) - value
-        gain = (added.max() + added.min()) / 2
-        value = value + relaxation * (added - gain)
-        return (value - value[:1], theta - gain, gain), added.max() - added.min()
+        return theta.max(1, keepdims=True) - value, theta
 
-    states, actions, _ = mdp.transition.shape
-    start = jnp.zeros((states, 1)), jnp.zeros((states, actions)), jnp.zeros(())
-    solution = iterate(step, start, tolerance, max_iterations)
-    _, theta, gain = solution.theta
-    return gain, solution._replace(theta=theta)
+    def operator(value: Array) -> Array:
+        value = value + relaxation * added(value)[0]
+        return value - value[:1]
+
+    def step(state: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        value, _ = state
+        change, theta = added(value)
+        value = value + relaxation * (change - change[:1])
+        return (value - value[:1], largest(theta)), jnp.ptp(change)
+
+    def run(value: Array) -> Solution:
+        solution = iterate(step, (value, value[0, 0]), tolerance, max_iterations)
+        return solution._replace(theta=solution.theta[0])
+
+    solution = implicit(operator, run, _zeros(mdp)[:, :1], max_iterations)
+    change, theta = added(solution.theta)
+    gain = (change.max() + change.min()) / 2
+    return gain, solution._replace(theta=theta - gain)
 
 
 def finite_horizon(
     mdp: TabularMDP, horizon: int, gamma: float | Array = 1.0, select: Select = greedy
 ) -> Array:
-    """Action values [horizon, S, A] at each time of an episode of `horizon` steps, exact.
+    """Return the action values [horizon, S, A] at each time of an episode of `horizon` steps.
 
-    With `select` greedy they are optimal; with `partial(expected, probabilities=policy)` those of
-    a policy [S, A]. At time t there are horizon - t steps to go. Differentiable in the
-    process and in gamma.
+    They are exact. With `select` greedy they are optimal; with `partial(expected,
+    probabilities=policy)` they are those of a policy [S, A]. At time t there are horizon - t steps
+    to go. Raises `InputError` unless there is a step.
     """
     model = discounted(averaged(mdp), gamma)
     return stages(model, SCALAR, horizon, collapsed(select), expectation)[..., 0]
 
 
 def _backup(model: TabularMDP, table: Array, select: Select = highest) -> Array:
-    """The operator on [S, A] or [S, 1]; a last axis of length 1 in loops costs twice the time."""
+    """Apply the operator to [S, A] or [S, 1]: a last axis of length 1 would make loops slower."""
     return backup(model, SCALAR, table[..., None], select, expectation)[..., 0]
 
 
 def _chosen(table: Array, action: Array) -> Array:
-    """The values [S, 1] of one action [S] each."""
+    """Return the values [S, 1] of one action [S] in each state."""
     return jnp.take_along_axis(table, action[:, None], 1)
 
 
-def _sweep(model: TabularMDP, select: Select) -> Callable[[Array], tuple[Array, Array]]:
-    """One sweep, and how much it changed at most."""
+def _with_residual(new: Array, old: Array) -> tuple[Array, Array]:
+    return new, jnp.abs(new - old).max()
 
-    def step(table: Array) -> tuple[Array, Array]:
-        new = _backup(model, table, select)
-        return new, jnp.abs(new - table).max()
 
-    return step
+def _zeros(mdp: TabularMDP) -> Array:
+    return jnp.zeros(mdp.transition.shape[:2])
 
 
 def _solve(
@@ -214,6 +222,6 @@ def _solve(
     tolerance: float | Array,
     max_iterations: int | Array,
 ) -> Solution:
-    """Iterate an averaged process, undiscounted as yet, from a table of zeros."""
-    step = _sweep(discounted(model, gamma), select)
-    return iterate(step, jnp.zeros(model.transition.shape[:2]), tolerance, max_iterations)
+    """Iterate the operator of an averaged process, not yet discounted, from a table of zeros."""
+    operator = partial(_backup, discounted(model, gamma), select=select)
+    return fixed_point(operator, _zeros(model), tolerance, max_iterations)

@@ -1,13 +1,14 @@
-"""Stock augmentation of finite processes: whatever statistic of the return, solved exactly.
+"""Stock augmentation of finite processes: exact solutions for other statistics of the return.
 
-A solution has three parts: `stock_augmented` carries the stock, on a grid; the operator is greedy
-in a statistic `with_stock`; and the stock at the start is chosen, where the objective leaves that
-open. For what a statistic must be like, see `jaxrl.stock.with_stock`.
+A solution has three parts: `stock_augmented` carries the stock on a grid; the operator is greedy in
+a statistic `with_stock`; and the initial stock is chosen if the objective does not fix it. The
+conditions on a statistic are listed at `jaxrl.stock.with_stock`.
 """
 
 from functools import partial
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl.dp.mdp import TabularMDP
 from jaxrl.dp.operator import Select
@@ -19,12 +20,12 @@ from jaxrl.values import Statistic, greedy
 def stock_augmented(
     mdp: TabularMDP, stocks: Array, gamma: float | Array, initial: Array | None = None
 ) -> TabularMDP:
-    """The sparse process of states and stocks, s * C + c for C increasing `stocks` [C].
+    """Return the sparse process of states and stocks, s * C + c for C increasing `stocks` [C].
 
-    Its successors hold the stock of the grid that is nearest to (c + r) / gamma: exact where the
-    grid is closed, that is, where this is on it; or beyond its ends, where the statistic no longer
-    tells stocks apart. Episodes start at each stock with probability `initial` [C], or 1 / C. Use
-    it with the same `gamma`. Memory is C times that of a sparse `mdp`.
+    Successors have the stock of the grid that is nearest to (c + r) / gamma, or to c + r if gamma
+    is 0. This is exact if that stock is on the grid, or beyond its ends where the statistic does
+    not distinguish stocks. Episodes start at each stock with probability `initial` [C], or 1 / C.
+    Solve it with the same `gamma`. Memory is C times that of a sparse `mdp`.
     """
     states, actions, slots = mdp.transition.shape
     size = stocks.shape[0]
@@ -49,47 +50,57 @@ def stock_augmented(
 
 
 def stock_greedy(statistic: Statistic, stocks: Array, states: int) -> Select:
-    """Greedy in a statistic of stock + return, for the process that `stock_augmented` makes."""
+    """Return the greedy `Select` of a statistic of stock + return, for `stock_augmented`."""
     return partial(greedy, statistic=with_stock(statistic, jnp.tile(stocks, states)))
 
 
 def reachable_stocks(
     mdp: TabularMDP, start: Array, gamma: float, steps: int, decimals: int = 5
 ) -> Array:
-    """The stocks [C] that `steps` steps can lead to from those of `start` [*]: a closed grid.
+    """Return the stocks [C] that `steps` steps can reach from those of `start` [*]: a closed grid.
 
-    Takes concrete arrays. Of stocks that agree to `decimals` one is kept. Their number may grow
+    The arrays must be concrete. Stocks that agree to `decimals` decimals are merged, or to that
+    many significant digits of the largest if all are below one. Their number may grow
     exponentially with `steps`, unless rewards and gamma keep them on a lattice.
     """
-    possible = jnp.unique(jnp.where(mdp.transition > 0, mdp.reward, mdp.reward.ravel()[0]))
+    possible = jnp.unique(mdp.reward[jnp.broadcast_to(mdp.transition > 0, mdp.reward.shape)])
     stocks = jnp.atleast_1d(start)
     for _ in range(steps):
-        later = (stocks[:, None] + possible) / gamma
-        stocks = jnp.unique(jnp.concatenate([stocks, later.ravel()]).round(decimals))
+        later = next_stock(stocks[:, None], possible, gamma)
+        stocks = jnp.concatenate([stocks, later.ravel()])
+        size = float(jnp.abs(stocks).max())
+        digits = -int(np.floor(np.log10(size))) if 0 < size < 1 else 0
+        # Divided by an exact power of ten: to round tiny numbers itself would underflow.
+        stocks = jnp.unique((stocks * 10.0**digits).round(decimals)) / 10.0**digits
     return stocks
 
 
 def best_stock_for_cvar(score: Array, stocks: Array, level: float | Array) -> tuple[Array, Array]:
-    """The greatest CVaR [...] that any policy has, and the index [...] of the stock to start with.
+    """Return the highest CVaR [...] of any policy, and the index [...] of its initial stock.
 
     `score` [..., C] is the optimal E min(0, c + G) from each of `stocks` [C]. The mean of the worst
-    share `level` of returns is the largest over b of b + E[min(0, G - b)] / level, and c = -b.
-    Exact if the grid holds minus a quantile of the best policy's return. Source: Rockafellar and
+    share `level` of returns is the maximum over b of b + E[min(0, G - b)] / level, and c = -b. It
+    is exact if the grid holds minus a quantile of the best policy's return. Source: Rockafellar and
     Uryasev (2000), "Optimization of conditional value-at-risk".
     """
-    value = -stocks + score / level
+    value = -stocks + score / _positive(level)
     return value.max(-1), value.argmax(-1)
 
 
 def best_stock_for_upper_cvar(
     score: Array, stocks: Array, level: float | Array
 ) -> tuple[Array, Array]:
-    """The greatest mean of the best share `level` of returns [...], and the index [...] of a stock.
+    """Return the highest upper CVaR [...] of any policy, and the index [...] of its stock.
 
     `score` [..., C] is the optimal E max(0, c + G). The mean of the best share of returns is the
-    smallest over b of b + E[max(0, G - b)] / level, and c = -b. So this is a saddle point: the
-    value is an upper bound for every policy, which a mixture of policies reaches, and a policy
-    alone if it is greedy at this stock and has its own smallest b there.
+    minimum over b of b + E[max(0, G - b)] / level, and c = -b. This is a saddle point: the value is
+    an upper bound for every policy, which a mixture of policies attains, and a single policy if it
+    is greedy at this stock and has its own smallest b there.
     """
-    value = -stocks + score / level
+    value = -stocks + score / _positive(level)
     return value.min(-1), value.argmin(-1)
+
+
+def _positive(level: float | Array) -> Array:
+    """Return a level above zero: at 0 the mean of the worst returns is the worst return itself."""
+    return jnp.maximum(level, 1e-6)

@@ -1,21 +1,21 @@
 """Successor representations and features, occupancy measures, and bases made of them.
 
-Everything here is linear in the process of a policy. What is solved by elimination is dense,
-[S, S]; what is iterated takes memory linear in the successors of a sparse process. Discounts of
-the process are 0 at terminations and 1 elsewhere, and `gamma` is apart.
+Everything here is linear in the process of a policy. Direct solvers are dense, [S, S]; iterative
+ones take memory linear in the successors of a sparse process. Discounts of the process are 0 at
+terminations and 1 elsewhere, and `gamma` is separate.
 """
 
 import jax.numpy as jnp
 
+from jaxrl.dp.iteration import Solution, fixed_point
 from jaxrl.dp.mdp import TabularMDP, averaged, discounted, expect
-from jaxrl.dp.operator import Solution, iterate
 from jaxrl.types import Array
 
 
 def policy_kernel(mdp: TabularMDP, policy: Array, gamma: float | Array) -> Array:
-    """The discounted probabilities [S, S] of going from a state to another under policy [S, A].
+    """Return the discounted transition probabilities [S, S] of states under a policy [S, A].
 
-    Rows sum to gamma, less what terminates. Dense, also for a sparse process.
+    Rows sum to gamma times the probability of continuing. Dense, also for a sparse process.
     """
     weights = policy[..., None] * mdp.transition * gamma * mdp.discount  # [S, A, B]
     if isinstance(mdp.successors, tuple):
@@ -26,10 +26,10 @@ def policy_kernel(mdp: TabularMDP, policy: Array, gamma: float | Array) -> Array
 
 
 def successor_representation(mdp: TabularMDP, policy: Array, gamma: float | Array) -> Array:
-    """The discounted visits [S, S] to a state, from another, that one included: (I - K)^-1.
+    """Return the discounted visits [S, S] to each state from each state: (I - K)^-1.
 
-    K is `policy_kernel`: dense. Source: Dayan (1993), "Improving generalization for temporal
-    difference learning: the successor representation".
+    K is `policy_kernel`. The start counts as a visit. Dense. Source: Dayan (1993), "Improving
+    generalization for temporal difference learning: the successor representation".
     """
     kernel = policy_kernel(mdp, policy, gamma)
     identity = jnp.eye(kernel.shape[0], dtype=kernel.dtype)
@@ -44,37 +44,36 @@ def successor_features(
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
-    """The discounted sums [S, A, D] of features [S, A, D] under a policy [S, A], by iteration.
+    """Return the discounted sums [S, A, D] of features [S, A, D] under a policy [S, A].
 
-    They are a policy evaluation with a reward for each feature: for rewards features @ w [S, A]
-    the policy's action values are theta @ w. With the identity as features of states they are the
-    successor representation of pairs. Memory is linear in the successors. Within
-    gamma / (1 - gamma) * residual of the truth. Source: Barreto et al. (2017), "Successor features
+    This is policy evaluation with each feature as a reward: for rewards features @ w [S, A] the
+    action values of the policy are theta @ w. With the identity as features of states the result is
+    the successor representation of pairs. Memory is linear in the successors. The largest error is
+    at most gamma / (1 - gamma) * residual. Source: Barreto et al. (2017), "Successor features
     for transfer in reinforcement learning".
     """
     model = discounted(averaged(mdp), gamma)
 
-    def step(psi: Array) -> tuple[Array, Array]:
+    def operator(psi: Array) -> Array:
         following = (policy[..., None] * psi).sum(1)  # [S, D]
-        new = features + model.discount * expect(model, following)
-        return new, jnp.abs(new - psi).max()
+        return features + model.discount * expect(model, following)
 
-    return iterate(step, jnp.zeros_like(features), tolerance, max_iterations)
+    return fixed_point(operator, jnp.zeros_like(features), tolerance, max_iterations)
 
 
 def generalised_policy_improvement(theta: Array) -> Array:
-    """The actions [...] that are best under the best of policies' action values [P, ..., A].
+    """Return the greedy actions [...] of the best of several action values [P, ..., A].
 
-    With values of policies that are off by at most e, the new policy is no worse than any of
-    them, less 2 e / (1 - gamma). Source: as `successor_features`.
+    If the action values of the P policies have errors of at most e, the new policy is worse than
+    none of them by more than 2 e / (1 - gamma). Source: as `successor_features`.
     """
     return theta.max(0).argmax(-1)
 
 
 def occupancy(mdp: TabularMDP, policy: Array, gamma: float | Array) -> Array:
-    """The discounted visits [S, A] to pairs from the first state on, by a dense linear solve.
+    """Return the discounted visits [S, A] to pairs from the initial states, by a dense solver.
 
-    They sum to 1 / (1 - gamma) where nothing terminates; the policy's return is their product
+    They sum to 1 / (1 - gamma) if no episode terminates; the return of the policy is their product
     with the rewards. Source: Puterman (1994), "Markov decision processes", section 6.9, where
     occupancies are the variables of a linear program.
     """
@@ -91,9 +90,9 @@ def occupancy_by_iteration(
     tolerance: float | Array = 1e-6,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
-    """`occupancy` by pushing probability forwards, with memory linear in the successors.
+    """Return `occupancy` by iterating forwards, with memory linear in the successors.
 
-    Within gamma / (1 - gamma) * residual of the truth, in the sum of differences.
+    The sum of the errors is at most gamma / (1 - gamma) * residual.
     """
     if isinstance(mdp.successors, tuple):
         kernel = policy_kernel(mdp, policy, gamma)
@@ -103,27 +102,27 @@ def occupancy_by_iteration(
         flow = lambda visits: visits[:, None, None] * weights
         forwards = lambda visits: jnp.zeros_like(visits).at[mdp.successors].add(flow(visits))
 
-    def step(visits: Array) -> tuple[Array, Array]:
-        new = mdp.initial + forwards(visits)
-        return new, jnp.abs(new - visits).sum()
-
-    solution = iterate(step, jnp.zeros_like(mdp.initial), tolerance, max_iterations)
+    operator = lambda visits: mdp.initial + forwards(visits)
+    distance = lambda x, y: jnp.abs(x - y).sum()
+    start = jnp.zeros_like(mdp.initial)
+    solution = fixed_point(operator, start, tolerance, max_iterations, distance, jnp.sum)
     return solution._replace(theta=solution.theta[:, None] * policy)
 
 
 def proto_value_functions(mdp: TabularMDP, policy: Array, num: int) -> tuple[Array, Array]:
-    """The `num` smoothest eigenvectors [S, num] of a process's graph, and eigenvalues [num].
+    """Return the `num` smoothest eigenvectors [S, num] of a process, and their eigenvalues [num].
 
-    Of the normalised Laplacian I - D^-1/2 W D^-1/2, where W = (K + K^T) / 2 symmetrises the
-    kernel K of the policy [S, A] at gamma 1 and D is its row sums; eigenvalues rise from 0, one 0
-    for each connected part. Dense. The signs of eigenvectors are arbitrary. Source: Mahadevan and
+    They belong to the normalised Laplacian I - D^-1/2 W D^-1/2, where W = (K + K^T) / 2 symmetrises
+    the kernel K of the policy [S, A] at gamma 1 and D holds its row sums. Eigenvalues ascend from
+    0, with one 0 for each connected component. Dense. The signs of eigenvectors are arbitrary.
+    Source: Mahadevan and
     Maggioni (2007), "Proto-value functions: a Laplacian framework for learning representation and
     control in Markov decision processes".
     """
     kernel = policy_kernel(mdp, policy, 1.0)
     weight = (kernel + kernel.T) / 2
     degree = weight.sum(-1)
-    # A state that neither leads anywhere nor is led to is a part of its own: eigenvalue 0.
+    # An isolated state is a component of its own, with eigenvalue 0.
     root = jnp.where(degree > 0, 1 / jnp.sqrt(jnp.where(degree > 0, degree, 1)), 0.0)
     laplacian = jnp.diag((degree > 0).astype(root.dtype)) - root[:, None] * weight * root
     eigenvalues, eigenvectors = jnp.linalg.eigh(laplacian)
@@ -131,9 +130,9 @@ def proto_value_functions(mdp: TabularMDP, policy: Array, num: int) -> tuple[Arr
 
 
 def successor_basis(mdp: TabularMDP, policy: Array, gamma: float | Array, num: int) -> Array:
-    """The `num` left singular vectors [S, num] of the successor representation with most weight.
+    """Return the `num` leading left singular vectors [S, num] of the successor representation.
 
-    Of all bases of that size they leave the least squared error of the policy's values, summed
+    Among all bases of that size they have the least squared error of the policy's values, summed
     over one-hot rewards. Dense. Source: the target of proto-value networks, Farebrother et al.
     (2023), "Proto-value networks: scaling representation learning with auxiliary tasks".
     """
@@ -141,7 +140,13 @@ def successor_basis(mdp: TabularMDP, policy: Array, gamma: float | Array, num: i
 
 
 def projection_error(basis: Array, targets: Array) -> Array:
-    """The share [] of the norm of targets [S, M] that no combination of basis [S, D] explains."""
-    orthonormal = jnp.linalg.qr(basis)[0]
+    """Return the share [] of the norm of targets [S, M] outside the span of a basis [S, D].
+
+    Columns of the basis may depend on each other. The share is 0 for targets of zero.
+    """
+    directions, weights, _ = jnp.linalg.svd(basis, full_matrices=False)
+    rounding = max(basis.shape) * jnp.finfo(weights.dtype).eps * weights.max()
+    orthonormal = jnp.where(weights > rounding, directions, 0.0)
     rest = targets - orthonormal @ (orthonormal.T @ targets)
-    return jnp.linalg.norm(rest) / jnp.linalg.norm(targets)
+    total = jnp.linalg.norm(targets)
+    return jnp.linalg.norm(rest) / jnp.where(total > 0, total, 1.0)

@@ -55,3 +55,35 @@ def test_ranks():
     np.testing.assert_allclose(effective_rank(q * values), np.exp(entropy), rtol=1e-4)
     for delta, rank in [(0.51, 1), (0.49, 2), (0.2, 3), (0.05, 5), (0.01, 6)]:
         assert int(threshold_rank(q * values, delta + 1e-4)) == rank, delta
+    tiny = 1e-20 * q * values
+    np.testing.assert_allclose(effective_rank(tiny), np.exp(entropy), rtol=1e-4)
+    for rank in (effective_rank, threshold_rank):
+        assert rank(jnp.zeros((5, 3))) == 1 and rank(jnp.ones((5, 3))) < 1.001
+    assert threshold_rank(q, 0.0) <= 6
+
+
+def test_gradients_are_finite_at_dead_and_at_equal_features():
+    """And of the others they are what they would be alone."""
+    live = jax.random.normal(KEYS[0], (6, 4))
+    features = live.at[0].set(0.0).at[1].set(1e-12).at[2].set(live[3])
+    following = live.at[3].set(0.0)[::-1]
+    weight, reward, discount = jnp.ones((6, 4)), jnp.full(6, 3.0), jnp.full(6, 0.9).at[5].set(0.0)
+    rest = weight, reward, discount
+    excess = jax.jit(lambda x: excess_similarity(x, following, *rest))
+    slope = np.asarray(jax.grad(lambda x: excess(x).sum())(features))
+    value = np.asarray(excess(features))
+    assert (slope[[0, 1, 2, 5]] == 0).all() and (value[[0, 1, 2, 5]] == 0).all()
+    assert np.abs(slope[3]).sum() > 0 and np.abs(slope).max() < 10
+    bound = lambda x, y: similarity_bound(x, y, *rest)
+    assert (bound(features, following)[jnp.array([0, 1, 2, 5])] == 1).all()
+    for by in jax.grad(lambda x, y: bound(x, y).sum(), (0, 1))(features, following):
+        assert np.isfinite(by).all()
+    # Rank one, equal singular values, dead columns, nothing at all.
+    same = jnp.broadcast_to(live[0], (6, 4))
+    for x in (same, jnp.eye(6, 4), features.at[:, 1].set(0.0), jnp.zeros((6, 4))):
+        assert np.isfinite(jax.grad(effective_rank)(x)).all()
+    with jax.enable_x64(True):
+        x, direction = (np.asarray(jax.random.normal(k, (6, 4))) for k in KEYS[1:3])
+        at = lambda h: float(effective_rank(jnp.asarray(x + h * direction)))
+        slope = (np.asarray(jax.grad(effective_rank)(jnp.asarray(x))) * direction).sum()
+        np.testing.assert_allclose(slope, (at(1e-6) - at(-1e-6)) / 2e-6, rtol=1e-5)

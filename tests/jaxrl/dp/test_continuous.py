@@ -135,6 +135,21 @@ def test_policy_iteration_converges_with_the_order_of_the_rule(name):
         assert (orders > name + 0.5).all()
 
 
+def test_one_state_and_no_cost():
+    """The Riccati equation of a scalar in closed form: P = sqrt(2) - 1, and 0 where all is free."""
+    one = jnp.ones((1, 1))
+    times, weights = jnp.linspace(0, 1, 33), continuous.simpson(32, 1.0)
+
+    def solve(cost):
+        scalar = continuous.LinearQuadratic(-one, one, cost * one, one)
+        first = jnp.zeros((1, 1))
+        return continuous.integral_policy_iteration(scalar, first, one, times, weights, 8)
+
+    gain, value = jax.jit(jax.vmap(solve))(jnp.array([1.0, 0.0]))
+    for found in (gain, value):
+        np.testing.assert_allclose(found[:, 0, 0], [np.sqrt(2) - 1, 0.0], atol=1e-5)
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="even number of intervals: 3"):
         continuous.simpson(3, 1.0)

@@ -11,12 +11,13 @@ from envs import mdps
 from envs.tabular import from_mdp
 from jaxrl.dp import fitted
 from jaxrl.dp.horizon import effective_horizon, optimal_backups
-from jaxrl.dp.mdp import TabularMDP, averaged, discounted
+from jaxrl.dp.mdp import TabularMDP, averaged, discounted, from_arrays
 from jaxrl.dp.scalar import policy_evaluation
 
 GAMMA = 0.9
 GRID = mdps.gridworld(3, 3, 0.1)
 MDP = TabularMDP(*GRID)
+KEY = jax.random.key(0)
 
 
 def test_fitted_backups_are_the_exact_ones():
@@ -80,6 +81,19 @@ def test_sqirl_vmaps_over_keys_and_discounts():
     keys = jax.random.split(jax.random.key(0), 3)
     out = jax.jit(jax.vmap(learn, (0, None)))(keys, 0.9)
     np.testing.assert_allclose(out[1], learn(keys[1], 0.9), atol=1e-5)
+
+
+def test_deterministic_processes_are_learnt_exactly():
+    """One action, ties, zero rewards, absorbing states and terminations, from one episode each."""
+    to = np.array([1, 2, 2, 3])  # state 2 is absorbing, and state 3 unreachable
+    p, d = np.eye(4)[to][:, None], np.ones((4, 1, 4))
+    for reward, end in (([1.0, 1, 0.5, 9], 1.0), ([0.0, 0, 0, 0], 1.0), ([1.0, 2, 3, 4], 0.0)):
+        d[1, 0, 2] = end
+        mdp = from_arrays(p, np.array(reward)[:, None], d, np.eye(4)[0])
+        suffixes = fitted.random_suffixes(from_mdp(mdp), lambda t, obs: 0, 0, 40, 1, KEY)
+        learnt = fitted.fitted_backups(fitted.table(4, 1), suffixes, 2, 0.5)[:, :2, 0]
+        exact = policy_evaluation(mdp, jnp.ones((4, 1)), 0.5, 1e-7).theta[:2, 0]
+        np.testing.assert_allclose(learnt[0], exact, atol=1e-4)
 
 
 def test_bad_input_is_refused():

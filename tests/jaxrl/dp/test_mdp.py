@@ -75,5 +75,18 @@ def test_bad_arrays():
         dp.from_arrays(p, r, d, initial, np.zeros((7, 3, 2), int))
     with pytest.raises(ValueError, match="states, 0 to 6"):
         dp.from_arrays(p, r, d, initial, np.full(p.shape, 7))
+    with pytest.raises(ValueError, match="at least one state and one action"):
+        dp.from_arrays(p[:, :0], r[:, :0], d[:, :0], initial)
+    with pytest.raises(ValueError, match="rewards of an MDP must be finite"):
+        dp.from_arrays(p, np.where(r > 1, np.nan, r), d, initial)
+    with pytest.raises(ValueError, match="discounts of an MDP must lie between 0"):
+        dp.from_arrays(p, r, 2 * d, initial)
+    for gamma in (-0.1, 1.5):
+        with pytest.raises(ValueError, match="gamma must lie between 0 and 1"):
+            dp.value_iteration(random_mdp(), gamma)
+    with pytest.raises(ValueError, match="horizon must be above zero"):
+        dp.finite_horizon(random_mdp(), 0)
+    with pytest.raises(ValueError, match="temperature must be above zero"):
+        dp.soft_value_iteration(random_mdp(), 0.9, 0.0)
     with pytest.raises(ValueError, match="sparse already"):
         dp.sparse(dp.sparse(random_mdp()))

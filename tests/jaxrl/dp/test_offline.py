@@ -22,16 +22,20 @@ P /= P.sum(-1, keepdims=True)
 PAIRS = rng.integers(S, size=(H, N)), rng.integers(A, size=(H, N))
 NEXT = np.stack([[rng.choice(S, p=P[s, a]) for s, a in zip(*step)] for step in zip(*PAIRS)])
 END = rng.random((H, N)) < 0.05
+# Beside the random process one of deterministic rows, tied rewards and a state that is never left.
+SURE = rng.integers(1, S, size=(S, A))
+SURE[0] = 0
+DATA = [(REWARD, NEXT), (np.round(REWARD), SURE[PAIRS])]
 
 
 def one_hot(s, a):
     return np.eye(S * A)[s * A + a]
 
 
-def batch(pairs=PAIRS, following=NEXT, end=END):
+def batch(pairs=PAIRS, following=NEXT, end=END, reward=REWARD):
     features = one_hot(*pairs)
     every = np.stack([one_hot(following, np.full_like(following, a)) for a in range(A)], -2)
-    arrays = features, REWARD[pairs], 1.0 - end, every
+    arrays = features, reward[pairs], 1.0 - end, every
     return offline.LinearBatch(*(jnp.asarray(x, jnp.float32) for x in arrays))
 
 
@@ -56,16 +60,16 @@ def worst(name, values, price, floor):
     return -min(each)
 
 
-def by_counting(name, price, pessimism=0.0):
+def by_counting(name, price, pessimism, reward, following):
     """Pessimistic robust dynamic programming of the empirical process, in numpy."""
     q, out = np.zeros((S, A)), []
     for h in reversed(range(H)):
-        v = np.where(END[h], 0.0, q.max(-1)[NEXT[h]])
+        v = np.where(END[h], 0.0, q.max(-1)[following[h]])
         q = np.zeros((S, A))
         for s in range(S):
             for a in range(A):
                 mine = (PAIRS[0][h] == s) & (PAIRS[1][h] == a)
-                q[s, a] = REWARD[s, a] + worst(name, v[mine], price, v.min())
+                q[s, a] = reward[s, a] + worst(name, v[mine], price, v.min())
                 q[s, a] -= pessimism / np.sqrt(mine.sum())
         q = np.clip(q, 0, H - h)
         out.append(q)
@@ -90,8 +94,18 @@ EXPECTATIONS = {
 def test_one_hot_features_count(name, pessimism):
     expectation, price = EXPECTATIONS[name]
     solve = jax.jit(partial(offline.least_squares_value_iteration, expectation=expectation))
-    q = table(solve(batch(), pessimism=pessimism, ridge=1e-4))
-    np.testing.assert_allclose(q, by_counting(name, price, pessimism), atol=2e-3)
+    for reward, following in DATA:
+        data = batch(following=following, reward=reward)
+        q = table(solve(data, pessimism=pessimism, ridge=1e-4))
+        exact = by_counting(name, price, pessimism, reward, following)
+        np.testing.assert_allclose(q, exact, atol=2e-3)
+
+
+def test_a_price_that_underflows_is_still_a_worst_case():
+    data = batch()
+    q = table(offline.least_squares_value_iteration(data, partial(offline.kl, price=1e-4)))
+    plain = table(offline.least_squares_value_iteration(data))
+    assert np.isfinite(q).all() and (q <= plain + 1e-3).all()
 
 
 def test_robustness_and_pessimism_only_lower():

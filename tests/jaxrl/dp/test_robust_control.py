@@ -197,7 +197,7 @@ def test_static_problems_end_and_grow_and_keep_the_best():
         assert len(set(seen)) == rounds and out.active[i][jnp.asarray(seen)].all()
         assert int(out.worst[i][rounds - 1]) in seen
         values = np.asarray(out.values[i])
-        assert np.isnan(values[rounds:]).all()
+        assert np.isneginf(values[rounds:]).all()
         np.testing.assert_allclose(out.value[i], values[:rounds].max(), rtol=1e-6)
         chosen = int((policies == out.policy[i]).all(-1).argmax())
         np.testing.assert_allclose(out.value[i], worst[chosen], atol=1e-4)

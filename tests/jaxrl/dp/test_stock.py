@@ -173,6 +173,22 @@ def test_the_augmented_process():
         mdp, 0.5).theta, atol=1e-4)  # fmt: skip
 
 
+def test_the_edges_of_levels_and_of_scales():
+    """The CVaR at level 0 is the least return; tiny rewards make as many stocks as others do."""
+    stocks = jnp.arange(-4.0, 5.0)
+    score = jnp.minimum(0.0, stocks + 2.0) * 0.5 + jnp.minimum(0.0, stocks - 1.0) * 0.5
+    np.testing.assert_allclose(best_stock_for_cvar(score, stocks, 0.0)[0], -1.0, atol=1e-3)
+    score = jnp.maximum(0.0, stocks + 2.0) * 0.5 + jnp.maximum(0.0, stocks - 1.0) * 0.5
+    np.testing.assert_allclose(best_stock_for_upper_cvar(score, stocks, 0.0)[0], 2.0, atol=1e-3)
+    mdp = tree_mdp(0, lattice=[-1, 0, 1])
+    plain = reachable_stocks(mdp, jnp.zeros(1), 0.5, 2)
+    for scale in (2.0**-24, 2.0**10):
+        tiny = mdp._replace(reward=scale * mdp.reward)
+        stocks = reachable_stocks(tiny, jnp.zeros(1), 0.5, 2)
+        np.testing.assert_allclose(stocks / scale, plain, atol=1e-4)
+    assert len(reachable_stocks(mdp, jnp.zeros(1), 0.0, 2)) == 5  # what is added up
+
+
 def test_reachable_stocks_are_closed():
     mdp = tree_mdp(0, lattice=[-1, 0, 1])
     stocks = np.asarray(reachable_stocks(mdp, jnp.zeros(1), 0.5, 2))

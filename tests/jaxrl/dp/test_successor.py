@@ -144,6 +144,17 @@ def test_proto_value_functions_of_a_ring_are_waves():
     np.testing.assert_allclose(projection_error(vectors, jnp.asarray(waves)), 0.0, atol=1e-5)
 
 
+def test_columns_that_depend_on_others_explain_nothing_more():
+    basis, targets = rng.normal(size=(9, 2)), rng.normal(size=(9, 5))
+    alone = np.linalg.lstsq(basis, targets, rcond=None)[0]
+    exact = np.linalg.norm(targets - basis @ alone) / np.linalg.norm(targets)
+    for more in (basis, 0 * basis[:, :1], basis[:, :1] + basis[:, 1:]):
+        wide = jnp.asarray(np.hstack([basis, more]), jnp.float32)
+        np.testing.assert_allclose(projection_error(wide, jnp.asarray(targets)), exact, atol=1e-5)
+    assert projection_error(jnp.zeros((9, 2)), jnp.asarray(targets)) == 1
+    assert projection_error(jnp.asarray(basis), jnp.zeros((9, 1))) == 0
+
+
 def test_the_successor_basis_is_the_best_of_its_size():
     mdp = TabularMDP(*mdps.gridworld(4, 4, 0.2))
     policy = jnp.full((16, 4), 0.25)

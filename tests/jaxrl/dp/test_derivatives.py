@@ -1,0 +1,127 @@
+"""Derivatives of fixed points: closed forms, and finite differences of the solvers themselves."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrl import dp, values
+from jaxrl.dp import robust
+from tests.jaxrl.dp.cases import categorical, quantile, random_arrays
+
+STATES, ACTIONS, TIGHT = 4, 2, 1e-13
+ARRAYS = random_arrays(3, STATES, ACTIONS)
+POLICY = np.random.default_rng(0).dirichlet(np.ones(ACTIONS), STATES)
+
+
+def along(t):
+    """A process and a discount that move with t, probabilities and rewards too."""
+    p, r, d, initial = (jnp.asarray(x) for x in ARRAYS)
+    kernel = (1 - 0.3 * t) * p + 0.3 * t * jnp.roll(p, 1, 1)
+    moved = dp.TabularMDP(kernel, r + t * jnp.cos(7 * r), d, initial)
+    return moved, 0.9 - 0.2 * t
+
+
+def mean_of(family, solver, *args, **options):
+    def solve(t):
+        mdp, gamma = along(t)
+        first = (mdp, *args, gamma, family)
+        solution = solver(*first, tolerance=TIGHT, max_iterations=400, **options)
+        return values.mean(family.decode(solution.theta))
+
+    return solve
+
+
+def plain(solver, *args, **options):
+    def solve(t):
+        mdp, gamma = along(t)
+        return solver(mdp, *args, gamma, tolerance=TIGHT, **options).theta
+
+    return solve
+
+
+def average(t):
+    mdp, _ = along(t)
+    gain, solution = dp.relative_value_iteration(mdp, tolerance=TIGHT)
+    return jnp.concatenate([gain[None], solution.theta.ravel()])
+
+
+def robustly(divergence, strength=0.2):
+    return plain(lambda mdp, gamma, **kw: dp.robust_value_iteration(
+        mdp, gamma, strength, divergence, **kw))  # fmt: skip
+
+
+GRID = categorical(-15.0, 15.0, 31)
+FEATURES = np.random.default_rng(1).normal(size=(STATES, ACTIONS, 2))
+SOLVERS = {
+    "value_iteration": plain(dp.value_iteration),
+    "policy_iteration": plain(dp.policy_iteration),
+    "modified_policy_iteration": plain(dp.modified_policy_iteration),
+    "soft_value_iteration": plain(partial(dp.soft_value_iteration, temperature=0.5)),
+    "policy_evaluation": plain(dp.policy_evaluation, POLICY),
+    "successor_features": plain(dp.successor_features, POLICY, FEATURES),
+    "occupancy_by_iteration": plain(dp.occupancy_by_iteration, POLICY),
+    "relative_value_iteration": average,
+    "robust, price": robustly(robust.regularised_kl),
+    "robust, radius": robustly(robust.constrained_kl),
+    "robust, total variation": robustly(robust.constrained_total_variation),
+    "distributional_value_iteration": mean_of(GRID, dp.distributional_value_iteration),
+    "distributional_policy_iteration": mean_of(GRID, dp.distributional_policy_iteration),
+    "quantiles": mean_of(quantile(5), dp.distributional_policy_evaluation, POLICY),
+    "logits": mean_of(
+        values.categorical(values.uniform_support(-15.0, 15.0, 31)),
+        dp.distributional_policy_evaluation,
+        POLICY,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_forward_and_reverse_mode_agree_with_finite_differences(name):
+    """Of one direction in which everything moves, vmapped over where it starts."""
+    weigh = lambda theta: (theta * jnp.cos(jnp.arange(theta.size)).reshape(theta.shape)).sum()
+    f = lambda t: weigh(SOLVERS[name](t))
+    every = lambda t: (f(t), jax.jvp(f, (t,), (jnp.ones_like(t),))[1], jax.grad(f)(t))
+    h = 1e-5
+    with jax.enable_x64(True):
+        # In the middle of two values, for a kink may lie where nothing has moved.
+        at = jnp.asarray([0.01, 0.01 - h, 0.01 + h])
+        value, forward, backward = (np.asarray(x) for x in jax.jit(jax.vmap(every))(at))
+    difference = (value[2] - value[1]) / (2 * h)
+    np.testing.assert_allclose(forward[0], difference, rtol=1e-5)
+    np.testing.assert_allclose(backward, forward, rtol=1e-8)
+
+
+def test_evaluation_in_closed_form():
+    """dV = (I - gamma P)^-1 dr, and by gamma (I - gamma P)^-1 P V: 120 is not 22.8."""
+    p, r, d, initial = ARRAYS
+    gamma = 0.99
+    with jax.enable_x64(True):
+        mdp = dp.from_arrays(p, r, d, initial)
+        process = np.einsum("sa,sab->sb", POLICY, p * d)
+        inverse = np.linalg.inv(np.eye(STATES) - gamma * process)
+        reward = (POLICY * (p * r).sum(-1)).sum(-1)
+        start = lambda reward, gamma, tolerance: initial @ (POLICY * dp.policy_evaluation(
+            mdp._replace(reward=reward), POLICY, gamma, tolerance).theta).sum(-1)  # fmt: skip
+        exact = (initial @ inverse)[:, None, None] * POLICY[..., None] * p
+        by_gamma = initial @ inverse @ process @ inverse @ reward
+        for tolerance in (1e-3, 1e-12):  # however early the loop itself ends
+            by = jax.jit(jax.grad(start, (0, 1)))(mdp.reward, gamma, tolerance)
+            np.testing.assert_allclose(by[0], exact, rtol=1e-6, atol=1e-9)
+            np.testing.assert_allclose(by[1], by_gamma, rtol=1e-2 if tolerance > 1e-4 else 1e-6)
+
+
+def test_a_static_problem_has_the_derivative_of_its_worst_model():
+    mdps = dp.stacked(dp.from_arrays(*random_arrays(seed, STATES, ACTIONS)) for seed in range(3))
+    solve = lambda mdp: dp.value_iteration(mdp, 0.9).theta
+    value = lambda action, mdp: mdp.initial @ dp.policy_evaluation(
+        mdp, jax.nn.one_hot(action, ACTIONS), 0.9).theta.max(-1)  # fmt: skip
+    worst = lambda reward: (
+        dp.static_robust_control(solve, value, mdps._replace(reward=reward)).value
+    )
+    slope = jax.jit(jax.grad(worst))(mdps.reward)
+    # Rewards that are all higher by one are worth the time until the end, in one model alone.
+    touched = np.asarray(jnp.abs(slope).sum((1, 2, 3)) > 0)
+    assert touched.sum() == 1 and np.isfinite(slope).all()
