@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.core import Tracer
 
 from jaxrl.types import Box, Discrete, Spec
@@ -30,11 +31,9 @@ def require_values(holds: Callable[[Any], Any], rule: str, **values: Any) -> Non
     """
     for name, value in values.items():
         if not isinstance(value, Tracer):
-            fine = holds(value)
-            require(
-                bool(fine.all() if hasattr(fine, "all") else fine),
-                f"{name} must {rule}, but it is {value}.",
-            )
+            # By numpy: inside a compiled function even an operation on concrete numbers is traced.
+            fine = np.all(holds(np.asarray(value)))
+            require(bool(fine), f"{name} must {rule}, but it is {value}.")
 
 
 def require_positive(**sizes: Any) -> None:

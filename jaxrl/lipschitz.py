@@ -55,7 +55,8 @@ def spectral_norm(matrix: Array, squarings: int = 6) -> Array:
     vector = jnp.take_along_axis(power, over(column), -1)[..., 0]
     vector = vector / optax.safe_norm(vector, 1e-30, axis=-1, keepdims=True)
     nonzero = jnp.abs(fixed).max((-2, -1)) > 0
-    attained = optax.safe_norm(jnp.einsum("...nm,...m->...n", matrix, vector), 0.0, axis=-1)
+    image = jnp.einsum("...nm,...m->...n", matrix / over(size), vector)
+    attained = size * optax.safe_norm(image, 0.0, axis=-1)
     upper = jnp.where(nonzero, size * jnp.exp(log_norm), 0.0)
     return upper + attained - jax.lax.stop_gradient(attained)
 

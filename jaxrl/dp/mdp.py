@@ -11,9 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from jaxrl.errors import InputError, require
+from jaxrl.errors import InputError, require, require_fraction
 from jaxrl.types import Array
 
 
@@ -110,11 +109,7 @@ def discounted(mdp: TabularMDP, gamma: float | Array) -> TabularMDP:
 
     Raises `InputError` if gamma is outside [0, 1].
     """
-    if not isinstance(gamma, Tracer):
-        # By numpy: in a compiled function jnp would trace even an operation on concrete numbers.
-        inside = np.asarray(gamma)
-        fine = bool(((inside >= 0) & (inside <= 1)).all())
-        require(fine, f"gamma must lie between 0 and 1, but it is {gamma}.")
+    require_fraction(gamma=gamma)
     return mdp._replace(discount=gamma * mdp.discount)
 
 

@@ -67,7 +67,7 @@ def test_gradients_are_finite_at_dead_and_at_equal_features():
     live = jax.random.normal(KEYS[0], (6, 4))
     features = live.at[0].set(0.0).at[1].set(1e-12).at[2].set(live[3])
     following = live.at[3].set(0.0)[::-1]
-    weight, reward, discount = jnp.ones((6, 4)), jnp.full(6, 3.0), jnp.full(6, 0.9).at[5].set(0.0)
+    weight, reward, discount = jnp.ones((6, 4)), jnp.full(6, 30.0), jnp.full(6, 0.9).at[5].set(0.0)
     rest = weight, reward, discount
     excess = jax.jit(lambda x: excess_similarity(x, following, *rest))
     slope = np.asarray(jax.grad(lambda x: excess(x).sum())(features))
