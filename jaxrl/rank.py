@@ -24,7 +24,7 @@ def similarity_bound(
     square = lambda x: (x**2).sum(-1)
     least = reward**2 / jnp.maximum(square(weight), 1e-12)
     lengths = discount * _length(features)[..., 0] * _length(following)[..., 0]
-    allowed = square(features) + discount**2 * square(following) - least
+    allowed: Array = square(features) + discount**2 * square(following) - least
     defined = _alive(features) & _alive(following) & (discount > 0)
     return jnp.where(defined, allowed / jnp.where(defined, 2 * lengths, 1.0), 1.0)
 
@@ -40,8 +40,7 @@ def excess_similarity(
     """
     fixed = jax.lax.stop_gradient
     bound = fixed(similarity_bound(features, following, weight, reward, discount))
-    unit = lambda x: jnp.where(_alive(x)[..., None], x / _length(x), 0.0)
-    cosine = (unit(features) * unit(fixed(following))).sum(-1)
+    cosine = (_unit(features) * _unit(fixed(following))).sum(-1)
     defined = _alive(features) & _alive(following) & (discount > 0)
     return jnp.where(defined, jax.nn.relu(cosine - bound), 0.0)
 
@@ -77,7 +76,12 @@ def threshold_rank(features: Array, delta: float | Array = 0.01) -> Array:
 
 def _length(x: Array) -> Array:
     """Return the length [..., 1] of vectors [..., H], at least `LEAST`, with a finite gradient."""
-    return optax.safe_norm(x, LEAST, axis=-1, keepdims=True)
+    return jnp.asarray(optax.safe_norm(x, LEAST, axis=-1, keepdims=True))
+
+
+def _unit(x: Array) -> Array:
+    """Return vectors [..., H] divided by their length, and zero for dead ones."""
+    return jnp.where(_alive(x)[..., None], x / _length(x), 0.0)
 
 
 def _alive(x: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require, require_positive
+from jaxrl.errors import InputError, require_positive
 from jaxrl.types import Array, Discrete, Env, Key, TimeStep, Tree
 
 
@@ -58,11 +58,11 @@ def random_suffixes(
     They have at most `horizon` steps. `env` is one lane, without auto-reset. Raises `InputError`
     unless its actions are discrete.
     """
-    require(
-        isinstance(env.spec.action, Discrete),
-        "Random suffixes need discrete actions, but this environment's are continuous: choose an "
-        "environment such as chain, gridworld or FrozenLake.",
-    )
+    if not isinstance(env.spec.action, Discrete):
+        raise InputError(
+            "Random suffixes need discrete actions, but this environment's are continuous: choose "
+            "an environment such as chain, gridworld or FrozenLake."
+        )
     actions = env.spec.action.num
 
     def step(carry: tuple[Tree, TimeStep, Array], inputs: tuple[Array, Key]) -> tuple:
