@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import itertools
 import sys
 from pathlib import Path
 
@@ -216,12 +217,15 @@ def list_command(arguments: list[str]) -> None:
     what, *words = arguments
     if what not in listing.TABLES:
         raise unknown("list", what, listing.TABLES)
-    count = 0
-    for line in listing.TABLES[what](words):
+    lines = iter(listing.TABLES[what](words))
+    head, first = next(lines), next(lines, None)
+    require(
+        first is not None,
+        f"No line of the {what} has {' and '.join(map(repr, words))} in it: jaxrl list {what} "
+        "shows them all.",
+    )
+    for line in itertools.chain((head, first), lines):
         print(line, flush=True)
-        count += 1
-    require(count > 1, f"No line of the {what} has {' and '.join(map(repr, words))} in it: "
-            f"jaxrl list {what} shows them all.")  # fmt: skip
 
 
 BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming", "imagination")

@@ -14,7 +14,7 @@ from jaxrl.errors import require
 
 def sweep_command(arguments: list[str]) -> None:
     """`jaxrl sweep AGENT`: train at every point of a grid, seeds and points in one vmapped run."""
-    resume = options.value_of("--resume", arguments)
+    resume = options.resumed_folder("sweep", arguments)
     if resume:
         config = options.stored_for("sweep", resume, arguments)
         rest = [word for word in arguments if word not in (config.agent, "--resume", resume)]

@@ -11,11 +11,12 @@ There `obs` is a batch [B, ...], `key` is the data [2] of a key, and `memory` is
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,8 @@ SUFFIX = ".jaxexport"
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-class Policy(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Policy:
     """A trained rule for acting, in the units of the environment.
 
     `policy(obs)` is the action for one observation, or the actions [B, ...] for a batch of them.
@@ -66,7 +68,8 @@ def serialise(
     Raises an InputError if the policy cannot be lowered.
     """
     require_flatbuffers()
-    view = jax.device_get(view)
+    # On one device, whatever the mesh on which the agent was trained.
+    view = jax.tree.map(lambda x: x if _is_key(x) else jnp.asarray(np.asarray(x)), view)
     blank = jax.tree.leaves(jax.device_get(_plain_keys(actor.init(1))))
     structure = jax.tree.structure(actor.init(1))
     keyed = [_is_key(x) for x in jax.tree.leaves(actor.init(1))]

@@ -1,13 +1,18 @@
 """Bad input is one sentence on stderr and exit code 2: nothing compiled, nothing overwritten."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from experiments.cli import main
+from experiments.options import folder_of
+from jaxrl.errors import InputError
 from tests.experiments.runs import files
 
 TRAIN = "train ppo --env CartPole-v1"
@@ -91,6 +96,72 @@ def refused(monkeypatch, capsys):
         ("reproduce", ["rates"]),
         ("reproduce robbust", ["robust"]),
         ("reproduce rates --atom 3", ["--atoms"]),
+        ("--versio", ["'--versio'", "command"]),
+        ("train PPO --env CartPole-v1", ["'PPO'", "did you mean ppo"]),
+        (f"{TRAIN} --steps", ["--steps needs a value"]),
+        (f"{TRAIN} --steps nan", ["--steps", "whole number", "'nan'"]),
+        (f"{TRAIN} --steps 1e400", ["--steps", "whole number"]),
+        (f"{TRAIN} --steps=", ["--steps", "''"]),
+        (f"{TRAIN} --seeds 1.5", ["--seeds", "whole number", "'1.5'"]),
+        (f"{TRAIN} --seed -1", ["seed", "negative"]),
+        (f"{TRAIN} --seed 5e9", ["seed", "2**32"]),
+        (f"{TRAIN} --seed 4294967290", ["seed", "2**32"]),
+        (f"{TRAIN} --learning-rate -inf", ["learning_rate", "-inf"]),
+        (f"{TRAIN} --hidden", ["--hidden needs at least one value"]),
+        (f"{TRAIN} --hidden 8 x", ["--hidden", "'x'"]),
+        (f"{TRAIN} --seeds 2 --seeds 3", ["--seeds is given twice"]),
+        (f"{TRAIN} --cache --no-cache", ["--cache is given twice"]),
+        (f"{TRAIN} --num-envs 8 16", ["--num-envs", "static", "'8' and '16'"]),
+        (f"{TRAIN} extra", ["--env takes one value", "'extra'"]),
+        (f"{TRAIN} --tensorboard yes", ["--tensorboard or --no-tensorboard", "'yes'"]),
+        (f"{TRAIN} --tensorboard=1", ["takes no value", "--no-tensorboard"]),
+        (f"{TRAIN} -e 3", ["'-e'", "--env"]),
+        (f"{TRAIN} --Seeds 3", ["did you mean --seeds"]),
+        (f"{TRAIN} --critic.foo 1", ["'--critic.foo'", "--critic.low"]),
+        (f"{TRAIN} --out=", ["--out", "''"]),
+        (f"{TRAIN} --resume", ["--resume needs a results folder"]),
+        (f"{TRAIN} --save-every 0", ["save_every", "above zero"]),
+        (f"{TRAIN} --save-every nan", ["save_every"]),
+        (f"{TRAIN} --env-params", ["--env-params needs at least one value"]),
+        (f"{TRAIN} --env-params =3", ["name=value", "'=3'"]),
+        (f"{TRAIN} --env-params length=", ["name=value", "'length='"]),
+        (f"{TRAIN} --env-params length=nan", ["length must be a finite number"]),
+        (f"{TRAIN} --env-params length=1 length=2", ["length twice"]),
+        (f"{TRAIN} --env-params length={{}}", ["length", "'{}'"]),
+        (f"{TRAIN} --dataset nowhere", ["ppo does not replay"]),
+        ("train dqn --env CartPole-v1 --dataset nowhere", ["nowhere is not a data set"]),
+        ("train ppo --env CartPol\u00e9", ["CartPol\u00e9", "CartPole-v1"]),
+        ("train ppo --env brax/ant --env-params backend=foo", ["backend", "'foo'", "spring"]),
+        ("train ppo --env chain --env-params length=0", ["length", "0"]),
+        ("sweep", ["needs an agent"]),
+        ("sweep --resume", ["--resume needs a results folder"]),
+        (
+            "sweep ppo --env CartPole-v1 --num-envs 8 16",
+            ["--num-envs", "static", "cannot be swept"],
+        ),
+        ("sweep ppo --env CartPole-v1 --activation relu tanh", ["--activation", "static"]),
+        ("sweep ppo --env CartPole-v1 --clip 0.1 x", ["--clip takes a number", "'x'"]),
+        ("evaluate a b", ["'b' is one value too many", "one folder"]),
+        ("evaluate nowhere --seed 1e20", ["seed", "2**32"]),
+        ("evaluate nowhere --episodes 0", ["episodes", "above zero"]),
+        ("evaluate nowhere --episodes", ["--episodes needs a value"]),
+        ("evaluate nowhere --sample", ["did you mean --sampled"]),
+        ("export", ["jaxrl export needs a folder"]),
+        ("export nowhere", ["nowhere", "config.json"]),
+        ("export nowhere --seed x", ["--seed", "'x'"]),
+        ("dataset", ["needs a source"]),
+        ("dataset random", ["--env"]),
+        ("dataset random --env-params a=1", ["--env is needed"]),
+        ("dataset random --env CartPole-v1 --seed -1", ["seed", "negative"]),
+        ("plot nowhere --out x.foo", ["x.foo", "png"]),
+        ("list agents nothing", ["'nothing'", "jaxrl list agents"]),
+        ("list agents --all", ["takes no options", "'--all'"]),
+        ("benchmark speed --repeats 0", ["repeats", "above zero"]),
+        ("benchmark buffers x", ["buffers", "no options"]),
+        ("benchmark learning --only x", ["claim", "'x'"]),
+        ("reproduce --name rates", ["needs one of these names"]),
+        ("reproduce x", ["There is no reproduction called 'x'"]),
+        ("reproduce rates --atoms x", ["--atoms", "'x'"]),
     ],
 )
 def test_one_sentence(words, parts, refused, tmp_path, monkeypatch):
@@ -196,6 +267,73 @@ def test_tensorboard_is_missing(refused, tmp_path, monkeypatch):
 
 def test_render_wants_a_gif(trained, refused):
     refused(f"evaluate {trained} --render film.mp4", ".gif")
+
+
+def test_names_and_files_with_spaces_are_words(refused, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evaluate", "no such folder \u00fc"]) == 2
+    assert "no such folder \u00fc is not a results folder" in capsys.readouterr().err
+    assert main(["train", "ppo", "--env", "Cart Pole"]) == 2
+    assert "CartPole-v1" in capsys.readouterr().err
+    assert main(["evaluate", ""]) == 2
+    assert "''" in capsys.readouterr().err
+
+
+def test_the_second_run_takes_a_folder_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    words = SimpleNamespace(out="", env="brax/ant")
+    for name in ("ppo-brax-ant", "ppo-brax-ant-2", "ppo-brax-ant-3"):
+        folder = folder_of(words, "ppo")
+        assert folder == Path("runs") / name
+        folder.mkdir(parents=True)
+        assert folder_of(words, "ppo") == folder  # what is empty is free
+        (folder / "config.json").touch()
+    assert folder_of(SimpleNamespace(out="a b/c", env="x"), "ppo") == Path("a b/c")
+
+
+def fails_with(error):
+    def command(arguments):
+        folder = Path("runs") / "x"
+        try:
+            path = folder / "metrics.csv"
+            raise error
+        finally:
+            del path
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (PermissionError(13, "Permission denied", "a/b"), 1, "a/b: permission denied."),
+        (FileNotFoundError(2, "No such file or directory", "a"), 1, "a: no such file"),
+        (OSError(28, "No space left on device"), 1, "runs/x: no space left on device."),
+        (MemoryError(), 1, "memory of the device is not enough"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), 1, "memory of the device"),
+        (InputError("Say it otherwise."), 2, "Say it otherwise."),
+        (KeyboardInterrupt(), 130, "Stopped."),
+    ],
+)
+def test_errors_of_people_and_machines_are_one_sentence(error, code, sentence, monkeypatch, capsys):
+    monkeypatch.setattr("experiments.commands.plot_command", fails_with(error))
+    assert main(["plot"]) == code
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and told.startswith("jaxrl: ") and sentence in told
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError, KeyError, AttributeError, IndexError])
+def test_our_own_errors_keep_their_trace(kind, monkeypatch, capsys):
+    monkeypatch.setattr("experiments.commands.plot_command", fails_with(kind("oops")))
+    assert main(["plot"]) == 1
+    told = capsys.readouterr().err
+    assert "Traceback" in told and "oops" in told and "fails_with" not in told.splitlines()[-1]
+    assert told.splitlines()[-1].startswith("jaxrl: This is a fault of jaxrl ")
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"jaxrl \S.* \(jax \S+, Python \S+\)\n", capsys.readouterr().out)
 
 
 def test_no_command_at_all(capsys):

@@ -2,13 +2,16 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import scipy.stats
 from PIL import Image
 
-from experiments import results
+import jaxrl
+from experiments import configuration, results
 from experiments.cli import main
+from experiments.evaluation import restore_member
 from tests.experiments.runs import COMMON, SMALL, command, table
 
 SWEEP = f"sweep {SMALL['ppo']} {COMMON} --steps 256 --evaluations 2"
@@ -63,6 +66,30 @@ def test_evaluate_plays_again_and_records(trained, tmp_path, capsys):
     assert [row["seed"] for row in json.loads(first)] == [0, 1]
 
 
+def test_the_policy_of_the_best_seed_is_left(trained, tmp_path, capsys):
+    """The same actions as of the agent that is put together again from its checkpoint."""
+    pytest.importorskip("flatbuffers")
+    config = configuration.load(trained)
+    best = max(results.read_metrics(trained)[-2:], key=lambda row: row["return_mean"])
+    member = int(best["seed"])
+    hp, run = restore_member(config, trained, member)
+    setup = configuration.build(config, hp)
+    obs = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    view, key = setup.agent.update.read(run.learner), jax.random.key(0)
+    expected = np.asarray(setup.agent.exploit.step(view, (), obs, key)[0])
+    policy = jaxrl.load(trained)
+    found = np.asarray(policy(obs))
+    assert found.dtype.kind == "i" and (found == expected).mean() > 0.95
+    assert len(set(found.tolist())) == 2  # of both actions, so that the comparison says something
+    file = tmp_path / "one.jaxexport"
+    assert main(f"export {trained} --seed {1 - member} --out {file}".split()) == 0
+    assert jaxrl.load(file)(obs).shape == (64,)
+    assert main(f"export {trained} --seed {1 - member} --out {file}".split()) == 2
+    assert "exists" in capsys.readouterr().err
+    assert main(f"export {trained} --seed 7".split()) == 2
+    assert "seeds 0 to 1" in capsys.readouterr().err
+
+
 def test_sweep_covers_the_grid_and_splits_into_parts(tmp_path, capsys):
     grid = "--learning-rate 1e-3 1e-2 --clip 0.1 0.3 --members-at-once 3"
     assert main(f"{SWEEP} {grid} --out {tmp_path / 's'}".split()) == 0
@@ -113,6 +140,17 @@ def test_a_member_that_diverges_stops_and_the_others_go_on(tmp_path, capsys):
     assert all(np.isnan(row["return_mean"]) for row in bad)
     assert "0 of 2" in (folder / "sweep.txt").read_text()
     assert main(["sweep", "--resume", str(folder)]) == 1  # it is remembered
+    # What diverged does not play, and each point is told apart.
+    capsys.readouterr()
+    assert main(["evaluate", str(folder), "--episodes", "2"]) == 0
+    played = json.loads((folder / "evaluation.json").read_text())
+    assert [np.isfinite(row["return_mean"]) for row in played] == [True, True, False, False]
+    assert [row.get("diverged_at") for row in played[:2]] == [None, None]
+    assert all(row["diverged_at"] > 0 for row in played[2:])
+    *_, good, none = capsys.readouterr().out.splitlines()
+    mean = np.mean([row["return_mean"] for row in played[:2]])
+    assert good.startswith("learning_rate 0.001") and f"return {mean:.1f}," in good
+    assert none.startswith("learning_rate 1e+38") and "all 2 members diverged" in none
 
 
 def test_tensorboard(trained):

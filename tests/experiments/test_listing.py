@@ -1,0 +1,61 @@
+"""The tables of `jaxrl list`, against what the agents and environments themselves accept."""
+
+import pytest
+
+import envs
+from agents import AGENTS
+from experiments import listing
+from experiments.cli import main
+from jaxrl import assemble
+from jaxrl.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def worlds():
+    return {"discrete": envs.make("chain"), "continuous": envs.make("Pendulum-v1")}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_agent_takes_the_actions_that_are_listed(agent, worlds):
+    entry, taken = AGENTS[agent], set()
+    for kind, env in worlds.items():
+        try:
+            world = entry.world(env, entry.defaults)
+            assemble(entry.maker(world), world, entry.defaults)
+            taken.add(kind)
+        except InputError:
+            pass
+    listed = listing.ABOUT[agent].actions
+    assert taken == ({"discrete", "continuous"} if listed == "both" else {listed.split(",")[0]})
+
+
+def test_every_agent_is_listed_and_words_choose_lines(capsys):
+    assert list(listing.ABOUT) == list(AGENTS)
+    assert main(["list", "agents", "OFFLINE", "continuous"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["agent", "mopo", "combo", "morec", "ravl"]
+    assert main(["list", "presets", "dqn", "Acrobot"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["list"]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in [*AGENTS, *envs.names()])
+
+
+def test_spaces_of_environments_are_listed_and_remembered(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    lines = []
+    for _ in range(2):
+        assert main(["list", "environments", "e", "bsuite", "memory"]) == 0
+        lines.append([line.split() for line in capsys.readouterr().out.splitlines()])
+        assert main(["list", "environments", "Pendulum-v1"]) == 0
+        lines[-1] += [line.split() for line in capsys.readouterr().out.splitlines()]
+        # From the second time on nothing is made.
+        monkeypatch.setattr("envs.make", lambda name: pytest.fail(f"{name} is made again"))
+    assert lines[0] == lines[1]
+    assert lines[0][1] == ["MemoryChain-bsuite", "2", "discrete", "float32", "3"]
+    assert lines[0][3] == ["Pendulum-v1", "1", "continuous", "float32", "3"]
+    for path in (tmp_path / "jaxrl").iterdir():  # a torn cache is made anew
+        path.write_text("{")
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["list", "environments", "Pendulum-v1"]) == 0
