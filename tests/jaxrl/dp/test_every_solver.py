@@ -266,6 +266,20 @@ def test_degenerate_processes(name, double):
         np.testing.assert_allclose(mine, exact, atol=atol, err_msg=kind)
 
 
+def test_a_process_of_float32_in_a_program_of_float64():
+    """Indices and tables then have other types than what they are made of."""
+    mdp = dp.from_arrays(*DEGENERATE["random"])
+    solve = lambda mdp: (
+        dp.policy_iteration(mdp, GAMMA).theta,
+        dp.modified_policy_iteration(mdp, GAMMA).theta,
+        dp.distributional_policy_iteration(mdp, GAMMA, values.scalar()).theta[..., 0],
+    )
+    with jax.enable_x64(True):
+        for theta in jax.jit(solve)(mdp):
+            assert theta.dtype == jnp.float64
+            np.testing.assert_allclose(theta, best(*DEGENERATE["random"]), atol=2e-3)
+
+
 def test_one_state_and_one_action():
     mdp = dp.from_arrays(*single_state())
     one = jnp.ones((1, 1))

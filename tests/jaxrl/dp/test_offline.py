@@ -101,6 +101,17 @@ def test_one_hot_features_count(name, pessimism):
         np.testing.assert_allclose(q, exact, atol=2e-3)
 
 
+def test_in_double_precision():
+    with jax.enable_x64(True):
+        data = jax.tree.map(lambda x: jnp.asarray(np.asarray(x, np.float64)), batch())
+        data = data._replace(reward=jnp.asarray(REWARD[PAIRS]))
+        for name in ("nominal", "tv", "kl"):
+            expectation, price = EXPECTATIONS[name]
+            q = table(offline.least_squares_value_iteration(data, expectation, 0.5, 1e-11))
+            exact = by_counting(name, price, 0.5, REWARD, NEXT)
+            np.testing.assert_allclose(q, exact, atol=1e-9)
+
+
 def test_a_price_that_underflows_is_still_a_worst_case():
     data = batch()
     q = table(offline.least_squares_value_iteration(data, partial(offline.kl, price=1e-4)))
