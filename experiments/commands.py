@@ -251,13 +251,18 @@ REPRODUCTIONS = (
 
 
 def benchmark_command(arguments: list[str]) -> None:
-    """`jaxrl benchmark NAME`: what the module of that name in `experiments/benchmarks` measures."""
+    """`jaxrl benchmark NAME`: run the module of that name in `experiments/benchmarks`."""
     module_command("benchmark", "benchmarks", BENCHMARKS, arguments)
 
 
 def reproduce_command(arguments: list[str]) -> None:
-    """`jaxrl reproduce NAME`: the claim of that module in `experiments/reproductions`."""
+    """`jaxrl reproduce NAME`: run the reproduction of that name, and print the kept verdict."""
+    from experiments.reproductions.claims import CLAIMS
+
     module_command("reproduce", "reproductions", REPRODUCTIONS, arguments)
+    if arguments[0] in CLAIMS:
+        claim = CLAIMS[arguments[0]]
+        print(f"\nClaim: {claim.statement}\n{claim.verdict} (kept run): {claim.numbers}")
 
 
 def module_command(

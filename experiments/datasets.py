@@ -29,12 +29,12 @@ def split(lane: Transition) -> list[dict[str, np.ndarray]]:
     found, start = [], 0
     for end in ends:
         part = slice(start, end + 1)
-        gone = lane.discount[part] == 0
-        truncated = np.zeros(len(gone), bool)
-        truncated[-1] = not gone[-1]
+        terminated = lane.discount[part] == 0
+        truncated = np.zeros(len(terminated), bool)
+        truncated[-1] = not terminated[-1]
         found.append(
             {"observations": np.concatenate([lane.obs[part], lane.final[end : end + 1]]),
-             "actions": lane.action[part], "rewards": lane.reward[part], "terminations": gone,
+             "actions": lane.action[part], "rewards": lane.reward[part], "terminations": terminated,
              "truncations": truncated}
         )  # fmt: skip
         start = end + 1
@@ -172,13 +172,14 @@ def steps_of(episode: Any, spec: Spec, who: str) -> Transition:
         require(fits, f"{who} has {number} rewards, but its {name} are not as many truth values.")
     obs = observations_of(episode.observations, spec, number, who)
     action = actions_of(np.asarray(episode.actions), spec, number, who)
-    gone, cut = (x.astype(bool) for x in ends)
-    last = gone | cut
+    terminated, truncated = (x.astype(bool) for x in ends)
+    last = terminated | truncated
     last[-1] = True
     one = np.ones(number, np.float32)
     now, after = (jax.tree.map(lambda x, s=s: x[s], obs) for s in (slice(-1), slice(1, None)))
     reward = reward.astype(np.float32)
-    return Transition(now, action, reward, 1 - gone.astype(np.float32), last, after, (), one)
+    discount = 1 - terminated.astype(np.float32)
+    return Transition(now, action, reward, discount, last, after, (), one)
 
 
 def actions_of(action: np.ndarray, spec: Spec, number: int, who: str) -> np.ndarray:

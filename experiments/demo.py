@@ -24,11 +24,11 @@ def main() -> int:
     rows = results.read_metrics(FOLDER)
     worst = min(row["return_mean"] for row in rows if row["env_steps"] == rows[-1]["env_steps"])
     print(
-        f"All in {time.perf_counter() - start:.0f} s; the lowest of {SEEDS} seeds has return "
+        f"Finished in {time.perf_counter() - start:.0f} s; the lowest of {SEEDS} seeds has return "
         f"{worst:.0f} of 500."
     )
     print(f"Look at {FOLDER}/learning_curve.png and {FOLDER}/best_agent.gif; "
-          f"`jaxrl evaluate {FOLDER}` plays again.")  # fmt: skip
+          f"`jaxrl evaluate {FOLDER}` plays more episodes.")  # fmt: skip
     return 0 if worst >= SOLVED else 1
 
 

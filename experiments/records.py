@@ -1,4 +1,4 @@
-"""Records within records as flat mappings: `critic.high` is the field `high` of field `critic`."""
+"""Nested records as flat mappings: `critic.high` is the field `high` of the field `critic`."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def fields(record: Any, prefix: str = "") -> Iterator[tuple[str, type, dataclasses.Field, Any]]:
-    """Each innermost field: its dotted name, the class it is defined in, itself and its value."""
+    """Each innermost field: its dotted name, the class that defines it, the field and its value."""
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
         if dataclasses.is_dataclass(value):
@@ -21,7 +21,7 @@ def flat(record: Any) -> dict[str, Any]:
 
 
 def replaced(record: Any, values: dict[str, Any]) -> Any:
-    """A record with other values by dotted name; a TypeError for a name that it does not have."""
+    """A record with values replaced by dotted name; a TypeError for a name that does not exist."""
     own = {name: value for name, value in values.items() if "." not in name}
     for outer in dict.fromkeys(name.partition(".")[0] for name in values if "." in name):
         inner = {k.partition(".")[2]: v for k, v in values.items() if k.startswith(f"{outer}.")}
@@ -30,5 +30,5 @@ def replaced(record: Any, values: dict[str, Any]) -> Any:
 
 
 def numeric(record: Any) -> list[str]:
-    """The dotted names of the values that vmap can sweep: those that are not static."""
+    """The dotted names of the fields that are not static, which vmap can sweep."""
     return [name for name, _, f, _ in fields(record) if f.metadata.get("pytree_node", True)]

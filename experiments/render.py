@@ -1,4 +1,4 @@
-"""Animations of an agent at work, drawn from what it observes."""
+"""Animations of an agent in its environment, drawn from its observations."""
 
 from collections.abc import Callable
 from math import atan2, cos, sin
@@ -62,7 +62,7 @@ def frame(env: str, observations: np.ndarray, rewards: np.ndarray, step: int) ->
 
 
 def grid(channels: np.ndarray) -> Image.Image:
-    """Colour each channel of an image [H, W, C] by itself."""
+    """Draw an image [H, W, C] with one colour per channel."""
     count = channels.shape[-1]
     hues = np.arange(count) / count
     colours = [Image.new("HSV", (1, 1), (int(h * 255), 200, 235)).convert("RGB") for h in hues]
@@ -72,7 +72,7 @@ def grid(channels: np.ndarray) -> Image.Image:
 
 
 def cart_pole(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
-    """A cart on its track, and the pole."""
+    """Draw a cart on its track, and the pole."""
     angle = x[2] if len(x) == 4 else x[1]
     centre, ground = SIZE[0] / 2 + x[0] / 2.4 * 130, 150
     draw.line((0, ground + 10, SIZE[0], ground + 10), fill=INK)
@@ -82,7 +82,7 @@ def cart_pole(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
 
 
 def links(draw: ImageDraw.ImageDraw, angles: list[float], length: float) -> None:
-    """A chain of rods at angles from straight up."""
+    """Draw a chain of rods, with angles measured from the upright."""
     x, y = SIZE[0] / 2, SIZE[1] / 2
     for angle in angles:
         tip = (x + length * sin(angle), y - length * cos(angle))
@@ -92,12 +92,12 @@ def links(draw: ImageDraw.ImageDraw, angles: list[float], length: float) -> None
 
 
 def pendulum(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
-    """One rod, upright at angle zero."""
+    """Draw one rod, which is upright at angle zero."""
     links(draw, [-atan2(x[1], x[0])], 80)
 
 
 def acrobot(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
-    """Two rods that hang at angle zero, and the height to reach."""
+    """Draw two rods, which hang at angle zero, and the height to reach."""
     first = atan2(x[1], x[0])
     second = first + atan2(x[3], x[2])
     draw.line((0, SIZE[1] / 2 - 45, SIZE[0], SIZE[1] / 2 - 45), fill=(150, 150, 150))
@@ -105,7 +105,7 @@ def acrobot(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
 
 
 def mountain_car(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
-    """A car in its valley, and the flag."""
+    """Draw a car in its valley, and the flag."""
     across = lambda p: (p + 1.2) / 1.8 * SIZE[0]
     height = lambda p: SIZE[1] - 40 - (np.sin(3 * p) * 0.45 + 0.55) * 110
     places = np.linspace(-1.2, 0.6, 80)
@@ -116,7 +116,7 @@ def mountain_car(draw: ImageDraw.ImageDraw, x: np.ndarray) -> None:
 
 
 def traces(draw: ImageDraw.ImageDraw, observations: np.ndarray, step: int) -> None:
-    """Each feature of the observation against time, up to now."""
+    """Draw each feature of the observation against time, up to a step."""
     shown = observations[:, : min(8, observations.shape[1])]
     low, high = shown.min(0), shown.max(0)
     unit = (shown - low) / np.where(high > low, high - low, 1)
@@ -141,7 +141,7 @@ DRAWINGS: dict[str, Draw] = {
 
 
 def save(frames: list[Image.Image], path: Path) -> None:
-    """Write frames as a looping animation at 25 frames a second, leaving some out if many."""
+    """Write frames as a looping animation of 25 frames a second, and of at most 250 frames."""
     frames = frames[:: 1 + len(frames) // 250]
     quick = [f.quantize(64) for f in frames]
     quick[0].save(path, save_all=True, append_images=quick[1:], duration=40, loop=0)

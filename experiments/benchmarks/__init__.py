@@ -1,1 +1,1 @@
-"""Measurements too long for a test: learning, speed, buffers, imagination, solvers."""
+"""Measurements that take too long for a test: learning, speed, buffers, imagination and solvers."""

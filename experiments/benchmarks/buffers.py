@@ -1,9 +1,8 @@
-"""Replay buffers in a compiled loop of one write and one sample: ours, flashbax, alternatives.
+"""Replay buffers in a compiled loop of one write and one sample, beside flashbax and others.
 
-`python -m experiments.benchmarks.buffers` prints microseconds per step and seed. All candidates of
-a table are alive in one process and take turns, so that what else the machine does meets all of
-them; buffers are full from the start, so that all read as much memory. flashbax is compared where
-it is installed.
+`jaxrl benchmark buffers` prints microseconds per step and seed. All candidates of a table run in
+one process and in turns, so that other load on the machine affects all of them alike; buffers are
+full from the start. flashbax takes part where it is installed.
 """
 
 import sys
@@ -24,14 +23,14 @@ ROWS, BATCH, REPEATS = 131_072, 256, 7
 
 
 class Candidate(NamedTuple):
-    """A way to store and to draw."""
+    """A buffer: how it is made, and one write followed by one sample."""
 
     init: Callable[[], Tree]  # a full buffer of one lane
     step: Callable[[Tree, Array, Key], tuple[Tree, Tree]]  # (state, time, key) -> (state, sample)
 
 
 def transitions(observation: tuple[int, ...], number: int, value: Any = 0.0) -> Transition:
-    """`number` steps of one lane [number, 1, ...]."""
+    """Make `number` transitions of one lane [number, 1, ...]."""
     obs = jnp.full((number, 1, *observation), value, jnp.float32)
     one = jnp.ones((number, 1))
     last, action = jnp.zeros((number, 1), bool), jnp.zeros((number, 1), jnp.int32)
@@ -39,7 +38,7 @@ def transitions(observation: tuple[int, ...], number: int, value: Any = 0.0) -> 
 
 
 def ours(observation: tuple[int, ...], module: Any = buffers) -> Candidate:
-    """`jaxrl.buffers`."""
+    """The buffer of `jaxrl.buffers`."""
 
     def step(state: Tree, time: Array, key: Key) -> tuple[Tree, Tree]:
         state = module.add(state, transitions(observation, 1, time))
@@ -49,7 +48,7 @@ def ours(observation: tuple[int, ...], module: Any = buffers) -> Candidate:
 
 
 def scattered(observation: tuple[int, ...]) -> Candidate:
-    """One array per leaf, written by indices."""
+    """A buffer of one array per leaf, written by scattered indices."""
 
     def step(data: Tree, time: Array, key: Key) -> tuple[Tree, Tree]:
         row = (time + jnp.arange(1)) % ROWS
@@ -82,12 +81,12 @@ def flashbax_uniform(observation: tuple[int, ...], kind: str) -> Candidate:
 
 
 def new_priority(index: Array, time: Array) -> Array:
-    """Something cheap that differs between the drawn."""
+    """Cheap priorities that differ between samples."""
     return 0.5 + ((index + time) % 7).astype(jnp.float32)
 
 
 def our_tree(module: Any = prioritised) -> Candidate:
-    """`jaxrl.prioritised`: let one step in, draw, and reassign what was drawn."""
+    """The tree of `jaxrl.prioritised`: add a step, sample, and reassign the priorities sampled."""
 
     def init() -> Tree:
         return module.assign(module.init(ROWS), jnp.arange(ROWS), jnp.ones(ROWS))
@@ -101,7 +100,7 @@ def our_tree(module: Any = prioritised) -> Candidate:
 
 
 def flat_sums() -> Candidate:
-    """No tree: the cumulative sum of all priorities at every draw."""
+    """Sampling without a tree, by the cumulative sum of all priorities."""
 
     def step(leaves: Array, time: Array, key: Key) -> tuple[Tree, Tree]:
         leaves = leaves.at[time % ROWS].set(1.0)
@@ -115,7 +114,7 @@ def flat_sums() -> Candidate:
 
 
 def flashbax_tree(kind: str) -> Candidate:
-    """The binary sum tree of flashbax, by its setter for a device."""
+    """The binary sum tree of flashbax, with one of its two batched setters."""
     from flashbax.buffers import sum_tree
 
     assign = getattr(sum_tree, f"set_batch_{kind}")
@@ -135,7 +134,7 @@ def flashbax_tree(kind: str) -> Candidate:
 
 
 def prepare(candidate: Candidate, seeds: int, steps: int) -> tuple[Callable, Tree, Tree]:
-    """A compiled loop of `steps`, a state that it may overwrite, and its last sample."""
+    """Compile a loop of `steps`; return it with a state to overwrite and its last sample."""
     one = jax.eval_shape(candidate.init)
     axes = population_axes(one)
     key = jax.random.key(0)
@@ -167,7 +166,7 @@ def prepare(candidate: Candidate, seeds: int, steps: int) -> tuple[Callable, Tre
 
 
 def table(title: str, candidates: dict[str, Callable[[], Candidate]], seeds: int, steps: int):
-    """Print the median and the least time of a step, over the same repeats for all candidates."""
+    """Print the median and the smallest time of a step, over the same repeats for all."""
     alive: dict[str, list] = {}
     for name, make in candidates.items():
         try:

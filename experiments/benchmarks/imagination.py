@@ -1,9 +1,9 @@
-"""How fast models dream: imagined steps beside the bare forward passes of their networks.
+"""Imagined steps per second, beside the bare forward passes of the same networks.
 
-`jaxrl benchmark imagination` prints, for ensembles, the imagined steps per second of whole rollouts
-with actions, noise, ends and bookkeeping, and those of the network alone in a loop; for Dreamer, a
-round of acting and learning beside its matrix products, each at the speed that it has by itself.
-What is compared takes turns; numbers are medians, and compilation is left out.
+`jaxrl benchmark imagination` measures, for ensembles, whole rollouts with actions, noise, ends and
+bookkeeping, and the network alone in a loop; for Dreamer, a round of acting and learning beside
+its matrix products, each at the speed that it has alone. Candidates take turns; numbers are medians
+without compilation.
 """
 
 import time
@@ -32,18 +32,18 @@ LANES, LENGTH, HIDDEN = 2048, 10, (200, 200)
 
 @dataclass(frozen=True)
 class Options:
-    """Measure imagination beside the networks that it is made of."""
+    """Measure imagined rollouts beside the networks that they consist of."""
 
     repeats: int = 9
-    """Times that each candidate is run, in turns."""
+    """Number of runs of each candidate, in turns."""
     calls: int = 5
-    """Calls in a run."""
+    """Number of calls in a run."""
 
 
 def in_turns(
     candidates: dict[str, Callable[[], Any]], repeats: int, calls: int
 ) -> dict[str, float]:
-    """The median seconds of a call of each candidate; they are compiled before."""
+    """The median time in seconds of a call of each candidate, without compilation."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for run in candidates.values():
         jax.block_until_ready(run())
@@ -68,7 +68,7 @@ def dreams(members: int, spec: Spec) -> dict[str, Callable[[], Any]]:
         return models.branched(make(view), actor, None, obs, key, LENGTH)[0]
 
     def bare(members: int, params: Tree, x: Array) -> Array:
-        """As many forward passes, each of what the last put out."""
+        """The same number of forward passes, each of the output of the one before."""
 
         def step(x: Array, _: None) -> tuple[Array, None]:
             out = dynamics.apply(jax.tree.map(lambda p: p[:members], params), x)
@@ -94,7 +94,7 @@ def dreams(members: int, spec: Spec) -> dict[str, Callable[[], Any]]:
 
 
 def dreamer() -> tuple[Callable[[], Any], Any, int]:
-    """A round of Dreamer in CartPole: 16 steps and a gradient step; its jaxpr and parameters."""
+    """One round of Dreamer in CartPole, of 16 steps and a gradient step: jaxpr and parameters."""
     entry = AGENTS["dreamer"]
     setup = assemble(entry.make, envs.make("CartPole-v1"), entry.defaults.replace(updates=1))
     run = jax.jit(setup.experiment.init)(jax.random.key(0))
@@ -105,7 +105,7 @@ def dreamer() -> tuple[Callable[[], Any], Any, int]:
 
 
 def products(jaxpr: Any, times: int = 1) -> dict[tuple[int, int, int], int]:
-    """The matrix products of a jaxpr, (rows, inner, columns), and how often each is done."""
+    """The matrix products of a jaxpr, (rows, inner, columns), and their numbers."""
     found: dict[tuple[int, int, int], int] = {}
 
     def note(shape: tuple[int, int, int], number: int) -> None:
@@ -133,7 +133,7 @@ def operations(shapes: dict[tuple[int, int, int], int]) -> float:
 
 
 def roofline(shapes: dict[tuple[int, int, int], int], repeats: int, calls: int) -> float:
-    """The seconds that matrix products take by themselves, each timed alone in a loop."""
+    """The time in seconds of matrix products, each measured alone in a loop."""
     total = 0.0
     for (rows, inner, columns), number in shapes.items():
         if 2.0 * rows * inner * columns * number < 1e-3 * operations(shapes):

@@ -1,7 +1,7 @@
-"""What the agents learn: each claim is a training run by the command line, and a threshold.
+"""Final returns of the agents: each claim is a training run by the command line, and a threshold.
 
-`jaxrl benchmark learning` runs them all and prints the table of the README; `--only ppo-cartpole`
-runs those whose names contain a word. The presets are those of `experiments/presets.py`.
+`jaxrl benchmark learning` runs all claims and prints their table; `--only ppo-cartpole` runs those
+whose names contain a word. The presets are those of `experiments/presets.py`.
 """
 
 import dataclasses
@@ -27,8 +27,7 @@ CLAIMS: dict[str, Claim] = {
     "ppo-acrobot": Claim("ppo --env Acrobot-v1 --seeds 16", -85),
     "ppo-pendulum": Claim("ppo --env Pendulum-v1 --seeds 8", -200),
     "ppo-breakout": Claim(
-        "ppo --env Breakout-MinAtar --seeds 2 --steps 2e6 --decay-steps 2e6"
-        " --max-episode-steps 1000",
+        "ppo --env Breakout-MinAtar --seeds 2 --steps 2e6 --max-episode-steps 1000",
         20,
     ),
     "ppo-memory-chain-gru": Claim("ppo --env MemoryChain-bsuite --memory gru", 0.9),
@@ -59,12 +58,12 @@ CLAIMS: dict[str, Claim] = {
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Train everything that the README claims to learn, and print the table."""
+    """Train every agent for which a final return is claimed, and print the table."""
 
     only: tuple[str, ...] = ()
-    """Run the claims whose names contain one of these words."""
+    """Words of which one must occur in the name of a claim; all claims run by default."""
     out: Path = Path(".benchmarks/learning")
-    """Results folder; what is finished there already is not run again."""
+    """Results folder; runs that are finished there are not repeated."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,8 +1,8 @@
-"""Environment steps per second of training, beside other libraries, in turns in one run.
+"""Environment steps per second of training, beside other libraries.
 
 Every library trains in a process of its own (`peers/`), with the same networks, batches, passes,
-environments and precision. Processes of a setting are alive together but only one works at a time:
-A, B, A, B, so that what else the machine does meets all of them. Compile time is apart.
+environments and precision. The processes of a setting take turns (A, B, A, B), so that other load
+on the machine affects all of them alike. Compile time is measured apart.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ OURS = "jaxrl"
 
 
 class Setting(NamedTuple):
-    """What is trained, by whom, and by what factor the peers are to be beaten."""
+    """A training task, the libraries that run it, and the target ratios of speed."""
 
     task: dict[str, Any]  # what every worker is told
     iterations: dict[str, int]  # rollouts in a timed chunk of each seed, by library
@@ -109,20 +109,20 @@ POPULATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Measure training speed beside other libraries; peers are installed when first needed."""
+    """Measure training speed beside other libraries, which are installed when first needed."""
 
     only: tuple[str, ...] = ()
-    """Settings to measure, whole names or beginnings; all if empty."""
+    """Settings to measure, by their names or the beginnings of these; all by default."""
     libraries: tuple[str, ...] = (OURS, *PEERS)
     """Libraries to measure."""
     repeats: int = 6
-    """Timed chunks of each library, in turns."""
+    """Number of timed chunks of each library, in turns."""
     rounds: int = 3
-    """Fresh processes, and so compilations, among which the chunks are divided."""
+    """Number of fresh processes, each with its own compilation, that share the chunks."""
     timeout: float = 300.0
-    """Seconds that getting ready, or one chunk, may take before it counts as not finished."""
+    """Time limit in seconds of the preparation and of each chunk."""
     quick: bool = False
-    """One round of three chunks of a quarter of the length."""
+    """Measure one round of three chunks of a quarter of the length."""
     out: str = ""
     """Folder for speed.md and speed.json; by default a new one in .benchmarks."""
     peers: str = "~/.cache/jaxrl/peers"
@@ -138,7 +138,7 @@ def chosen(only: tuple[str, ...]) -> dict[str, Setting]:
 
 
 class Measured(NamedTuple):
-    """What became of one library in one setting."""
+    """The measurements of one library in one setting."""
 
     rates: list[float]  # steps per second of all seeds together
     compile_s: list[float]
@@ -147,7 +147,7 @@ class Measured(NamedTuple):
 
 
 def measure(setting: Setting, workers: dict[str, Peer], options: Options) -> dict[str, Measured]:
-    """Train all `workers` in turns."""
+    """Measure all `workers` in turns."""
     found = {name: Measured([], [], {}) for name in workers}
     rounds = 1 if options.quick else options.rounds
     repeats = 3 if options.quick else -(-options.repeats // rounds)
@@ -165,7 +165,7 @@ def measure_round(
     options: Options,
     found: dict[str, Measured],
 ) -> None:
-    """Start a process of each library, let them take `repeats` turns, and note what is `found`."""
+    """Start a process of each library, measure `repeats` turns, and add the results to `found`."""
     alive: dict[str, Worker] = {}
 
     def ask(name: str, question: Callable[[Worker], dict[str, Any]]) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def measure_round(
 
 
 def told(setting: Setting, library: str, quick: bool) -> dict[str, Any]:
-    """What a worker is told: the task, with the number of seeds and of steps of each."""
+    """The task of a worker, with the numbers of seeds and of steps of each."""
     iterations = setting.iterations[library]
     iterations = max(1, iterations // 4) if quick else iterations
     per_iteration = setting.task["num_envs"] * setting.task["rollout_length"]
@@ -207,7 +207,7 @@ def span(values: list[float], form: str = "{:.3g}") -> str:
 
 
 def ratios(ours: Measured, peer: Measured) -> list[float]:
-    """How many times as fast we were, turn by turn."""
+    """The ratio of our speed to that of a peer, turn by turn."""
     return [a / b for a, b in zip(ours.rates, peer.rates)]
 
 
@@ -254,7 +254,7 @@ def table(results: dict[str, dict[str, Measured]]) -> str:
 
 
 def count(measured: Measured) -> str:
-    """Steps per second, or why there are none."""
+    """Steps per second, or the reason why there are none."""
     return span(measured.rates) if measured.rates else measured.failure
 
 
@@ -305,7 +305,7 @@ def stored(report: dict[str, Any]) -> dict[str, dict[str, Measured]]:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The name of the processor, if the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -315,7 +315,7 @@ def processor() -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on besides the code."""
+    """The machine and versions that the measurements depend on."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
     return {
         "cores": os.cpu_count(),

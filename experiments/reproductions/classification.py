@@ -1,8 +1,9 @@
-"""Is it better to classify returns than to regress them? (Farebrother et al. 2024).
+"""Classifying returns instead of regressing them, in DQN (Farebrother et al. 2024).
 
-DQN with squared errors of means, and with cross-entropies of two-hot, HL-Gauss and C51 targets, on
-MinAtar's Breakout: as it is, with noise on the rewards, with targets that move faster, and with
-narrower and wider networks. The learning rate of each is the better of two for the game as it is.
+DQN is trained with squared errors of means, and with cross-entropies of two-hot, HL-Gauss and C51
+targets, on MinAtar's Breakout: unchanged, with noise on the rewards, with faster target networks,
+and with narrower and wider networks. Each loss uses the better of two learning rates, chosen in the
+unchanged game.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ GAME = "Breakout-MinAtar"
 LOSSES = {"dqn": "squared", "two-hot-dqn": "two-hot", "hl-gauss-dqn": "HL-Gauss", "c51": "C51"}
 BASE = "as it is"
 CONDITIONS: dict[str, dict[str, Any]] = {
-    "noise .5": {"noise": 0.5},
+    "noise 0.5": {"noise": 0.5},
     "noise 1": {"noise": 1.0},
     "targets x10": {"target_rate": 0.05},
     "no target network": {"target_rate": 1.0},
@@ -37,11 +38,11 @@ class Options:
     """Train DQN with squared errors and with three cross-entropies, in seven conditions."""
 
     seeds: int = 3
-    """Of each run."""
+    """Number of seeds of each run."""
     steps: float = 1e5
-    """Environment steps of each run."""
+    """Number of environment steps of each run."""
     out: Path = Path(".reproductions/classification")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def main(arguments: list[str]) -> None:

@@ -17,7 +17,7 @@ from jaxrl.loop import Result, make_train
 from jaxrl.types import Array, Env, Key
 
 Name = TypeVar("Name", str, tuple[str, str])
-"""Of a run: one name, or two, as of an environment and an agent."""
+"""The name of a run: one word, or two, such as an environment and an agent."""
 
 
 class Curve(NamedTuple):
@@ -38,7 +38,7 @@ class Trial(NamedTuple):
 
 
 def learn(trials: dict[Name, Trial], seeds: int, episodes: int = 8) -> dict[Name, Curve]:
-    """Train each trial with the same seeds, all in one vmapped program."""
+    """Train each trial with the same seeds, which share one vmapped program."""
     keys, found = jax.random.split(jax.random.key(0), seeds), {}
     for name, trial in (bar := tqdm(trials.items(), unit=" runs")):
         bar.set_postfix_str(label(name))
@@ -52,7 +52,7 @@ def learn(trials: dict[Name, Trial], seeds: int, episodes: int = 8) -> dict[Name
 def tune(
     trials: dict[Name, Trial], rates: Sequence[float], seeds: int, episodes: int = 16
 ) -> dict[Name, tuple[float, Curve]]:
-    """The best of several learning rates of each trial, and its curve: by the mean of the curve.
+    """The best of several learning rates of each trial by the mean of its curve, and that curve.
 
     All rates and seeds of a trial train in one vmapped program.
     """
@@ -78,7 +78,7 @@ def at_rate(train: Callable[..., Result], hp: Any, rate: Array, key: Key) -> dic
 
 
 def draw(curves: dict[str, Curve], title: str) -> Figure:
-    """The curves in one picture: means and 95 % bootstrap intervals."""
+    """Draw all curves in one picture, as means with 95 % bootstrap intervals."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for name, curve in curves.items():
         band(axes, curve.steps, curve.returns, name)
@@ -91,9 +91,9 @@ def draw(curves: dict[str, Curve], title: str) -> Figure:
 def panels(
     curves: dict[tuple[str, str], Curve], kinds: tuple[str, str], same_scale: bool = False
 ) -> tuple[list[dict[str, Any]], Figure]:
-    """A row for each curve, and a picture: the first of its two names is its panel.
+    """One row for each curve, and a picture with one panel for each first name.
 
-    `kinds` say what the names are of.
+    `kinds` are the headings of the two names.
     """
     parts = list(dict.fromkeys(part for part, _ in curves))
     figure, all_axes = plt.subplots(
@@ -122,6 +122,6 @@ def final(curve: Curve, last: int = 3) -> tuple[float, float, float]:
 
 
 def reached(curve: Curve, level: float) -> float:
-    """The environment steps after which the mean over seeds first was at least `level`, or nan."""
+    """The environment steps at which the mean over seeds first reaches `level`, NaN if never."""
     there = curve.returns.mean(0) >= level
     return float(curve.steps[there.argmax()]) if there.any() else float("nan")

@@ -1,8 +1,7 @@
-"""Do critics of whole distributions learn faster than those of means? On two games of MinAtar.
+"""Distributional critics beside critics of means, in DQN on two games of MinAtar.
 
 DQN, C51 (Bellemare et al. 2017), QR-DQN (Dabney et al. 2018) and IQN (Dabney et al. 2018) differ in
-their representation of the return and in nothing else. The learning rate of each is the better of
-two.
+their representation of the return only. Each uses the better of two learning rates.
 """
 
 from dataclasses import dataclass
@@ -24,11 +23,11 @@ class Options:
     """Train DQN with four representations of the return on Breakout and Asterix."""
 
     seeds: int = 3
-    """Of each run."""
+    """Number of seeds of each run."""
     steps: float = 3e5
-    """Environment steps of each run."""
+    """Number of environment steps of each run."""
     out: Path = Path(".reproductions/distributional")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,9 +1,8 @@
-"""How many environment steps imagination saves: MBPO beside SAC.
+"""Environment steps that MBPO saves in comparison with SAC (Janner et al. 2019).
 
-Janner et al. (2019) claim the return of SAC for a tenth of its steps. SAC is also run with as many
-gradient steps for each step as MBPO takes, so that what the model brings is told apart from what
-more gradient steps bring. On Pendulum these bring SAC near as soon as MBPO; as far as SAC goes in
-the end, MBPO goes sooner. Another environment is tried by `--env`.
+The paper claims the return of SAC for a tenth of its steps. SAC is also run with as many gradient
+steps per environment step as MBPO takes, which separates the effect of the model from that of more
+gradient steps. `--env` chooses another environment.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from experiments.reproductions.curves import Trial, draw, final, learn, reached
 from experiments.reproductions.report import save
 from jaxrl.errors import require_positive
 
-TITLE = "Environment steps until the mean evaluation return is nearly that of SAC in the end"
+TITLE = "Environment steps until the mean evaluation return is close to the final one of SAC"
 
 
 @dataclass(frozen=True)
@@ -24,17 +23,17 @@ class Options:
     """Train SAC and MBPO, and count environment steps."""
 
     seeds: int = 6
-    """Of each run."""
+    """Number of seeds of each run."""
     steps: float = 2e4
-    """Environment steps of SAC with one gradient step each; the others take a third."""
+    """Number of environment steps of SAC with one gradient step each; the others take a third."""
     updates: int = 20
-    """Gradient steps in one environment step, of MBPO and of the busier SAC."""
+    """Gradient steps per environment step, of MBPO and of the second SAC."""
     env: str = "Pendulum-v1"
-    """Where to learn; brax's environments with springs."""
+    """Name of the environment; those of brax use the spring backend."""
     near: float = 20.0
-    """How far below the last return of SAC is near enough."""
+    """Difference to the final return of SAC that counts as reaching it."""
     out: Path = Path(".reproductions/dreams")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,11 +1,11 @@
-"""The edge of reach: short rollouts from a dataset fail though the model is the truth (RAVL).
+"""The edge of reach: short rollouts from a data set fail even in the true model (RAVL).
 
-Sims et al. (2024): rollouts of k steps from the dataset bootstrap from states that they reach last,
-where nothing is ever learnt; a greedy maximum over arbitrary values there spreads inwards. On a
-line of 21 states with data on 0 to 5 only, walked back to 0 at best, the model is the simulator
-itself: one critic believes in the edge, the minimum over ten does not, nor does one critic whose
-rollouts go everywhere. To terminate rollouts at their length is no remedy. Where there are several
-critics, their values differ at the edge, and nowhere within.
+Sims et al. (2024): rollouts of k steps from the data set bootstrap from states that they only ever
+reach last, where values are never learnt; a greedy maximum over these arbitrary values spreads to
+the states within. The process is a line of 21 states with data on states 0 to 5, and the model is
+the simulator itself. One critic overestimates at the edge; the minimum of ten critics does not, nor
+does one critic whose rollouts reach everywhere. Terminating rollouts at their length does not help.
+With several critics, their values differ at the edge and agree within.
 """
 
 from collections.abc import Callable
@@ -42,14 +42,14 @@ SETTINGS: dict[str, tuple[int, int, bool]] = {  # steps of a rollout, critics, t
 
 @dataclass(frozen=True)
 class Options:
-    """Learn in short rollouts of the true model, at the edge of what they reach."""
+    """Learn in short rollouts of the true model, which do not reach all states."""
 
     seeds: int = 200
-    """Draws of the values that learning begins with."""
+    """Number of random initial values."""
     rounds: int = 400
-    """Rounds of rollouts and learning."""
+    """Number of rounds of rollouts and learning."""
     out: Path = Path(".reproductions/edge")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def line() -> dp.TabularMDP:
@@ -63,7 +63,7 @@ def line() -> dp.TabularMDP:
 
 
 def wanderer() -> Actor:
-    """Go left or right, whichever it is, and turn at every fifth step or so: it gets everywhere."""
+    """Keep a random direction, and draw a new one with probability 0.2 at each step."""
 
     def step(view: Tree, memory: Array, obs: Array, key: Key) -> tuple[Array, Array, tuple]:
         k_turn, k_way = jax.random.split(key)
@@ -75,19 +75,19 @@ def wanderer() -> Actor:
 
 
 def learn(tables: Array, batch: Transition) -> Array:
-    """Move the visited pairs of every table [N, S, A] to what all of them together believe."""
-    believed = jnp.einsum("tbs,nsa->ntba", batch.final, tables).min(0).max(-1)
-    goal = batch.reward + GAMMA * batch.discount * believed
+    """Set the visited pairs of all tables [N, S, A] to the target of their minimum."""
+    next_value = jnp.einsum("tbs,nsa->ntba", batch.final, tables).min(0).max(-1)
+    target = batch.reward + GAMMA * batch.discount * next_value
     action = jax.nn.one_hot(batch.action, 2)
     at = lambda x: jnp.einsum("tbs,tba,tb->sa", batch.obs, action, batch.weight * x)
-    count = at(jnp.ones_like(goal))
-    return jnp.where(count > 0, at(goal) / jnp.maximum(count, 1.0), tables)
+    count = at(jnp.ones_like(target))
+    return jnp.where(count > 0, at(target) / jnp.maximum(count, 1.0), tables)
 
 
 def trained(steps: int, critics: int, terminated: bool, rounds: int) -> Callable[[Key], tuple]:
-    """A function of a key: what is believed, the greedy policy's true return, and variances [2].
+    """A function of a key: estimated value, true return of the greedy policy, and variances [2].
 
-    These are of the critics' values, within the reach of rollouts and at its edge.
+    The variances of the critics' values are those within the reach of rollouts and at its edge.
     """
     mdp = line()
     model = models.true_model(envs.from_mdp(mdp), lambda obs, key: obs.argmax(-1))
@@ -125,11 +125,11 @@ def main(arguments: list[str]) -> None:
     rows, shown = [], []
     for name, setting in tqdm(SETTINGS.items(), unit=" settings"):
         run = jax.jit(jax.vmap(trained(*setting, chosen.rounds)))
-        believed, value, variance = (np.asarray(x) for x in run(keys))
+        estimate, value, variance = (np.asarray(x) for x in run(keys))
         mean, low, high = interval(value)
         within, edge = map(float, variance.mean(0))
         rows.append(
-            {"setting": name, "believed": float(believed.mean()), "return": mean, "low": low,
+            {"setting": name, "estimated value": float(estimate.mean()), "return": mean, "low": low,
              "high": high, "optimal": float((value > best - 1e-3).mean()),
              "variance within": within, "variance at the edge": edge}
         )  # fmt: skip

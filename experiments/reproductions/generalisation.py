@@ -1,9 +1,9 @@
-"""Where models help beyond replay: in environments of many parts (Young et al. 2023).
+"""Models beside replay in environments of many parts (Young et al. 2023).
 
 DQN learns from replayed transitions, from rollouts of the policy in a learnt model of independent
-bits, or from rollouts in the true model: as many transitions in each of as many gradient steps. A
-model that knows the parts knows their combinations, many of which were never seen; replay only
-knows what was. The environments are a pan flute and mazes that are new in every episode.
+bits, or from rollouts in the true model, with the same number of transitions and gradient steps. A
+model of the parts generalises to combinations that were never seen, which replay cannot contain.
+The environments are a pan flute and mazes that are new in every episode.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from jaxrl.errors import require_positive
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates import imagined, mixed, replay
 
-TITLE = "Return of DQN in environments of many parts, by what it learns from"
+TITLE = "Return of DQN in environments of many parts, by the source of its transitions"
 STARTS, LENGTH = 32, 10
 SOURCES = ("replay", "factored model", "true model")
 PIPES, CELLS, SIZE = 5, 3, 4
@@ -36,25 +36,25 @@ class Options:
     """Train DQN from replay, in a learnt factored model and in the true one."""
 
     seeds: int = 4
-    """Of each run."""
+    """Number of seeds of each run."""
     steps: float = 3e4
-    """Environment steps of each run, with a gradient step each."""
+    """Number of environment steps of each run, with one gradient step each."""
     out: Path = Path(".reproductions/generalisation")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
-def nothing() -> Update:
-    """What has nothing to learn."""
+def no_update() -> Update:
+    """An update that learns nothing."""
     return Update(lambda key, example: (), lambda state, batch, key: (state, {}), lambda state: ())
 
 
 def levels(obs: Array, key: Key) -> Array:
-    """The levels of the pipes that show an observation."""
+    """The levels of the pipes in an observation."""
     return obs.reshape(PIPES, CELLS).sum(-1)
 
 
 def maze(obs: Array, key: Key) -> Maze:
-    """The maze that shows an observation."""
+    """The maze in an observation."""
     north, west, place, goal = obs.reshape(4, SIZE, SIZE)
     at = lambda cells: jnp.stack(jnp.divmod(cells.reshape(-1).argmax(), SIZE))
     return Maze(north, west, at(place), at(goal))
@@ -76,7 +76,7 @@ def agent(game: str, source: str, spec: Spec, hp: dqn.Hyperparameters) -> Agent:
         world = models.factored_update(net, optax.adam(1e-3))
         model_of = partial(models.factored_model, net)
     else:
-        world, model_of = nothing(), lambda params: models.true_model(*GAMES[game])
+        world, model_of = no_update(), lambda params: models.true_model(*GAMES[game])
 
     def dream(params: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
         starts = jax.tree.map(lambda x: x[:STARTS], batch.obs)

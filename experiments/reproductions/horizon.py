@@ -1,9 +1,9 @@
-"""Does the effective horizon say how long deep agents need to learn? (Laidlaw et al. 2024).
+"""The effective horizon as a predictor of the steps that deep agents need (Laidlaw et al. 2024).
 
-On a family of random mazes with pits and slippery floors, the effective horizon is how many optimal
-backups of the random policy's action values make acting greedily optimal: exact, from the table.
-DQN and PPO learn the same mazes, all at once in one vmapped program, and what they have learnt is
-judged exactly too. The claim is a rank correlation between the two.
+In random mazes with pits and slippery floors, the effective horizon is the number of optimal
+backups of the random policy's action values after which acting greedily is optimal, computed
+exactly from the table. DQN and PPO learn the same mazes in one vmapped program, and their greedy
+policies are evaluated exactly. The claim is a rank correlation between the two.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from jaxrl.types import Array, Key
 TITLE = "Effective horizon of random mazes, and the steps that agents need to solve them"
 SIDE, HORIZON, SOLVED = 5, 20, 0.9
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
-DEPTH = 12  # the largest effective horizon that is told apart from larger ones
+DEPTH = 12  # larger effective horizons are counted as 13
 AGENTS: dict[str, tuple[Callable[..., Any], Any]] = {
     "dqn": (
         dqn.dqn,
@@ -46,24 +46,24 @@ AGENTS: dict[str, tuple[Callable[..., Any], Any]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """Set the effective horizon of mazes beside the steps that DQN and PPO need."""
+    """Compare the effective horizon of mazes with the steps that DQN and PPO need."""
 
     mazes: int = 32
-    """Random mazes of 5 x 5 cells, in episodes of 20 steps."""
+    """Number of random mazes, of 5 x 5 cells and with episodes of 20 steps."""
     seeds: int = 3
-    """Training runs in each maze."""
+    """Number of training runs in each maze."""
     steps: int = 100_000
-    """Environment steps of each run."""
+    """Number of environment steps of each run."""
     checks: int = 40
-    """How often on the way the greedy policy is judged."""
+    """Number of times at which the greedy policy is evaluated during training."""
     out: Path = Path(".reproductions/horizon")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def maze(seed: int) -> dp.TabularMDP:
-    """A maze whose goal pays 1, decoy 0.2 and pits nothing; each of them ends the episode.
+    """A maze with a goal of reward 1, a decoy of 0.2 and pits of 0, all of which terminate.
 
-    The start is a corner. The floor slips sideways in none, a tenth or three tenths of all moves.
+    Episodes begin in a corner. Moves slip sideways with probability 0, 0.1 or 0.3.
     """
     rng = np.random.default_rng(seed)
     cells = SIDE * SIDE
@@ -82,8 +82,8 @@ def maze(seed: int) -> dp.TabularMDP:
     return dp.from_arrays(p, r, d, np.eye(cells)[0])
 
 
-def worth(mdp: dp.TabularMDP, action: Array) -> Array:
-    """The return [] of taking actions [S] in an episode, exactly."""
+def exact_return(mdp: dp.TabularMDP, action: Array) -> Array:
+    """The exact return [] of an episode with actions [S]."""
     policy = jax.nn.one_hot(action, mdp.transition.shape[1])
     select = partial(values.expected, probabilities=policy)
     q = dp.finite_horizon(mdp, HORIZON, select=select)
@@ -93,7 +93,7 @@ def worth(mdp: dp.TabularMDP, action: Array) -> Array:
 def learnt(
     make: Callable[..., Any], hp: Any, chosen: Options, mdp: dp.TabularMDP, key: Key
 ) -> Array:
-    """The returns [checks] of the greedy policy in the course of training."""
+    """The returns [checks] of the greedy policy during training."""
     env = time_limit(envs.from_mdp(mdp), HORIZON)
     setup = assemble(make, env, hp)
     states = mdp.transition.shape[0]
@@ -103,7 +103,7 @@ def learnt(
         run, _ = advance(setup.experiment, run, every)
         view, memory = setup.agent.update.read(run.learner), setup.agent.exploit.init(states)
         action, _, _ = setup.agent.exploit.step(view, memory, jnp.eye(states), key)
-        return run, worth(mdp, action)
+        return run, exact_return(mdp, action)
 
     return jax.lax.scan(check, setup.experiment.init(key), None, chosen.checks)[1]
 

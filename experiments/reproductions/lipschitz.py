@@ -1,8 +1,8 @@
-"""Can smooth values take the place of an ensemble of models? (Zheng et al. 2023).
+"""Smooth values in place of an ensemble of models, in MBPO (Zheng et al. 2023).
 
-They claim that an ensemble helps because it makes values smooth, and that one model does as well if
-values are made smooth by other means: by bounded spectral norms, or by robustness to the worst
-observations nearby. Here MBPO on Pendulum has five networks, one, or one and either of the two.
+The paper claims that an ensemble helps because it makes values smooth, and that one model does as
+well if values are made smooth by bounded spectral norms, or by robustness to the worst observations
+nearby. MBPO learns Pendulum with five networks, with one, and with one and either of the two.
 """
 
 from dataclasses import dataclass
@@ -28,16 +28,16 @@ RUNS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """Train MBPO with an ensemble of models, and with one and smooth values."""
+    """Train MBPO with an ensemble of models, and with one model and smooth values."""
 
     seeds: int = 6
-    """Of each run."""
+    """Number of seeds of each run."""
     steps: float = 5e3
-    """Environment steps of each run."""
+    """Number of environment steps of each run."""
     updates: int = 10
-    """Gradient steps in one environment step."""
+    """Gradient steps per environment step."""
     out: Path = Path(".reproductions/lipschitz")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def main(arguments: list[str]) -> None:

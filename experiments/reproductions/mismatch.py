@@ -1,10 +1,10 @@
-"""Models that are likelier are not models that control better (Lambert et al. 2020).
+"""Models of higher likelihood do not always control better (Lambert et al. 2020).
 
-Two small systems where everything but the model is exact. A linear-quadratic regulator with two
-dimensions that matter and four that do not: models with random errors rank alike by error and by
-the cost of control when their errors span decades, and hardly when they are all about as wrong. And
-a pendulum with a linear model, which cannot be right everywhere: the closer to the upright state
-the transitions that count, the worse it fits the whole, and the better it controls.
+Two small systems are used, in which all but the model is exact. In a linear-quadratic regulator
+with two dimensions that matter and four that do not, the error of perturbed models predicts the
+cost of control when errors span decades, and hardly when all models are about as wrong. A linear
+model of a pendulum cannot be right everywhere: weighting transitions near the upright state makes
+it fit worse on the whole, and control better.
 """
 
 from dataclasses import dataclass
@@ -22,24 +22,24 @@ from experiments.results import interval
 from jaxrl.errors import require_positive
 from jaxrl.types import Array, Key
 
-TITLE = "Error of models, and the cost of controlling by them"
+TITLE = "Error of models, and the cost of controlling with them"
 WEIGHTS = (0.0, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
 class Options:
-    """Measure how far the error of models tells the cost of control."""
+    """Measure how well the error of models predicts the cost of control."""
 
     models: int = 600
-    """Perturbed models of the linear system."""
+    """Number of perturbed models of the linear system."""
     seeds: int = 40
-    """Data sets of the pendulum."""
+    """Number of data sets of the pendulum."""
     out: Path = Path(".reproductions/mismatch")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def regulator(a: Array, b: Array, q: Array, r: Array, sweeps: int = 300) -> Array:
-    """The feedback K of u = -K x that is optimal for x' = A x + B u, by iterating Riccati's map."""
+    """The optimal feedback K of u = -K x for x' = A x + B u, by iterating the Riccati equation."""
 
     def sweep(p: Array, _: None) -> tuple[Array, None]:
         gain = jnp.linalg.solve(r + b.T @ p @ b, b.T @ p @ a)
@@ -50,7 +50,7 @@ def regulator(a: Array, b: Array, q: Array, r: Array, sweeps: int = 300) -> Arra
 
 
 def linear(key: Key, decades: float) -> tuple[Array, Array]:
-    """The squared error of a perturbed model, and what its regulator costs beyond the best."""
+    """The squared error of a perturbed model, and the excess cost of its regulator."""
     k_scale, k_noise = jax.random.split(key)
     a = jnp.diag(jnp.array([1.0, 1.0, 0.5, 0.5, 0.5, 0.5])).at[0, 1].set(0.2)
     b = jnp.zeros((6, 1)).at[1, 0].set(0.2)
@@ -71,22 +71,22 @@ def linear(key: Key, decades: float) -> tuple[Array, Array]:
 
 
 def pendulum(x: Array, u: Array) -> Array:
-    """One step of a damped pendulum that stands upright at 0: states [..., 2], torques [...]."""
+    """One step of a damped pendulum, upright at angle 0: states [..., 2], torques [...]."""
     angle, speed = x[..., 0], x[..., 1]
     speed = 0.99 * speed + 0.05 * (15.0 * jnp.sin(angle) + 3.0 * u)
     return jnp.stack([angle + 0.05 * speed, speed], -1)
 
 
 def weighted(key: Key, sharpness: Array) -> tuple[Array, Array]:
-    """The mean squared error of a weighted linear fit to a pendulum, and what its control costs."""
+    """The mean squared error of a weighted linear fit to a pendulum, and its cost of control."""
     k_state, k_torque = jax.random.split(key)
     wide = jnp.array([3.0, 8.0])
     x = jax.random.uniform(k_state, (300, 2), minval=-1, maxval=1) * wide
     u = jax.random.uniform(k_torque, (300,), minval=-5, maxval=5)
-    features, goal = jnp.concatenate([x, u[:, None]], -1), pendulum(x, u)
+    features, target = jnp.concatenate([x, u[:, None]], -1), pendulum(x, u)
     weight = jnp.exp(-sharpness * jnp.linalg.norm(x / wide, axis=-1))
     gram = (features * weight[:, None]).T @ features
-    fit = jnp.linalg.solve(gram, (features * weight[:, None]).T @ goal)  # [3, 2]
+    fit = jnp.linalg.solve(gram, (features * weight[:, None]).T @ target)  # [3, 2]
     gain = regulator(fit[:2].T, fit[2:].T, jnp.diag(jnp.array([1.0, 0.1])), jnp.eye(1) * 0.01)
 
     def step(x: Array, _: None) -> tuple[Array, Array]:
@@ -94,7 +94,7 @@ def weighted(key: Key, sharpness: Array) -> tuple[Array, Array]:
         return pendulum(x, u), x[0] ** 2 + 0.1 * x[1] ** 2 + 0.01 * u**2
 
     cost = jax.lax.scan(step, jnp.array([0.8, 0.0]), None, 200)[1].sum()
-    return jnp.square(features @ fit - goal).mean(), cost
+    return jnp.square(features @ fit - target).mean(), cost
 
 
 def main(arguments: list[str]) -> None:

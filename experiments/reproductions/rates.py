@@ -1,9 +1,9 @@
-"""How fast distributional policy evaluation converges, beside the bounds that theory gives.
+"""Convergence rates of distributional policy evaluation, beside their theoretical bounds.
 
 Bellemare, Dabney and Rowland (2023), chapter 5: the projected backup contracts by gamma in the
-Wasserstein distance of means and in the infinite one of quantiles, and by the root of gamma in the
-Cramer distance of categorical distributions. The factor of a single sweep is measured, the largest
-seen, and the mean factor over all sweeps, which is what one waits for.
+Wasserstein distance of means and in the infinity-Wasserstein distance of quantiles, and by the root
+of gamma in the Cramer distance of categorical distributions. Both the largest factor of a single
+sweep and the mean factor over all sweeps are measured.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from jaxrl.errors import require_positive
 from jaxrl.types import Array, Key
 from jaxrl.values import Representation
 
-TITLE = "Factor by which a sweep of distributional policy evaluation brings two tables together"
+TITLE = "Factor by which a sweep of distributional policy evaluation contracts two tables"
 GAMMAS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
@@ -35,13 +35,13 @@ class Options:
     """Measure convergence rates of distributional dynamic programming."""
 
     processes: int = 20
-    """Random processes, of 10 states and 3 actions, under the uniform policy."""
+    """Number of random processes, of 10 states and 3 actions, under the uniform policy."""
     atoms: int = 51
-    """Of categorical and quantile tables."""
+    """Number of atoms of categorical and quantile tables."""
     sweeps: int = 60
-    """Sweeps from two random tables; those after which rounding rules are left out."""
+    """Number of sweeps from two random tables; those dominated by rounding are left out."""
     out: Path = Path(".reproductions/rates")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 class Family(NamedTuple):
@@ -53,7 +53,7 @@ class Family(NamedTuple):
 
 
 def families(gamma: float, atoms: int) -> dict[str, Family]:
-    """The representations, with a support that holds the returns of nearly all processes."""
+    """The representations, with a support that contains the returns of nearly all processes."""
     reach = 4.0 / (1 - gamma)
     support = values.uniform_support(-reach, reach, atoms)
     width = 2 * reach / (atoms - 1)
@@ -70,7 +70,7 @@ def families(gamma: float, atoms: int) -> dict[str, Family]:
 
 
 def factors(family: Family, gamma: float, seeds: range, sweeps: int) -> np.ndarray:
-    """The factors [processes, sweeps] of each sweep, nan where distances are down to rounding."""
+    """The factor [processes, sweeps] of each sweep, NaN where rounding dominates distances."""
     representation, distance, _ = family
     make = partial(envs.tabular_mdp, "garnet", states=10, actions=3)
     mdps = dp.stacked(make(seed=seed) for seed in seeds)

@@ -1,10 +1,8 @@
-"""Offline Pendulum with the simulator itself as the model: where values are never learnt.
+"""Offline learning on Pendulum with the simulator itself as the model, after Sims et al. (2024).
 
-The second half of Sims et al. (2024), after `edge`. The data are what random torques do while the
-pole hangs below the horizontal. Rollouts of a step from there, in the true dynamics, bootstrap from
-states above it, at which no critic is ever trained. What came of it: rollouts that reach further
-help much; ten critics in place of two help a little, and do not take the place of reach, for the
-way to the goal leads over states that are nowhere learnt.
+The data are random torques while the pole hangs below the horizontal. Rollouts of one step from
+there, in the true dynamics, bootstrap from states above it, at which no critic is ever trained. The
+length of rollouts and the number of critics are varied; `edge` has the tabular half of the paper.
 """
 
 from dataclasses import dataclass
@@ -46,15 +44,15 @@ class Options:
     """Train SAC offline, in short rollouts of the true simulator."""
 
     seeds: int = 4
-    """Of each run."""
+    """Number of seeds of each run."""
     updates: int = 12_000
-    """Gradient steps of each run."""
+    """Number of gradient steps of each run."""
     out: Path = Path(".reproductions/reach")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def simulator() -> tuple[Env, Model]:
-    """Pendulum, and itself as a model; time has no influence on it."""
+    """Pendulum, and the same as a model without a time limit."""
     env = scale_actions(envs.make("Pendulum-v1"))
     blank, _ = env.init(jax.random.key(0))
 
@@ -81,20 +79,20 @@ def below(env: Env, model: Model, size: int, key: Key) -> Transition:
 
 
 def trained(length: int, critics: int, updates: int, key: Key) -> tuple[Array, Array]:
-    """The values [ROUNDS] that are believed, and the true returns [ROUNDS], over training."""
+    """The estimated values [ROUNDS] and the true returns [ROUNDS] during training."""
     env, model = simulator()
     hp = sac.Hyperparameters(buffer_size=10_000, warmup=10_000, discount=0.97)
     hp = hp.replace(ensemble=values.Ensemble(critics))
     base = sac.learner(env.spec, hp)
 
-    def dreamt(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
+    def imagined(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
         k_dream, k_learn = jax.random.split(key)
         starts = batch.obs[: hp.batch_size // length]
         view = base.update.read(state)
         made, _ = models.branched(model, base.explore, view, starts, k_dream, length)
         return base.update.apply(state, listed(made), k_learn)
 
-    update = repeated(base.update._replace(apply=dreamt), 10)
+    update = repeated(base.update._replace(apply=imagined), 10)
     agent = base._replace(update=replay(update, 10_000, hp.batch_size))
     k_data, k_init, k_play = jax.random.split(key, 3)
     data = below(env, model, 10_000, k_data)
@@ -105,9 +103,9 @@ def trained(length: int, critics: int, updates: int, key: Key) -> tuple[Array, A
         run, _ = advance(experiment, run, updates // (10 * ROUNDS))
         view = agent.update.read(run.learner)
         action = networks.pi(view.params, data.obs[:500, 0]).mode()
-        belief = networks.q(view.params, data.obs[:500, 0], action).min(-1).mean()
+        estimate = networks.q(view.params, data.obs[:500, 0], action).min(-1).mean()
         score = evaluate(env, agent.exploit, view, k_play, 16, 200).returns.mean()
-        return run, (belief, score)
+        return run, (estimate, score)
 
     return jax.lax.scan(block, experiment.init(k_init), None, ROUNDS)[1]
 
@@ -121,16 +119,16 @@ def main(arguments: list[str]) -> None:
     steps = np.arange(1, ROUNDS + 1) * (chosen.updates // ROUNDS)
     for name, (length, critics) in tqdm(SETTINGS.items(), unit=" runs"):
         run = jax.jit(jax.vmap(partial(trained, length, critics, chosen.updates)))
-        belief, score = (np.asarray(x) for x in run(keys))
-        band(left, steps, belief, name)
+        estimate, score = (np.asarray(x) for x in run(keys))
+        band(left, steps, estimate, name)
         band(right, steps, score, name)
-        believed, _, _ = interval(belief[:, -1])
+        final, _, _ = interval(estimate[:, -1])
         mean, low, high = interval(score[:, -1])
-        rows.append({"setting": name, "believed": believed, "return": mean, "low": low,
+        rows.append({"setting": name, "estimated value": final, "return": mean, "low": low,
                      "high": high})  # fmt: skip
     left.axhline(0, color="black", linewidth=0.8, linestyle=":")
-    left.set(xlabel="gradient steps", ylabel="value that is believed", title="belief below")
-    right.set(xlabel="gradient steps", ylabel="return", title="in the truth")
+    left.set(xlabel="gradient steps", ylabel="estimated value", title="below the horizontal")
+    right.set(xlabel="gradient steps", ylabel="return", title="in the environment")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     left.legend(frameon=False)

@@ -1,4 +1,4 @@
-"""What every reproduction leaves: numbers, a table and a picture."""
+"""The files that every reproduction writes: numbers, a table and a picture."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from experiments.results import make_folder
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows with the same keys as a Markdown table."""
+    """Format rows with the same keys as a Markdown table."""
     form = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
     head = list(rows[0])
     lines = [head, ["---"] * len(head), *([form(row[name]) for name in head] for row in rows)]

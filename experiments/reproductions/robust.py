@@ -1,10 +1,9 @@
-"""Robust against nominal planning where the world differs from its model.
+"""Robust beside nominal planning where the process differs from its model.
 
 Policies are planned on random processes, nominally or with the regularised worst cases of Tang, Liu
-and Xu (2025), and judged exactly in other worlds: kernels that are mixed with random ones, and with
-the worst that keep the same successors. Their claim in small: where the shift is large robust plans
-are better, and without one they are worse. It holds for worst kernels; towards random ones, which
-nobody chose to do harm, the nominal plan stays the better one nearly always.
+and Xu (2025), and evaluated exactly under other kernels: mixtures with random kernels, and with the
+worst kernel that keeps the same successors. The claim is that robust plans are better where the
+shift is large, and worse without one.
 """
 
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from jaxrl.dp import robust
 from jaxrl.errors import require_positive
 from jaxrl.types import Array, Key
 
-TITLE = "Return of robust plans less that of the nominal plan, over shifts of the kernel"
+TITLE = "Return of robust plans minus that of the nominal plan, by the shift of the kernel"
 GAMMA = 0.9
 SHIFTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 PLANS = {
@@ -44,15 +43,15 @@ class Options:
     """Compare robust with nominal planning under shifted kernels."""
 
     processes: int = 100
-    """Random processes, of 20 states, 4 actions and 4 successors."""
+    """Number of random processes, of 20 states, 4 actions and 4 successors."""
     draws: int = 20
-    """Random kernels that each is mixed with."""
+    """Number of random kernels with which each process is mixed."""
     out: Path = Path(".reproductions/robust")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def plan(mdp: dp.TabularMDP) -> dict[str, Array]:
-    """The policies [S, A] of each way to plan."""
+    """The policy [S, A] of each planner."""
     one_hot = lambda q: jax.nn.one_hot(q.argmax(-1), q.shape[-1])
     nominal = {"nominal": dp.value_iteration(mdp, GAMMA).theta}
     found = {
@@ -67,8 +66,8 @@ def state_values(mdp: dp.TabularMDP, policy: Array) -> Array:
     return (policy * dp.policy_evaluation(mdp, policy, GAMMA).theta).sum(-1)
 
 
-def worth(mdp: dp.TabularMDP, policy: Array, kernel: Array) -> Array:
-    """The return [] of a policy where transitions are those of a kernel [S, A, S]."""
+def exact_return(mdp: dp.TabularMDP, policy: Array, kernel: Array) -> Array:
+    """The exact return [] of a policy under the transitions of a kernel [S, A, S]."""
     return mdp.initial @ state_values(mdp._replace(transition=kernel), policy)
 
 
@@ -82,14 +81,14 @@ def returns(mdp: dp.TabularMDP, keys: Key) -> dict[str, Array]:
         return weight / weight.sum(-1, keepdims=True)
 
     def of(policy: Array) -> Array:
-        # The worst kernel for this very policy: all on the successor that it likes least.
-        liked = jnp.where(possible, state_values(mdp, policy), jnp.inf)
-        worst = jax.nn.one_hot(liked.argmin(-1), liked.shape[-1])
+        # The worst kernel for this policy leads to the successor of the lowest value.
+        by_value = jnp.where(possible, state_values(mdp, policy), jnp.inf)
+        worst = jax.nn.one_hot(by_value.argmin(-1), by_value.shape[-1])
         mixed = lambda shift, other: (1 - shift) * mdp.transition + shift * other
-        near = lambda shift, key: worth(mdp, policy, mixed(shift, random_kernel(key)))
-        by_chance = jax.vmap(jax.vmap(near, (None, 0)), (0, None))(shifts, keys).mean(-1)
-        by_spite = jax.vmap(lambda shift: worth(mdp, policy, mixed(shift, worst)))(shifts)
-        return jnp.stack([by_chance, by_spite], -1)
+        near = lambda shift, key: exact_return(mdp, policy, mixed(shift, random_kernel(key)))
+        by_random = jax.vmap(jax.vmap(near, (None, 0)), (0, None))(shifts, keys).mean(-1)
+        by_worst = jax.vmap(lambda shift: exact_return(mdp, policy, mixed(shift, worst)))(shifts)
+        return jnp.stack([by_random, by_worst], -1)
 
     return {name: of(policy) for name, policy in plan(mdp).items()}
 
@@ -113,6 +112,6 @@ def main(arguments: list[str]) -> None:
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set(xlabel=f"share of a {kernel} kernel", title=f"towards {kernel} kernels")
         axes.grid(alpha=0.3)
-    pair[0].set_ylabel("return, less the nominal plan's")
+    pair[0].set_ylabel("return minus that of the nominal plan")
     pair[0].legend(frameon=False)
     save(chosen.out, TITLE, rows, figure)

@@ -1,9 +1,8 @@
-"""Search, learnt from and learnt in: Gumbel MuZero solves small games, AlphaZero beats its prior.
+"""Tree search in a learnt model and in the simulator, on two small games.
 
-Gumbel MuZero (Danihelka et al. 2022) searches in a model that it learnt; AlphaZero (Silver et al.
-2018) in the game itself. With one simulation its search is the network's own first choice; after
-little training more of them are better on Catch, the more the better. On the gridworld two are
-better and many are not: where values are not learnt yet, looking far ahead finds only them.
+Gumbel MuZero (Danihelka et al. 2022) searches in a model that it learnt, and AlphaZero (Silver et
+al. 2018) in the game itself. With one simulation, AlphaZero's search is the first choice of its
+network; the benefit of more simulations is measured after little training.
 """
 
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from jaxrl.errors import require_positive
 from jaxrl.loop import assemble, evaluate
 from jaxrl.types import Array, Key
 
-TITLE = "Returns of Gumbel MuZero in its end, and of AlphaZero's search after little training"
+TITLE = "Final returns of Gumbel MuZero, and returns of AlphaZero's search after little training"
 GAMES = ("Catch-bsuite", "gridworld")
 SIMULATIONS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -35,17 +34,17 @@ class Options:
     """Train Gumbel MuZero and AlphaZero on small games."""
 
     seeds: int = 5
-    """Of each run."""
+    """Number of seeds of each run."""
     steps: float = 2.5e5
-    """Environment steps of Gumbel MuZero."""
+    """Number of environment steps of Gumbel MuZero."""
     little: float = 4096
-    """Environment steps of AlphaZero."""
+    """Number of environment steps of AlphaZero."""
     out: Path = Path(".reproductions/search")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def best(name: str) -> float:
-    """The best return: every ball is caught, or the shortest way on slippery ground."""
+    """The optimal return: every ball is caught, or the shortest path on slippery ground."""
     if name == "Catch-bsuite":
         return 1.0
     mdp = envs.tabular_mdp(name)
@@ -53,7 +52,7 @@ def best(name: str) -> float:
 
 
 def searched(name: str, steps: float, seeds: int) -> np.ndarray:
-    """The returns [seeds, simulations] of one network of AlphaZero, with ever more search."""
+    """The returns [seeds, simulations] of one AlphaZero network with more and more search."""
     entry = AGENTS["alphazero"]
     env = entry.world(envs.make(name), entry.defaults)
     train = make_train(entry.maker(env), env, entry.defaults, steps, evaluations=1)

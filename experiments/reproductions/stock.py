@@ -41,13 +41,13 @@ class Options:
     """Train a stock-conditioned network and ask it for different levels of risk."""
 
     seeds: int = 5
-    """Networks, each trained by itself and asked for every level."""
+    """Number of networks, each evaluated at every level."""
     rounds: int = 12_000
-    """Rounds of training, of 32 environment steps and 4 gradient steps."""
+    """Number of training rounds, of 32 environment steps and 4 gradient steps."""
     episodes: int = 2_000
-    """Episodes from which the CVaR of a network is estimated."""
+    """Number of episodes from which the CVaR of a network is estimated."""
     out: Path = Path(".reproductions/stock")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def mine() -> dp.TabularMDP:
@@ -78,9 +78,9 @@ def exact() -> tuple[np.ndarray, np.ndarray]:
     solve = partial(dp.distributional_value_iteration, gamma=1.0, max_iterations=TIME)
     family = values.categorical(grid)
     theta = jax.jit(lambda mdp: solve(mdp, representation=family, select=select).theta)(wide)
-    law = family.decode(theta[: stocks.size])  # of the first state, at every stock
-    law = law._replace(atoms=law.atoms + stocks[:, None, None])
-    score = SHORTFALL(law).max(-1)
+    distribution = family.decode(theta[: stocks.size])  # of the first state, at every stock
+    distribution = distribution._replace(atoms=distribution.atoms + stocks[:, None, None])
+    score = SHORTFALL(distribution).max(-1)
     best = [dp.best_stock_for_cvar(score, stocks, level)[0] for level in LEVELS]
     neutral = family.decode(jax.jit(lambda mdp: solve(mdp, representation=family).theta)(mdp)[0])
     chosen = jax.tree.map(lambda x: x[values.mean(neutral).argmax()], neutral)
@@ -88,7 +88,7 @@ def exact() -> tuple[np.ndarray, np.ndarray]:
 
 
 def commanded(hp: stocked.Hyperparameters, chosen: Options, key: Key) -> Array:
-    """The CVaR [levels] of the returns of one network, asked for each level."""
+    """The CVaR [levels] of the returns of one network, conditioned on each level."""
     env = envs.from_mdp(mine())
     make = lambda initial: stocked.world(env, hp.replace(initial_stock=initial))
     setup = assemble(stocked.stocked_dqn, make(0.0), hp)

@@ -2,7 +2,7 @@
 
 Zolman et al. (2024) report control of comparable quality with about a tenth of the steps. PPO is
 run with the preset that is tuned for its final return, and with one that updates as often per step
-as SINDy-Dyna collects.
+as SINDy-Dyna collects data.
 """
 
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class Options:
     """Train SINDy-Dyna and PPO on Pendulum, and count environment steps."""
 
     seeds: int = 8
-    """Of each run."""
+    """Number of seeds of each run."""
     steps: float = 1e4
-    """Environment steps of SINDy-Dyna; PPO takes a hundred times as many."""
+    """Number of environment steps of SINDy-Dyna; PPO takes a hundred times as many."""
     out: Path = Path(".reproductions/surrogates")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,9 +1,9 @@
-"""One network that earns as much as it is asked to, in a game of MinAtar (Pires et al. 2025).
+"""A network that obtains the return it is asked for, in a game of MinAtar (Pires et al. 2025).
 
-A DQN with quantiles sees a stock beside Breakout's screen and minimises E|stock + return|: begun
-with a stock of -3 it is asked for a return of 3, neither less nor more. One network learns this for
-all stocks. The DQN beside it always gets what it can. Returns are discounted, for it is these that
-a stock adds up.
+A DQN with quantiles observes a stock beside Breakout's screen and minimises E|stock + return|: with
+an initial stock of -3 it is asked for a return of exactly 3. One network learns this for all
+stocks. The DQN beside it maximises its return. Returns are discounted, because stocks accumulate
+discounted rewards.
 """
 
 from dataclasses import dataclass
@@ -36,22 +36,22 @@ class Options:
     """Train a stock-conditioned network on Breakout and ask it for different returns."""
 
     seeds: int = 3
-    """Networks, each trained by itself and asked for every return."""
+    """Number of networks, each asked for every return."""
     steps: float = 4e5
-    """Environment steps of each."""
+    """Number of environment steps of each network."""
     episodes: int = 64
-    """Episodes for each return that is asked for."""
+    """Number of episodes for each return that is asked for."""
     out: Path = Path(".reproductions/wanted")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def game() -> Env:
-    """Breakout, of bits, for at most 300 steps."""
+    """Breakout with observations of bits and at most 300 steps."""
     return envs.cast_observation(envs.make("Breakout-MinAtar", max_steps_in_episode=300), jnp.bool_)
 
 
 def discounted(env: Env, gamma: float) -> Env:
-    """Let what is paid after t steps count gamma**t: then a return is what an agent makes of it."""
+    """Multiply the reward after t steps by gamma**t, so that returns are discounted."""
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         state, now = env.init(key)
@@ -66,7 +66,7 @@ def discounted(env: Env, gamma: float) -> Env:
 
 
 def commanded(hp: stocked.Hyperparameters, rounds: int, episodes: int, key: Key) -> Array:
-    """The returns [WANTED, episodes] of one network, asked for each."""
+    """The returns [WANTED, episodes] of one network, for each return that is asked for."""
     limits = stocked.bounds(hp)
     begin = lambda key: jax.random.uniform(key, minval=-max(WANTED) - 1, maxval=0.0)
     setup = assemble(stocked.stocked_dqn, stock.stocked(game(), hp.discount, begin, limits), hp)
@@ -82,7 +82,7 @@ def commanded(hp: stocked.Hyperparameters, rounds: int, episodes: int, key: Key)
 
 
 def greedy(hp: dqn.Hyperparameters, rounds: int, episodes: int, key: Key) -> Array:
-    """The returns [episodes] of a network that gets what it can."""
+    """The returns [episodes] of a network that maximises its return."""
     setup = assemble(dqn.dqn, game(), hp)
     k_train, k_play = jax.random.split(key)
     run, _ = advance(setup.experiment, setup.experiment.init(k_train), rounds)
@@ -105,15 +105,15 @@ def main(arguments: list[str]) -> None:
     rounds = int(chosen.steps) // (hp.num_envs * hp.rollout_length)
     keys = jax.random.split(jax.random.key(0), chosen.seeds)
     run = partial(commanded, hp, rounds, chosen.episodes)
-    print(f"{chosen.seeds} networks learn to earn what they are asked for ...")
+    print(f"{chosen.seeds} networks learn to obtain the return that they are asked for ...")
     found = np.asarray(jax.jit(jax.vmap(run))(keys))  # [seeds, WANTED, episodes]
-    print("and as many to earn what they can ...")
+    print("and as many learn to maximise their return ...")
     run = partial(greedy, dqn.Hyperparameters(**both), rounds, chosen.episodes)
     most = np.asarray(jax.jit(jax.vmap(run))(keys))
     figure, axes = plt.subplots(figsize=(6, 4.2), layout="constrained")
     axes.plot(WANTED, WANTED, color="black", linewidth=0.8, linestyle=":", label="as asked for")
     band(axes, WANTED, found.mean(-1), "one network, commanded", marker="o")
-    axes.axhline(most.mean(), color="C1", label="DQN, which gets what it can")
+    axes.axhline(most.mean(), color="C1", label="DQN, which maximises its return")
     axes.set(xlabel="return asked for", ylabel="return")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)

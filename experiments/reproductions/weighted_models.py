@@ -1,8 +1,9 @@
-"""Small models that spend themselves on what values depend on: VaGraM beside likelihood.
+"""Small models weighted by the gradient of the value (VaGraM) beside maximum likelihood.
 
-Voelcker et al. (2022) weigh the errors of a model by the gradient of the value: with features that
-mean nothing and a model too small for all, likelihood wastes it on them. Here MBPO's model is one
-layer of a few units, and Pendulum shows autoregressive distractors beside its state.
+Voelcker et al. (2022) weight the errors of a model by the gradient of the value. With irrelevant
+features and a model too small for all of them, likelihood spends its capacity on the irrelevant
+ones. Here MBPO's model has one layer of a few units, and Pendulum shows autoregressive distractors
+beside its state.
 """
 
 from dataclasses import dataclass
@@ -21,18 +22,18 @@ LOSSES = ("squared-error", "likelihood", "value-gradient")
 
 @dataclass(frozen=True)
 class Options:
-    """Train MBPO with tiny models of several losses, among distractors."""
+    """Train MBPO with tiny models and several losses, with distractors."""
 
     seeds: int = 4
-    """Of each run."""
+    """Number of seeds of each run."""
     steps: float = 6e3
-    """Environment steps of each run."""
+    """Number of environment steps of each run."""
     units: int = 32
-    """Hidden units of the model, in one layer."""
+    """Number of hidden units of the model, in one layer."""
     distractors: tuple[int, ...] = (0, 5, 10)
-    """Numbers of features that mean nothing."""
+    """Numbers of irrelevant features."""
     out: Path = Path(".reproductions/weighted-models")
-    """Folder for the table, the numbers and the picture."""
+    """Folder in which the table, the numbers and the picture are written."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,6 +1,9 @@
 """Data sets: what minari reads, what comes back, and what is learnt from them."""
 
+from types import SimpleNamespace
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,7 +12,9 @@ from agents import AGENTS
 from experiments import collecting, datasets
 from experiments.cli import main
 from jaxrl import advance, assemble
+from jaxrl.errors import InputError
 from jaxrl.offline import offline
+from jaxrl.types import Box, Discrete, Spec
 from tests.experiments.runs import table
 
 minari = pytest.importorskip("minari")
@@ -89,6 +94,93 @@ def test_trained_from_the_shell_and_collected_again(stored, tmp_path):
     assert len(table(folder)) == 4
     assert main(["dataset", "random", str(folder), "--steps", "640", "--out", str(again)]) == 0
     assert minari.MinariDataset(again / "data").total_steps == 640
+
+
+SPECS = {
+    "discrete": Spec(jax.ShapeDtypeStruct((3,), jnp.float32), Discrete(3)),
+    "continuous": Spec(jax.ShapeDtypeStruct((3,), jnp.float32), Box(jnp.zeros(1), jnp.ones(1))),
+    "bits": Spec(jax.ShapeDtypeStruct((3,), jnp.bool_), Discrete(3)),
+    "records": Spec({"a": jax.ShapeDtypeStruct((3,), jnp.float32)}, Discrete(3)),
+    "pairs": Spec([jax.ShapeDtypeStruct((3,), jnp.float32)] * 2, Discrete(3)),
+}
+
+
+def episode(kind="discrete", **changes):
+    """An episode of four steps that fits, but for the changes."""
+    whole = {
+        "observations": np.arange(15.0, dtype=np.float32).reshape(5, 3),
+        "actions": np.array([0, 2, 1, 0]),
+        "rewards": np.arange(4.0),
+        "terminations": np.array([False, False, False, True]),
+        "truncations": np.zeros(4, bool),
+    }
+    whole |= {"actions": np.full((4, 1), 0.5, np.float32)} if kind == "continuous" else {}
+    whole |= {"observations": np.ones((5, 3), np.uint8)} if kind == "bits" else {}
+    return SimpleNamespace(id=7, **whole | changes)
+
+
+@pytest.mark.parametrize("kind", ["discrete", "continuous", "bits", "records"])
+def test_what_fits_is_taken_as_the_environment_shows_it(kind):
+    data = datasets.steps_of(episode(kind), SPECS[kind], "It")
+    assert jax.tree.structure(data.obs) == jax.tree.structure(SPECS[kind].observation)
+    (obs,), (final,) = jax.tree.leaves(data.obs), jax.tree.leaves(data.final)
+    assert obs.dtype == jax.tree.leaves(SPECS[kind].observation)[0].dtype
+    np.testing.assert_array_equal(obs[1:], final[:-1])
+    np.testing.assert_array_equal(data.discount, [1, 1, 1, 0])
+    np.testing.assert_array_equal(data.last, [0, 0, 0, 1])
+
+
+NONE = np.zeros(0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "sentence"),
+    [
+        ("discrete", {"actions": np.arange(4)}, "from 0 to 3, .* between 0 and 2"),
+        ("discrete", {"actions": np.array([0, -1, 0, 0])}, "from -1 to 0"),
+        ("discrete", {"actions": np.array([0.0, 1, 2, 0.7])}, "float64.* 3 integers"),
+        ("discrete", {"actions": np.zeros((4, 2), int)}, r"shape \(2,\).* 3 integers"),
+        ("discrete", {"actions": np.zeros(3, int)}, "4 rewards and 3 actions"),
+        ("continuous", {"actions": np.zeros(4, int)}, r"int64.* real, of shape \(1,\)"),
+        ("continuous", {"actions": np.zeros((4, 2))}, r"shape \(2,\).* of shape \(1,\)"),
+        ("continuous", {"actions": np.full((4, 1), 1.5)}, "from 1.5 to 1.5, .* between 0 and 1"),
+        ("continuous", {"actions": np.full((4, 1), np.nan)}, "action that is not finite"),
+        ("discrete", {"observations": np.zeros((5, 4))}, r"shape \(4,\), and .* \(3,\)"),
+        ("discrete", {"observations": np.zeros((4, 3))}, "4 rewards and 4 observations"),
+        ("discrete", {"observations": np.zeros((5, 3), int)}, "type int64, and .* float32"),
+        ("discrete", {"observations": np.full((5, 3), np.nan)}, "observation that is not finite"),
+        ("bits", {"observations": np.full((5, 3), 2, np.uint8)}, "type uint8, and .* bool"),
+        ("bits", {"observations": np.ones((5, 3))}, "type float64, and .* bool"),
+        ("pairs", {}, "observations of 1 arrays, but the environment shows 2"),
+        ("discrete", {"observations": {"a": np.zeros((5, 3)), "b": np.zeros((5, 1))}}, "2 arrays"),
+        ("discrete", {"rewards": np.array([0, 1, np.inf, 0])}, "reward that is not finite"),
+        ("discrete", {"rewards": np.zeros((4, 1))}, "not one number for each step"),
+        ("discrete", {"rewards": NONE, "actions": NONE}, "no steps"),
+        ("discrete", {"terminations": np.zeros(3, bool)}, "4 rewards, but its terminations"),
+        ("discrete", {"truncations": np.full(4, 0.5)}, "truncations are not as many truth values"),
+    ],
+)
+def test_what_does_not_fit_is_refused(kind, changes, sentence):
+    with pytest.raises(InputError, match=f"^Episode 7 has .*{sentence}"):
+        datasets.steps_of(episode(kind, **changes), SPECS[kind], "Episode 7")
+
+
+def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
+    (tmp_path / "x" / "data").mkdir(parents=True)
+    (tmp_path / "x" / "data" / "main_data.hdf5").write_text("nonsense")
+    with pytest.raises(InputError, match="x cannot be read as a data set"):
+        datasets.load(str(tmp_path / "x"), envs.make("chain"), 1, 1)
+
+
+def test_bits_are_stored_and_read_as_bits(tmp_path):
+    env = envs.make("PanFlute")
+    episodes = collecting.gather(env, ["random"], 320, 0, False)
+    datasets.save(episodes, env, tmp_path / "bits-v0", "random")
+    data = datasets.load(str(tmp_path / "bits-v0"), env, 1, 1)
+    assert data.obs.dtype == bool and data.obs.shape == (320, 1, 15)
+    assert 0 < data.obs.mean() < 1
+    with pytest.raises(InputError, match="the environment"):
+        datasets.load(str(tmp_path / "bits-v0"), envs.make("chain", length=15), 1, 1)
 
 
 @pytest.mark.parametrize(

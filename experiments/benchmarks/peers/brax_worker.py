@@ -14,7 +14,7 @@ finished = []  # when each chunk ended; the first two come before the announceme
 
 
 def take_turns(step, metrics):
-    """Called by `train` after each chunk: answer, and hold training up until asked."""
+    """Answer after each chunk of training, and wait until the next one is requested."""
     global began
     now = time.perf_counter()
     finished.append(now - began)

@@ -17,14 +17,14 @@ READY = 2 * EVERY
 
 
 class TakesTurns(gymnasium.Wrapper):
-    """Hands time to others after each chunk of steps: mbrl-lib's loop has no place for it."""
+    """An environment that pauses after each chunk of steps, which mbrl-lib's loop cannot do."""
 
     def __init__(self, env):
         super().__init__(env)
         self.taken = 0
 
     def step(self, action):
-        """A step; before the first one of a chunk, answer, and wait until asked."""
+        """Take a step; before the first one of a chunk, answer and wait for a request."""
         global began
         done = self.taken - s["warmup"] - READY
         if done >= 0 and done % s["steps"] == 0:

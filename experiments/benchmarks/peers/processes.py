@@ -1,4 +1,4 @@
-"""Virtual environments of the peers, and workers in them as the benchmark sees them."""
+"""Virtual environments of the peers, and the worker processes that run in them."""
 
 import json
 import os
@@ -16,11 +16,11 @@ ROOT = HERE.parents[2]
 
 
 class Failed(Exception):
-    """A peer could not be installed, or a worker did not answer; why, in a few words."""
+    """A peer could not be installed, or a worker did not answer; the message is the reason."""
 
 
 class Peer(NamedTuple):
-    """A library to compare with: its worker, and what that worker needs."""
+    """A library to compare with: its worker and the requirements of that worker."""
 
     script: str
     requirements: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ PEERS: dict[str, Peer] = {
 
 
 def python_of(oldest: tuple[int, int], newest: tuple[int, int]) -> str:
-    """A Python that is neither older nor newer; raises Failed if none is found."""
+    """A Python of exactly one version; raises Failed if none is found."""
     names = [sys.executable] + [f"python3.{minor}" for minor in (12, 13, 11, 10)]
     test = f"import sys, venv; sys.exit(not {oldest} <= sys.version_info[:2] <= {newest})"
     for name in names:
@@ -96,7 +96,7 @@ def prepare(name: str, folder: Path) -> Peer:
 
 
 def command(words: list[str]) -> None:
-    """Run a command; raises Failed with the end of what it said if it fails."""
+    """Run a command; raises Failed with the end of its output if it fails."""
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failed(last_line(done.stderr) or f"{words[0]} failed.")
@@ -111,7 +111,7 @@ class Worker:
     """A process that trains one chunk at a time, when asked; see `protocol.py`."""
 
     def __init__(self, peer: Peer, task: dict[str, Any]):
-        """Start it; its first answer says that it is ready."""
+        """Start the process; its first answer says that it is ready."""
         # No accelerator for those who find one.
         env = {"JAX_PLATFORMS": "cpu"}
         if not peer.requirements:
@@ -135,7 +135,7 @@ class Worker:
         self.lines.put("")
 
     def answer(self, timeout: float) -> dict[str, Any]:
-        """Its next answer; raises Failed if there is none within `timeout` seconds."""
+        """The next answer; raises Failed if there is none within `timeout` seconds."""
         try:
             line = self.lines.get(timeout=timeout)
         except queue.Empty:
@@ -147,7 +147,7 @@ class Worker:
         return json.loads(line)
 
     def run(self, timeout: float) -> dict[str, Any]:
-        """Let it train for one chunk."""
+        """Request one chunk of training."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write("run\n")
@@ -157,12 +157,12 @@ class Worker:
         return self.answer(timeout)
 
     def end(self, timeout: float) -> dict[str, Any]:
-        """Let it end, with its last report."""
+        """Request the end; return the last report."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         return self.answer(timeout)
 
     def kill(self) -> None:
-        """End it whatever it does."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()

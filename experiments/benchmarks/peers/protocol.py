@@ -1,4 +1,4 @@
-"""How a worker of the speed benchmark talks to it; standard library only, for any Python.
+"""The protocol between the speed benchmark and its workers; standard library only.
 
 A worker is started with its setting as one JSON argument. It answers every line it reads with one
 JSON line, and the first one unasked: `{"compile_s": ...}` when it is ready. A line "run" lets it
@@ -28,12 +28,12 @@ def answer(**values):
 
 
 def asked():
-    """Wait for a line: whether it asks for another chunk."""
+    """Wait for a line; return whether it requests another chunk."""
     return sys.stdin.readline().strip() == "run"
 
 
 def hand_over(**values):
-    """Send one answer, and wait to be asked for another chunk; ends the process if none is."""
+    """Send one answer and wait for a request; end the process if there is none."""
     answer(**values)
     if not asked():
         farewell()
@@ -56,7 +56,7 @@ def peak_memory():
 
 
 def serve(chunk, steps, **ready):
-    """Announce readiness; when asked, time `chunk()`, which takes `steps` environment steps."""
+    """Announce readiness; on request, time `chunk()`, which takes `steps` environment steps."""
     answer(**ready)
     while asked():
         start = time.perf_counter()
