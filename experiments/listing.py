@@ -22,7 +22,7 @@ class About(NamedTuple):
     """What a person wants to know of an agent before training it."""
 
     kind: str
-    actions: str  # discrete, continuous, both, or discrete over one-hot observations
+    actions: str  # discrete, continuous, or both; "one-hot" where observations must be
     sentence: str
 
 
@@ -57,7 +57,7 @@ ABOUT = {
     "expected-sarsa": About(TABULAR, "discrete, one-hot", "Expected Sarsa in a table."),
     "dyna-q": About(TABULAR, "discrete, one-hot",
                     "Q-learning that also learns in a counted model (Sutton 1991)."),
-    "ppo": About(POLICIES, "both", "Proximal policy optimisation (Schulman et al. 2017)."),
+    "ppo": About(POLICIES, "discrete, continuous", "Proximal policy optimisation (Schulman et al. 2017)."),
     "sac": About(POLICIES, "continuous", "Soft actor-critic (Haarnoja et al. 2018)."),
     "redq": About(POLICIES, "continuous",
                   "SAC with ten critics and many updates (Chen et al. 2021)."),
@@ -77,9 +77,9 @@ ABOUT = {
                    "MBPO with a learnt filter of implausible transitions (Luo et al. 2024)."),
     "ravl": About(OFFLINE, "continuous",
                   "MBPO with a diverse ensemble of critics (Sims et al. 2024)."),
-    "dreamer": About(MODELS, "both",
+    "dreamer": About(MODELS, "discrete, continuous",
                      "Actor and critic in a latent world model (Hafner et al. 2025)."),
-    "repo": About(MODELS, "both",
+    "repo": About(MODELS, "discrete, continuous",
                   "Dreamer with predictable latents and no reconstruction (Zhu et al. 2023)."),
     "sequence-sac": About(MODELS, "continuous",
                           "SAC that decides on several actions at once (Patel and Siegelmann)."),
