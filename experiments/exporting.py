@@ -48,6 +48,6 @@ def export(config: Configuration, folder: Path, place: Path, seed: int | None = 
 def after_training(config: Configuration, folder: Path) -> None:
     """Leave the best member's policy in a results folder; say on stderr if that is not possible."""
     try:
-        export(config, folder, place_of(config, folder, None, None))
+        print(export(config, folder, place_of(config, folder, None, None)))
     except InputError as error:
         print(f"No policy was exported: {error}", file=sys.stderr)
