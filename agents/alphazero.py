@@ -8,7 +8,7 @@ from flax import struct
 
 from jaxrl import models, values
 from jaxrl.environments import Revealed, revealed
-from jaxrl.errors import require, require_discrete, require_fraction, require_positive, unknown
+from jaxrl.errors import require_discrete, require_fraction, require_positive, unknown
 from jaxrl.networks import network
 from jaxrl.policies import categorical
 from jaxrl.returns import lambda_returns
@@ -126,8 +126,7 @@ def check(spec: Spec, hp: Hyperparameters, who: str = "alphazero") -> None:
     require_discrete(spec, who)
     if hp.search not in SEARCHES:
         raise unknown("search", hp.search, SEARCHES)
-    family = hp.critic.family
-    require("implicit" not in family, f"{who} cannot have an {family} critic: try quantile.")
+    values.require_explicit(values.critic(hp.critic), who)
     require_positive(learning_rate=hp.learning_rate, simulations=hp.simulations)
     require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
     require_positive(epochs=hp.epochs, minibatches=hp.minibatches)

@@ -155,6 +155,7 @@ def dreamt(
 def actor_critic(spec: Spec, hp: Hyperparameters):
     """How to act on features, and to learn it from dreams: advantage actor-critic."""
     representation, family = values.critic(hp.critic), policy_family(spec.action)
+    values.require_explicit(representation, "dreamer")
     make = lambda: MLP(hp.hidden, "swish")
     heads = Heads(make, (family.size, representation.size), (0.01, 0.01))
     features = hp.size + hp.groups * hp.classes

@@ -110,7 +110,7 @@ def ppo(
     """
     check(spec, hp)
     representation = values.critic(hp.critic) if representation is None else representation
-    require(not representation.fractions, "ppo cannot have an implicit critic: try quantile.")
+    values.require_explicit(representation, "ppo")
     family = policy_family(spec.action)
     sizes, scales = (family.size, representation.size), (0.01, 1.0)
     net = network(spec, sizes, scales, hp.hidden, hp.activation, hp.encoder, hp.memory)

@@ -117,7 +117,9 @@ def r2d2(
     check(spec, hp)
     assert isinstance(spec.action, Discrete)  # checked above; for the type checker
     family, statistic = values.critic(hp.critic), values.objective(hp.objective)
-    require(not family.fractions, "r2d2 cannot have an implicit critic: try quantile.")
+    values.require_explicit(family, "r2d2")
+    if statistic is not values.mean:
+        values.require_distribution(family, "A statistic")
     sizes, theta = value_heads(spec.action.num, family.size, hp.dueling)
     layers = hp.hidden, hp.activation, hp.encoder, hp.memory
     net = network(spec, sizes, (1.0,) * len(sizes), *layers)

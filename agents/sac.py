@@ -175,8 +175,9 @@ def learner(
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
     init, pi, q, each = networks(spec, hp, representation)
-    ensemble = partial(values.ensemble, representation, hp.ensemble.members)
-    judged = ensemble(values.reduction(replace(hp.ensemble, reduction=hp.actor_reduction)))
+    ensemble = partial(values.ensemble_critic, representation)
+    ensemble(hp.ensemble)  # raises
+    judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
     target_entropy = hp.target_entropy * spec.action.low.size
 
     def value(params: Tree, obs: Tree) -> Array:
@@ -186,7 +187,7 @@ def learner(
         k_now, k_next, k_subset, k_penalty = jax.random.split(key, 4)
         temperature = jnp.exp(params["log_temperature"])
         # Critics: the pessimistic value of the next action, with its entropy bonus.
-        reduced = ensemble(values.reduction(hp.ensemble, k_subset))
+        reduced = ensemble(hp.ensemble, k_subset)
         action, log_prob = pi(fixed(params), batch.final).sample_and_log_prob(seed=k_next)
         future = reduced.decode(q(target, batch.final, action))
         targets = soft_target(future, temperature * log_prob, batch, hp.discount)
@@ -214,5 +215,4 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "sac")
     check_fields(hp)
-    values.reduction(hp.ensemble)  # raises
     check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)

@@ -6,6 +6,7 @@ judge every action there. Then it acts without a model, blindly for as long as t
 Source: Patel and Siegelmann (2025), "Overcoming slow decision frequencies".
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from jaxrl.models.dynamics import predict
 from jaxrl.networks import blank, flat
 from jaxrl.policies import tanh_family
 from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
-from jaxrl.updates import descend, fitting, polyak
+from jaxrl.updates import delayed, descend, fitting, polyak
 
 static = partial(struct.field, pytree_node=False)
 fixed = jax.lax.stop_gradient
@@ -80,7 +81,9 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
     representation = values.critic(hp.critic)
     net = Sequence(hp.hidden, hp.activation, family.size, width)
     base = sac.networks(spec, hp, representation)
-    believed = values.ensemble(representation, hp.ensemble.members, values.reduction(hp.ensemble))
+    ensemble = partial(values.ensemble_critic, representation)
+    ensemble(hp.ensemble)  # raises
+    judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
     dynamics = models.deterministic_mlp(spec, 1, hp.model_hidden)
     world = models.fitted(
         dynamics, models.squared_error, optax.adam(hp.model_learning_rate), bootstrap=False
@@ -113,7 +116,8 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
 
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
         view, data = batch
-        k_now, k_next = jax.random.split(key)
+        k_now, k_next, k_subset = jax.random.split(key, 3)
+        believed = ensemble(hp.ensemble, k_subset)
         temperature = jnp.exp(params["log_temperature"])
         # Critics of single steps: the next action is the first of a new sequence.
         first, log_prob = (x[0] for x in unfold(fixed(params), data.final, k_next[None], 1))
@@ -127,7 +131,7 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
             return predict(dynamics, view, obs, action).mean[0, :, :-1], obs
 
         _, met = jax.lax.scan(meet, flat(spec.observation, data.obs), fixed(actions))
-        scores = values.mean(believed.decode(base.q(fixed(params), fixed(met), actions)))
+        scores = values.mean(judged.decode(base.q(fixed(params), fixed(met), actions)))
         policy = (fixed(temperature) * log_probs - scores).mean(0)
         balance = -params["log_temperature"] * fixed(log_probs.mean(0) + wanted)
         total = (data.weight * (error + policy + balance)).mean()
@@ -149,7 +153,9 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
 
         return Actor(init, step)
 
-    update = descend(init, loss, optax.adam(hp.learning_rate), polyak(hp.target_rate))
+    slower = ("actor", "log_temperature")
+    optimiser = delayed(optax.adam(hp.learning_rate), hp.actor_period, slower)
+    update = descend(init, loss, optimiser, polyak(hp.target_rate))
     return Agent(actor(True), actor(False), sac.remember(fitting(update, world), hp))
 
 

@@ -120,8 +120,7 @@ def svg(spec: Spec, hp: Hyperparameters) -> Agent:
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "svg")
-    family = hp.critic.family
-    require("implicit" not in family, f"svg cannot have an {family} critic: try quantile.")
+    values.require_explicit(values.critic(hp.critic), "svg")
     require_positive(learning_rate=hp.learning_rate, model_learning_rate=hp.model_learning_rate)
     require_positive(members=hp.members, elites=hp.elites, horizon=hp.horizon)
     require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length, updates=hp.updates)

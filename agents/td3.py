@@ -86,7 +86,8 @@ def td3(
     members, space, layers = hp.ensemble.members, spec.action, (hp.hidden, hp.activation)
     actor = network(spec, (space.low.size,), (0.01,), *layers)
     critics = critic_ensemble(spec, representation.size, members, *layers)
-    ensemble = partial(values.ensemble, representation, members)
+    ensemble = partial(values.ensemble_critic, representation, hp.ensemble)
+    ensemble()  # raises
     q = lambda params, obs, action: critics.apply(params["critics"], obs, action)  # [..., E * K]
 
     def mu(params: Tree, obs: Tree) -> Array:
@@ -104,7 +105,7 @@ def td3(
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
         k_noise, k_subset = jax.random.split(key)
         # Critics: the pessimistic value of an action close to the policy's next one.
-        reduced = ensemble(values.reduction(hp.ensemble, k_subset))
+        reduced = ensemble(k_subset)
         action = near(mu(target, batch.final), hp.target_noise, hp.noise_clip, k_noise)
         future = reduced.decode(q(target, batch.final, action))
         targets = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
@@ -135,5 +136,4 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "td3")
     check_fields(hp)
-    values.reduction(hp.ensemble)  # raises
     check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, hp.n_step, hp.warmup)

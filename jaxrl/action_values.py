@@ -58,7 +58,7 @@ class Implicit(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, fractions: Array) -> Array:
-        """The quantiles: one implicit head, or two of a dueling network, on one torso."""
+        """The quantiles of one implicit head, or of the two of a dueling network, on one torso."""
         features = self.torso(x)
         quantiles = ImplicitHead(self.actions)(features, fractions)
         if not self.dueling:
@@ -78,11 +78,13 @@ def action_values(
 ) -> ActionValues:
     """Action values of any representation, by the network that suits a spec of discrete actions.
 
-    Actions that `spec.mask` forbids are never greedy.
-
-    Raises an InputError for a name that `network` does not know.
+    Actions that `spec.mask` forbids are never greedy. Raises an InputError for a name that
+    `network` does not know, or for a statistic other than the mean of a representation that only
+    learns means.
     """
     assert isinstance(spec.action, Discrete), "action values need discrete actions"
+    if statistic is not values.mean:
+        values.require_distribution(representation, "A statistic")
     actions, size = spec.action.num, representation.size
     if representation.fractions:
         torso = networks.torso(spec.observation, hidden, activation, encoder, layer_norm)

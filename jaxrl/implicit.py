@@ -1,4 +1,4 @@
-"""The head of implicit quantile networks."""
+"""The output layers of implicit quantile networks."""
 
 from collections.abc import Sequence
 

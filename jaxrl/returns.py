@@ -6,9 +6,9 @@ boundary, terminated or truncated; `value` [T, ...] is V(S_t) and `next_value` [
 true successor of step t, never of a reset observation. A boundary cuts traces, a truncation
 bootstraps from its successor, and the end of the array counts as a truncation.
 
-Everything is differentiable and no gradient is stopped here: the papers differentiate no target
-of V-trace, Retrace or Q(lambda), so stop it in the loss. All raise an InputError if an array per
-step has another shape than the rewards, which would otherwise broadcast.
+Everything is differentiable and no gradient is stopped here: the papers do not differentiate
+targets of V-trace, Retrace or Q(lambda), so a loss has to stop it. All raise an InputError if there
+is no step, or if an array per step has another shape than the rewards.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, require, require_positive
 from jaxrl.types import Array
 
 
@@ -29,12 +29,17 @@ def backwards(increment: Array, carry: Array) -> Array:
 
     # Neither unrolled nor an associative scan: on two cores, for 128 steps of 4, 64 or 2048 lanes
     # and their gradients, those are 1 to 6 times as slow, and slower to compile.
+    dtype = jnp.result_type(increment, carry)
+    increment, carry = increment.astype(dtype), carry.astype(dtype)
     start = jnp.zeros_like(increment[0])
     return jax.lax.scan(step, start, (increment, carry), reverse=True)[1]
 
 
 def check(reward: Array, **arrays: Array) -> None:
-    """Raise an InputError unless all arrays have the shape of the rewards."""
+    """Raise an InputError unless there is a step and all arrays have the shape of the rewards."""
+    shape = jnp.shape(reward)
+    steps = len(shape) > 0 and shape[0] > 0
+    require(steps, f"reward must be [T, ...] with T at least 1, but its shape is {shape}.")
     for name, array in arrays.items():
         if jnp.shape(array) != jnp.shape(reward):
             shapes = f"{jnp.shape(array)}, but reward has {jnp.shape(reward)}"
@@ -75,8 +80,7 @@ def n_step_returns(reward: Array, discount: Array, last: Array, next_value: Arra
     Raises an InputError if `n` is not positive.
     """
     check(reward, discount=discount, last=last, next_value=next_value)
-    if n < 1:
-        raise InputError(f"n must be above zero, but it is {n}.")
+    require_positive(n=n)
     end = last.at[-1].set(True)
     horizon = reward + discount * next_value  # the return over one step
 

@@ -1,11 +1,11 @@
-"""Stock augmentation: carry along what has been earned so far, and maximise a statistic of all.
+"""Stock augmentation: observations with the rewards so far, for statistics of the whole return.
 
 The stock c starts an episode at a chosen c_0 and moves by c' = (c + r) / gamma, so that
-gamma**t * (c_t + G_t) is the same at every time t: c_0 + G_0. Acting at each step for the best
-statistic K of c + G then optimises K of c_0 + G_0, which no policy of the state alone can do,
-if K is indifferent to mixtures and to gamma (see `with_stock`). Nothing else depends on the stock,
-so one transition trains every value of it. Source: Pires et al. (2025), "Optimizing return
-distributions with distributional dynamic programming".
+gamma**t * (c_t + G_t) is the same at every time t: c_0 + G_0. Choosing at each step the action with
+the best statistic K of c + G then optimises K of c_0 + G_0, which no policy of the state alone can
+do, if K is indifferent to mixtures and to gamma (see `with_stock`). Dynamics and rewards do not
+depend on the stock, so that one transition trains every value of it. Source: Pires et al. (2025),
+"Optimizing return distributions with distributional dynamic programming".
 """
 
 from collections.abc import Callable
@@ -13,36 +13,37 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
-from jaxrl.errors import require_positive
+from jaxrl.errors import require, require_positive, require_values
 from jaxrl.types import Array, Env, Key, TimeStep, Transition, Tree, Update
 from jaxrl.values import ReturnDistribution, Statistic
 
 
 class Stocked(NamedTuple):
-    """An observation and the stock it is made with."""
+    """An observation with the stock at that time."""
 
     obs: Tree  # [..., *observation]
-    stock: Tree  # [...] one number each; in a spec its shape
+    stock: Tree  # [...] one number each; in a spec its shape and type
 
 
 def with_stock(statistic: Statistic, stock: Array) -> Statistic:
     """The statistic K of stock + Z, for stocks [...] and distributions [..., *, N].
 
-    What a stock-augmented agent is greedy in. That it then optimises K of the whole return takes
-    of K that it is
+    A stock-augmented agent is greedy in it. It then optimises K of the whole return if K is
 
-    - indifferent to mixtures: if K prefers each of some distributions to its counterpart, or likes
-      them as much, it does so of their mixtures with the same weights. Expected utilities are,
-      and so are lexicographic pairs of them; CVaR, variance and quantiles are not, and the policy
-      that is best from here may not be part of the one that is best from the start.
-    - indifferent to gamma: K ranks distributions as it ranks them multiplied by gamma, for each
-      step scales what is still to come. Positively homogeneous utilities are (x, -|x|, -x**2,
-      min(0, x)), whether x >= 0 is, and with gamma = 1 anything is; exponential utility and
-      min(x, 0.5) are not.
+    - indifferent to mixtures: if K prefers each of some distributions to its counterpart, or is
+      indifferent, then also their mixtures with the same weights. This holds for expected
+      utilities and lexicographic pairs of them. It does not for CVaR, variance and quantiles: the
+      policy that is best from here may not be part of the one that is best from the start.
+    - indifferent to gamma: K ranks distributions as it ranks them multiplied by gamma, since each
+      step scales the rest of the return. This holds for positively homogeneous utilities (x, -|x|,
+      -x**2, min(0, x)), for the probability of x >= 0, and for every K if gamma is 1, but not for
+      exponential utility or min(x, 0.5).
     - Lipschitz, in the 1-Wasserstein distance, for values after finitely many backups to be near
-      the optimum of an infinite horizon. Whether x >= 0 is not, though over a finite horizon it
-      needs not be.
+      the optimum of an infinite horizon. The probability of x >= 0 is not; over a finite horizon
+      this is not needed.
     """
 
     def shifted(distribution: ReturnDistribution) -> Array:
@@ -61,8 +62,8 @@ def next_stock(
 ) -> Array:
     """The stock (c + r) / discount, clipped to `bounds`, and c + r where the discount is 0.
 
-    All are [...]. `discount` is gamma, or over several steps what they make of it. Where the
-    episode ends there is nothing left to scale.
+    All are [...]. `discount` is gamma times that of the environment, or their product over several
+    steps. It is 0 where the episode ends, where no return is left to be scaled.
     """
     ends = jnp.asarray(discount) == 0
     moved = (stock + reward) / jnp.where(ends, 1.0, discount)
@@ -75,14 +76,22 @@ def stocked(
     initial: float | Array | Callable[[Key], Array] = 0.0,
     bounds: tuple[float, float] = (-jnp.inf, jnp.inf),
 ) -> Env:
-    """Show the stock with the observation: `Stocked(obs, stock [])`, of one lane.
+    """An environment of one lane that shows the stock with the observation, as `Stocked`.
 
-    `initial` is the stock at the start of an episode, or draws it from a key. Apply below
-    auto-reset, so that each episode starts with its own. A stock other than 0 grows as
-    gamma**-t: `bounds` keep it where a network was trained. Raises `InputError` if gamma is not
-    above zero.
+    `initial` is the stock at the start of an episode, or draws it from a key. Apply it below
+    auto-reset, so that each episode starts with a stock of its own. A stock other than 0 grows as
+    gamma**-t: `bounds` keep it in the range that a network is trained for. Raises an InputError if
+    gamma is not above zero, if the bounds are not ascending, or if `initial` is a number outside
+    them.
     """
     require_positive(gamma=gamma)
+    require_bounds(bounds)
+    if not callable(initial):
+        require_values(
+            lambda x: (x >= bounds[0]) & (x <= bounds[1]),
+            f"lie between the lowest stock {bounds[0]} and the highest {bounds[1]}",
+            **({} if any(isinstance(x, Tracer) for x in bounds) else {"initial stock": initial}),
+        )
 
     def show(ts: TimeStep, stock: Array) -> TimeStep:
         return ts._replace(obs=Stocked(ts.obs, stock), final=Stocked(ts.final, stock))
@@ -97,11 +106,21 @@ def stocked(
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         inner, stock = state
         inner, ts = env.step(inner, action, key)
-        stock = next_stock(stock, ts.reward, gamma * ts.discount, bounds)
+        stock = next_stock(stock, ts.reward, gamma * ts.discount, bounds).astype(stock.dtype)
         return (inner, stock), show(ts, stock)
 
     shape = Stocked(env.spec.observation, jax.ShapeDtypeStruct((), jnp.float32))
     return Env(init, step, env.spec._replace(observation=shape))
+
+
+def require_bounds(bounds: tuple[float | Array, float | Array]) -> None:
+    """Raise an InputError unless the least stock is below the greatest."""
+    low, high = bounds
+    if not isinstance(low, Tracer) and not isinstance(high, Tracer):
+        require(
+            bool(np.asarray(low) < np.asarray(high)),
+            f"The lowest stock must be below the highest, but they are {low} and {high}.",
+        )
 
 
 def relabelled(
@@ -110,12 +129,15 @@ def relabelled(
     draw: Callable[[Key, Array], Array],
     bounds: tuple[float, float] = (-jnp.inf, jnp.inf),
 ) -> Update:
-    """Learn from transitions between `Stocked` observations as if their stock had been another.
+    """Learn from transitions between `Stocked` observations with other stocks than they had.
 
-    `draw` makes of a key and the stocks [...] of a batch the stocks [...] to learn for; those of
-    the successors follow from the rewards. For transitions, each on its own, of one step or folded
-    by `n_step` outside of this: not for sequences. `gamma` and `bounds` are those of `stocked`.
+    `draw` is a function of a key and the stocks [...] of a batch to the stocks [...] to learn for;
+    those of the successors follow from the rewards. It is for single transitions, of one step or
+    folded by `n_step` outside of this, and not for sequences. `gamma` and `bounds` are those of
+    `stocked`. Raises an InputError if gamma is not above zero, or the bounds are not ascending.
     """
+    require_positive(gamma=gamma)
+    require_bounds(bounds)
 
     def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
         draw_key, learn_key = jax.random.split(key)

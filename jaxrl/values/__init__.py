@@ -15,15 +15,19 @@ The laws, each with its test in tests/jaxrl/values:
   nearly (test_projections). A backup then has the mean of the scalar backup (test_laws:
   backups_of_mean_preserving_families).
 - Scalar and categorical projections are linear, so that projecting before mixing loses nothing;
-  quantiles are not (test_laws: linear_projections_commute, quantile_projection_does_not).
-- No projection expands its distance: categorical the Cramer distance, quantiles and expectiles the
-  infinite Wasserstein distance, means the Wasserstein distance. Projected policy evaluation
-  therefore contracts by the root of gamma, which is attained, and by gamma (test_contraction).
-- `loss` is smallest at the projection, except that kappa > 0 pulls quantiles to the mean
+  quantile projections are not (test_laws: linear_projections_commute,
+  quantile_projection_does_not).
+- No projection expands its distance: categorical ones the Cramer distance, quantiles and expectiles
+  the infinite Wasserstein distance, means the Wasserstein distance. Projected policy evaluation
+  therefore contracts by the root of gamma, which is attained, for categorical families, and by
+  gamma for the others (test_contraction).
+- `loss` is smallest at the projection, except that kappa > 0 moves quantiles towards the mean
   (test_losses: descent_reaches_the_projection), is linear in probabilities, so that mixing targets
-  and averaging losses are one, and is finite for any target and any finite or infinite logits
+  is averaging losses, and is finite for any target and any finite or infinite logits
   (test_losses: never_nan).
 - `truncate` then `mean` is `cvar`; on equal weights it is `pessimistic` (test_statistics).
+- Statistics and projections are shifted and scaled with the returns, at any scale, and atoms
+  without probability do not matter (test_extremes).
 - Multi-step targets are fixed points of backward recursions in `push` and signed mixtures, whose
   means are the functions of `jaxrl.returns` (test_multistep).
 """
@@ -49,11 +53,13 @@ from jaxrl.values.critics import (
     Ensemble,
     Objective,
     critic,
+    ensemble_critic,
     objective,
     reduction,
 )
 from jaxrl.values.distributions import (
     ReturnDistribution,
+    SignedMeasure,
     Statistic,
     cdf,
     collapse,
@@ -99,7 +105,13 @@ from jaxrl.values.quantile import (
     quantile,
     quantile_loss,
 )
-from jaxrl.values.representations import Representation, collapsed, scalar
+from jaxrl.values.representations import (
+    Representation,
+    collapsed,
+    require_distribution,
+    require_explicit,
+    scalar,
+)
 from jaxrl.values.statistics import (
     cvar,
     entropic_risk,
@@ -123,6 +135,7 @@ __all__ = [
     "Objective",
     "Representation",
     "ReturnDistribution",
+    "SignedMeasure",
     "Statistic",
     "Support",
     "asinh_support",
@@ -136,6 +149,7 @@ __all__ = [
     "dirac",
     "energy",
     "ensemble",
+    "ensemble_critic",
     "entropic_risk",
     "entropy_shift",
     "expected",
@@ -178,6 +192,8 @@ __all__ = [
     "random_subset",
     "reach_probability",
     "reduction",
+    "require_distribution",
+    "require_explicit",
     "retrace_distributions",
     "scalar",
     "shift",

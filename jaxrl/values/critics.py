@@ -1,17 +1,19 @@
-"""Settings that name a representation or a statistic: plain values, for command lines and files.
+"""Settings of representations, statistics and ensembles, for command lines and files.
 
-Numbers can be traced, so that whole runs are vmapped over them; names and counts are static.
+Numbers can be traced, so that whole runs can be vmapped over them; names and counts are static.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax.core import Tracer
 
-from jaxrl.errors import require, require_positive, unknown
+from jaxrl.errors import require, require_non_negative, require_positive, unknown
 from jaxrl.types import Array, Key
 from jaxrl.values.categorical import (
     Support,
@@ -22,10 +24,11 @@ from jaxrl.values.categorical import (
     two_hot,
     uniform_support,
 )
-from jaxrl.values.distributions import Statistic, mean
+from jaxrl.values.distributions import Statistic, mean, pessimistic
 from jaxrl.values.ensemble import (
     Reduction,
     average,
+    ensemble,
     lower_confidence,
     minimum,
     quantile_of_ensemble,
@@ -53,52 +56,62 @@ static = partial(struct.field, pytree_node=False)
 
 @struct.dataclass
 class Critic:
-    """What the outputs of a critic mean: the settings of a `Representation`."""
+    """The settings of a `Representation`: what the outputs of a critic stand for."""
 
     family: str = static(default="scalar")
-    """scalar, categorical, two-hot, hl-gauss, quantile, expectile, implicit-quantile,
-    fully-parameterised-quantile, gaussian or particles."""
+    """Family of return distributions: scalar, categorical, two-hot, hl-gauss, quantile, expectile,
+    implicit-quantile, fully-parameterised-quantile, gaussian or particles."""
     atoms: int = static(default=51)
-    """How many atoms, quantiles, expectiles, fractions or particles."""
+    """Number of atoms, quantiles, expectiles, fractions or particles of a distribution."""
     spacing: str = static(default="uniform")
-    """Of the atoms of categorical, two-hot and hl-gauss: uniform, symlog or asinh."""
+    """Spacing of the atoms of categorical, two-hot and hl-gauss critics: uniform, symlog or
+    asinh."""
     low: float = -110.0
-    """The lowest atom of categorical, two-hot and hl-gauss: lower returns count as it."""
+    """Lowest atom of categorical, two-hot and hl-gauss critics, to which lower returns are
+    clipped."""
     high: float = 110.0
-    """The highest atom of categorical, two-hot and hl-gauss: higher returns count as it."""
+    """Highest atom of categorical, two-hot and hl-gauss critics, to which higher returns are
+    clipped."""
     width: float = 0.75
-    """Standard deviation, in atoms, of the Gaussian of hl-gauss."""
+    """Standard deviation, in atoms, of the Gaussian of hl-gauss critics."""
     kappa: float = 1.0
-    """Error at which the loss of quantiles turns from quadratic to linear; 0 is linear at once."""
+    """Error at which the quantile Huber loss turns from quadratic to linear; 0 is the quantile
+    loss."""
 
 
 @struct.dataclass
 class Objective:
-    """What an agent maximises of its return: the settings of a `Statistic`."""
+    """The settings of a `Statistic`: what an agent maximises of its return."""
 
     statistic: str = static(default="mean")
-    """mean, cvar, upper-cvar, value-at-risk, expectile, entropic-risk, mean-variance,
-    reach-probability, homeostatic, shortfall or excess."""
+    """Statistic of the return to maximise: mean, cvar, upper-cvar, value-at-risk, expectile,
+    entropic-risk, mean-variance, reach-probability, homeostatic, shortfall or excess. All but mean
+    need a critic of distributions."""
     level: float = 0.25
-    """The share of returns of the cvars, the level of value-at-risk and expectile, the aversion to
-    risk of entropic-risk and mean-variance, the target of those after them. Shortfall is
-    E min(return - level, 0) and excess E max(return - level, 0)."""
+    """Share of returns of cvar and upper-cvar, level of value-at-risk and expectile, aversion to
+    risk of entropic-risk and mean-variance, or target return of reach-probability, homeostatic
+    (the negated expected distance to it), shortfall (the expectation of min(return - level, 0)) and
+    excess (the expectation of max(return - level, 0))."""
 
 
 @struct.dataclass
 class Ensemble:
-    """Several critics, and what to believe where they disagree: the settings of a `Reduction`."""
+    """The settings of an ensemble of critics and of the `Reduction` of their predictions to one."""
 
     members: int = static(default=2)
-    """How many critics."""
+    """Number of critics."""
     reduction: str = static(default="minimum")
-    """What targets believe: minimum, average, truncated, lower-confidence or quantile."""
+    """Reduction of the critics' predictions to one in targets: minimum, average, truncated,
+    lower-confidence or quantile."""
     subset: int = static(default=0)
-    """How many members, drawn anew at each gradient step, targets ask; 0 is all."""
+    """Number of critics, drawn anew at each gradient step, that targets are computed from; 0 is
+    all."""
     drop: int = static(default=2)
-    """How many of the highest atoms of each member truncated leaves out."""
+    """Number of highest atoms per critic that the truncated reduction leaves out, or as large a
+    share of the probability where atoms have unequal probabilities."""
     level: float = 1.0
-    """The standard deviations that lower-confidence subtracts, or the level of quantile."""
+    """Number of standard deviations that the lower-confidence reduction subtracts, or the level of
+    the quantile reduction: 0 is the minimum over critics and 1 the maximum."""
 
 
 SPACINGS: dict[str, Callable[[float | Array, float | Array, int], Support]] = {
@@ -121,17 +134,23 @@ CRITICS: dict[str, Callable[[Critic], Representation]] = {
 }
 
 
-REDUCTIONS: dict[str, Callable[[Ensemble], Reduction]] = {
-    "minimum": lambda s: minimum,
-    "average": lambda s: average,
-    "truncated": lambda s: truncated(s.drop * (s.subset or s.members)),
-    "lower-confidence": lambda s: lower_confidence(s.level),
-    "quantile": lambda s: quantile_of_ensemble(s.level),
-}
+REDUCTIONS: dict[str, Callable[[Ensemble, bool], Reduction]] = {
+    "minimum": lambda s, equal: minimum,
+    "average": lambda s, equal: average,
+    "truncated": lambda s, equal: (partial(pessimistic, drop=dropped(s)) if equal else
+                                   truncated(dropped(s))),
+    "lower-confidence": lambda s, equal: lower_confidence(s.level),
+    "quantile": lambda s, equal: quantile_of_ensemble(s.level),
+}  # fmt: skip
+
+
+def dropped(settings: Ensemble) -> int:
+    """How many atoms of all members together the truncated reduction leaves out."""
+    return settings.drop * (settings.subset or settings.members)
 
 
 def column(level: float | Array) -> Array:
-    """Levels [...] against atoms [..., N]."""
+    """Levels [...] as an array [..., 1] that broadcasts against atoms [..., N]."""
     return jnp.asarray(level)[..., None]
 
 
@@ -151,46 +170,70 @@ OBJECTIVES: dict[str, Callable[[float | Array], Statistic]] = {
 
 
 def critic(settings: Critic) -> Representation:
-    """The representation that settings name.
+    """The representation that settings describe.
 
-    Raises an InputError for a family or spacing that does not exist, or numbers that do not fit.
+    Raises an InputError for an unknown family or spacing, or for numbers that do not fit.
     """
     if settings.family not in CRITICS:
         raise unknown("critic family", settings.family, CRITICS)
     require_positive(atoms=settings.atoms, width=settings.width)
-    kappa = settings.kappa
-    if not isinstance(kappa, Tracer):
-        require(bool(kappa >= 0), f"kappa must not be negative, but it is {kappa}.")
+    require_non_negative(kappa=settings.kappa)
     return CRITICS[settings.family](settings)
 
 
 def support(settings: Critic) -> Support:
-    """The atoms that settings name; an InputError if they do not fit."""
+    """The support that settings describe. Raises an InputError if they do not fit."""
     if settings.spacing not in SPACINGS:
         raise unknown("spacing of atoms", settings.spacing, SPACINGS)
     return SPACINGS[settings.spacing](settings.low, settings.high, settings.atoms)
 
 
 def objective(settings: Objective) -> Statistic:
-    """The statistic that settings name.
+    """The statistic that settings describe.
 
-    Raises an InputError for a statistic that does not exist, or a level that it cannot have.
+    Raises an InputError for an unknown statistic, or a level that it cannot have.
     """
     if settings.statistic not in OBJECTIVES:
         raise unknown("statistic", settings.statistic, OBJECTIVES)
+    level = settings.level
+    if not isinstance(level, Tracer):
+        require(bool(np.isfinite(level).all()), f"level must be finite, but it is {level}.")
     return OBJECTIVES[settings.statistic](settings.level)
 
 
-def reduction(settings: Ensemble, key: Key | None = None) -> Reduction:
-    """The reduction that settings name; of all members, if there is no `key` to draw some by.
+def reduction(settings: Ensemble, key: Key | None = None, equal: bool = False) -> Reduction:
+    """The reduction that settings describe, of all members unless a `key` draws some of them.
 
-    Raises an InputError for a reduction that does not exist, or numbers that do not fit.
+    It is faster if all atoms are known to have `equal` probabilities. Raises an InputError for an
+    unknown reduction, or for numbers that do not fit.
     """
     if settings.reduction not in REDUCTIONS:
         raise unknown("reduction of an ensemble", settings.reduction, REDUCTIONS)
     members, subset = settings.members, settings.subset
     require_positive(members=members)
     require(0 <= subset <= members, f"subset must be between 0 and {members}, but it is {subset}.")
+    require_non_negative(drop=settings.drop)
     if not subset or key is None:
-        return REDUCTIONS[settings.reduction](replace(settings, subset=0))
-    return random_subset(key, subset, REDUCTIONS[settings.reduction](settings))
+        return REDUCTIONS[settings.reduction](replace(settings, subset=0), equal)
+    return random_subset(key, subset, REDUCTIONS[settings.reduction](settings, equal))
+
+
+def ensemble_critic(
+    representation: Representation, settings: Ensemble, key: Key | None = None
+) -> Representation:
+    """The ensemble of a representation that settings describe; a `key` draws the subset.
+
+    Raises an InputError for settings that do not fit each other or the representation, before
+    anything is compiled.
+    """
+    reduce = reduction(settings, key, representation.equal)
+    critics = ensemble(representation, settings.members, reduce)
+    outputs = jax.ShapeDtypeStruct((representation.size,), jnp.float32)
+    atoms = jax.eval_shape(representation.decode, outputs).atoms.shape[-1]
+    if settings.reduction == "truncated":
+        require(
+            settings.drop < atoms,
+            f"ensemble.drop is {settings.drop}, but its critics have {atoms} atoms each: "
+            "drop fewer of them, or choose the reduction minimum.",
+        )
+    return critics

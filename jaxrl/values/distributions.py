@@ -5,29 +5,56 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
-from jaxrl.errors import InputError
+from jaxrl.errors import require
 from jaxrl.types import Array
 
-ROUNDING = 1e-6  # how far a sum of float32 probabilities may be from what it should be
+ROUNDING = 8.0  # relative error of a sum of probabilities, in units of the precision of its type
 
 
 class ReturnDistribution(NamedTuple):
     """A weighted sum of Diracs on the real line, on which the Bellman operator is exact."""
 
     atoms: Array  # [..., N]
-    probabilities: Array  # [..., N], summing to one; off-policy traces may make some negative
+    probabilities: Array  # [..., N], not negative and summing to one
+
+
+class SignedMeasure(ReturnDistribution):
+    """A sum of Diracs whose weights sum to one, but of which some may be negative.
+
+    Off-policy targets are of this type. It has a mean and the expectation of any function, it can
+    be pushed, mixed and placed on a support, and losses regress on it. It has no quantiles, and
+    what depends on them raises an InputError.
+    """
+
+    __slots__ = ()
 
 
 Statistic = Callable[[ReturnDistribution], Array]
-"""What of a return distribution [..., N] is worth maximising: a value [...]."""
+"""The value [...] of a return distribution [..., N] that an agent maximises."""
 
 Push = Callable[[ReturnDistribution, Array, Array], ReturnDistribution]
 """How a step's reward [...] and discount [...] are joined to the future's distribution."""
 
 
+def require_unsigned(distribution: ReturnDistribution, what: str) -> None:
+    """Raise an InputError, in the name of `what`, if probabilities may be negative."""
+    weights = distribution.probabilities
+    signed = isinstance(distribution, SignedMeasure)
+    if not signed and not isinstance(weights, Tracer):
+        signed = bool((np.asarray(weights) < -1e-6).any())
+    require(
+        not signed,
+        f"{what} is not defined for negative probabilities, which off-policy targets have: "
+        "take the mean, or regress a critic on them and use what it predicts.",
+    )
+
+
 def dirac(value: Array) -> ReturnDistribution:
-    """The distribution [..., 1] of a return that is surely `value` [...]."""
+    """The distribution [..., 1] of a return that equals `value` [...] with certainty."""
+    value = jnp.asarray(value)
     return ReturnDistribution(value[..., None], jnp.ones_like(value)[..., None])
 
 
@@ -45,9 +72,9 @@ def push_worst(
 ) -> ReturnDistribution:
     """The distribution of the worst reward from now on, `min(reward, Z)`; reward, discount [...].
 
-    It stands wherever `push` may stand, and then the return is the least reward instead of their
-    sum. The discount only tells whether there is a future: where it is 0 the reward is the worst.
-    A mean cannot be pushed so, since E min(reward, Z) is not min(reward, E Z).
+    It can replace `push` everywhere; the return is then the least reward instead of their sum. The
+    discount only tells whether there is a future: where it is 0, the result is the reward. Means
+    cannot be pushed in this way, since E min(reward, Z) is not min(reward, E Z).
     """
     reward = jnp.asarray(reward)[..., None]
     future = jnp.asarray(discount)[..., None] > 0
@@ -64,9 +91,8 @@ def mix(distribution: ReturnDistribution, weights: Array) -> ReturnDistribution:
     """The mixture [..., M * N] of distributions [..., M, N] under weights [..., M]."""
     probabilities = weights[..., None] * distribution.probabilities
     atoms = jnp.broadcast_to(distribution.atoms, probabilities.shape)
-    return jax.tree.map(
-        lambda x: x.reshape(*x.shape[:-2], -1), ReturnDistribution(atoms, probabilities)
-    )
+    mixed = distribution._replace(atoms=atoms, probabilities=probabilities)
+    return jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), mixed)
 
 
 def mean(distribution: ReturnDistribution) -> Array:
@@ -79,8 +105,8 @@ def accumulate(term: Callable[[Array, Array], Array], distribution: ReturnDistri
 
     `term` takes both as [..., 1] and returns [..., K].
     """
-    # A scan over atoms instead of a reduction of [..., N, K]: see `categorical` and `quantile` for
-    # what that saves.
+    # A scan over atoms instead of a reduction of [..., N, K]: `categorical` and `quantile` give
+    # the times of both.
     atoms = jnp.broadcast_to(distribution.atoms, distribution.probabilities.shape)
     columns = (
         jnp.moveaxis(atoms, -1, 0)[..., None],
@@ -88,7 +114,7 @@ def accumulate(term: Callable[[Array, Array], Array], distribution: ReturnDistri
     )
     shape = jax.eval_shape(term, *(column[0] for column in columns))
     zero = jnp.zeros(shape.shape, shape.dtype)
-    again = jax.checkpoint(term)  # computed anew for derivatives, which is cheaper than stored
+    again = jax.checkpoint(term)  # recomputed for derivatives, which is cheaper than storing it
     return jax.lax.scan(lambda total, x: (total + again(*x), None), zero, columns)[0]
 
 
@@ -100,7 +126,7 @@ def collapse(distribution: ReturnDistribution) -> ReturnDistribution:
 def ordered(distribution: ReturnDistribution) -> ReturnDistribution:
     """The same distribution [..., N] with ascending atoms."""
     atoms = jnp.broadcast_to(distribution.atoms, distribution.probabilities.shape)
-    return ReturnDistribution(*jax.lax.sort((atoms, distribution.probabilities), num_keys=1))
+    return distribution._make(jax.lax.sort((atoms, distribution.probabilities), num_keys=1))
 
 
 def cdf(distribution: ReturnDistribution, values: Array) -> Array:
@@ -113,38 +139,63 @@ def quantiles(distribution: ReturnDistribution, fractions: Array) -> Array:
     """The quantiles [..., M] of a distribution [..., N] at fractions [..., M] or [M].
 
     The quantile at a fraction is the least atom that the distribution does not exceed with at
-    least that probability; at 0 it is the least atom with a positive probability.
+    least that probability; at 0 it is the least atom with a positive probability, and at 1 the
+    greatest. Raises an InputError for a `SignedMeasure`.
     """
+    require_unsigned(distribution, "A quantile")
     atoms, probabilities = ordered(distribution)
-    # Sums are short of what they should be by rounding, never a whole atom early.
-    least = jnp.maximum(fractions - ROUNDING, jnp.finfo(atoms.dtype).tiny)
-    cumulative = jnp.cumsum(probabilities, -1)[..., None, :]
-    index = (cumulative < least[..., :, None]).sum(-1)
-    return jnp.take_along_axis(atoms, jnp.minimum(index, atoms.shape[-1] - 1), -1)
+    cumulative = jnp.cumsum(probabilities, -1)
+    dtype, total = cumulative.dtype, cumulative[..., -1:]
+    # A sum may be short of its exact value by rounding, which must not move the next atom in.
+    least = fractions * (total * (1 - ROUNDING * jnp.finfo(dtype).eps))
+    least = jnp.maximum(least, jnp.finfo(dtype).tiny)
+    index = (cumulative[..., None, :] < least[..., :, None]).sum(-1)
+    positions = jnp.arange(atoms.shape[-1])
+    last = jnp.where(probabilities > 0, positions, 0).max(-1, keepdims=True)
+    index = jnp.minimum(jnp.where(fractions >= 1, last, index), last)
+    return jnp.take_along_axis(atoms, index, -1)
 
 
 def truncate(distribution: ReturnDistribution, keep: float | Array) -> ReturnDistribution:
     """A distribution [..., N] given that the return is among its lowest `keep` of probability.
 
-    `keep` [...] is in (0, 1]; the atom at the boundary keeps part of its probability.
+    `keep` [...] is in [0, 1]; the atom at the boundary keeps part of its probability, and at 0 only
+    the least possible return is left. Raises an InputError for a `SignedMeasure`.
     """
+    require_unsigned(distribution, "Truncation")
     atoms, probabilities = ordered(distribution)
-    keep = jnp.maximum(jnp.asarray(keep)[..., None], ROUNDING)
+    keep = jnp.asarray(keep)[..., None]
     cumulative = jnp.cumsum(probabilities, -1)
-    kept = jnp.clip(keep - (cumulative - probabilities), 0, probabilities)
+    below = jnp.concatenate([jnp.zeros_like(cumulative[..., :1]), cumulative[..., :-1]], -1)
+    first = (below == 0) & (probabilities > 0)
+    some = keep >= jnp.finfo(cumulative.dtype).tiny
+    share = jnp.where(some, keep, 1.0)
+    kept = jnp.clip(1 - below / share, 0, probabilities / share)
+    kept = jnp.where(some, kept, first)
+    # What is left out may be infinite, and its product with 0 would be NaN.
+    least = jnp.where(first, atoms, 0.0).sum(-1, keepdims=True)
+    atoms = jnp.where(kept > 0, atoms, least)
     return ReturnDistribution(atoms, kept / kept.sum(-1, keepdims=True))
 
 
-def pessimistic(distribution: ReturnDistribution, drop: int) -> ReturnDistribution:
-    """Pool an ensemble [..., E, N] of equally weighted atoms and drop the `drop` highest.
+def require_left(drop: int, count: int) -> None:
+    """Raise an InputError unless some of `count` atoms are left without `drop` of them."""
+    require(
+        0 <= drop < count, f"drop must be between 0 and {count - 1} atoms in all, but it is {drop}."
+    )
 
-    One atom per critic and `drop = E - 1` is the minimum of clipped double Q-learning (Fujimoto
-    et al. 2018, section 4.2); many atoms give truncated quantile critics (Kuznetsov et al. 2020,
-    equation 11).
+
+def pessimistic(distribution: ReturnDistribution, drop: int) -> ReturnDistribution:
+    """The pooled atoms of an ensemble [..., E, N] without the `drop` highest, all weighing alike.
+
+    Only for members whose atoms have equal probabilities, which it does not read; `truncated` is
+    the same for any. One atom per critic and `drop = E - 1` is the minimum of clipped double
+    Q-learning (Fujimoto et al. 2018, section 4.2); many atoms give truncated quantile critics
+    (Kuznetsov et al. 2020, equation 11). Raises an InputError if no atom is left.
     """
+    require_unsigned(distribution, "Truncation")
     atoms = distribution.atoms.reshape(*distribution.atoms.shape[:-2], -1)
+    require_left(drop, atoms.shape[-1])
     keep = atoms.shape[-1] - drop
-    if not 1 <= keep <= atoms.shape[-1]:
-        raise InputError(f"drop must be between 0 and {atoms.shape[-1] - 1}, but it is {drop}")
     atoms = atoms.min(-1, keepdims=True) if keep == 1 else jnp.sort(atoms, -1)[..., :keep]
     return ReturnDistribution(atoms, jnp.full_like(atoms, 1 / keep))

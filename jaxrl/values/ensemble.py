@@ -1,19 +1,25 @@
-"""Several members of a family, and what to believe where they disagree.
+"""Ensembles of critics of one family, and how their distributions are reduced to one.
 
 A reduction is a map of distributions [..., E, N] of E members to one [..., M]; it can also be
 applied by itself, to an ensemble that has an axis of its own.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.types import Array, Key
-from jaxrl.values.distributions import ReturnDistribution, mean, mix, pessimistic, shift
-from jaxrl.values.representations import Representation
+from jaxrl.values.distributions import (
+    ReturnDistribution,
+    mean,
+    mix,
+    require_left,
+    shift,
+    truncate,
+)
+from jaxrl.values.representations import Representation, require_explicit
 
 Reduction = Callable[[ReturnDistribution], ReturnDistribution]
 
@@ -59,24 +65,41 @@ def lower_confidence(beta: float | Array) -> Reduction:
     """The even mixture, lowered by `beta` standard deviations of the members' means."""
 
     def reduce(distribution: ReturnDistribution) -> ReturnDistribution:
-        means = mean(distribution)
-        centred = means - means.mean(-1, keepdims=True)
-        # Where all agree the root has no derivative: stay a little above zero.
-        return shift(average(distribution), -beta * jnp.sqrt((centred**2).mean(-1) + 1e-12))
+        return shift(average(distribution), -beta * deviation(mean(distribution)))
 
     return reduce
 
 
+def deviation(x: Array) -> Array:
+    """The standard deviation [...] of x [..., E], with the derivative 0 where all are equal."""
+    centred = x - x.mean(-1, keepdims=True)
+    centred = centred - centred.mean(-1, keepdims=True)  # what rounding left of the mean
+    square = (centred**2).mean(-1)
+    some = square > 0
+    return jnp.where(some, jnp.sqrt(jnp.where(some, square, 1.0)), 0.0)
+
+
 def truncated(drop: int) -> Reduction:
-    """The pooled atoms without the `drop` highest, for atoms of equal weight: `pessimistic`."""
-    return partial(pessimistic, drop=drop)
+    """The mixture of the members without the highest `drop` / (E N) of its probability.
+
+    If all E N atoms have equal probabilities, these are the `drop` highest, as in `pessimistic`,
+    which is faster. Raises an InputError if no atom is left.
+    """
+
+    def reduce(distribution: ReturnDistribution) -> ReturnDistribution:
+        pool = average(distribution)
+        count = pool.atoms.shape[-1]
+        require_left(drop, count)
+        return truncate(pool, 1 - drop / count)
+
+    return reduce
 
 
 def random_subset(key: Key, size: int, reduction: Reduction = minimum) -> Reduction:
     """A reduction of `size` members drawn by `key`, the same for a whole batch.
 
-    Make it where the key is at hand, such as inside a loss: nothing of it is traced before. Source:
-    the in-target minimisation of Chen et al. (2021), algorithm 1.
+    It may be made inside a loss, from the key of the update. Source: the in-target minimisation of
+    Chen et al. (2021), algorithm 1.
     """
     require_positive(size=size)
 
@@ -95,9 +118,11 @@ def ensemble(
     """Members side by side: theta [..., E * K] of E members that each regress to the same target.
 
     Decoding reduces them to one distribution; projection gives all of them the same outputs, and
-    the loss is the members' sum. Raises an InputError if `members` is not positive.
+    the loss is the sum over members. Raises an InputError if `members` is not positive, or the
+    representation is an implicit one, whose members would have to share their fractions.
     """
     require_positive(members=members)
+    require_explicit(representation, "An ensemble")
     size = representation.size
     apart = lambda theta: theta.reshape(*theta.shape[:-1], members, size)
 
@@ -113,4 +138,4 @@ def ensemble(
     def loss(theta: Array, distribution: ReturnDistribution) -> Array:
         return jax.vmap(representation.loss, (-2, None), -1)(apart(theta), distribution).sum(-1)
 
-    return Representation(members * size, decode, project, loss)
+    return Representation(members * size, decode, project, loss, collapsed=representation.collapsed)

@@ -2,10 +2,11 @@
 
 In every function `reward`, `discount` and `last` are [T, ...] as in `jaxrl.returns`, and
 distributions are [T, ..., N]. A boundary cuts traces, a truncation bootstraps from its successor,
-and the end of the array counts as a truncation. `push` says what a return is: a sum with
-`distributions.push`, the worst step with `push_worst`. `compress` brings a distribution [..., *]
-back to a number of atoms that does not depend on *, such as `on_support(support)` or `project`
-then `decode`; without it all atoms are kept, as many for each step as there are in the trajectory.
+and the end of the array counts as a truncation. `push` defines the return: a sum with
+`distributions.push`, the least reward with `push_worst`. `compress` reduces a distribution [..., *]
+to a number of atoms that does not depend on *, such as `on_support(support)` or `project` then
+`decode`; without it, each step keeps as many atoms as the whole trajectory has. All raise an
+InputError if an array per step has another shape than the rewards.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require_positive
+from jaxrl.errors import require, require_fraction, require_positive
+from jaxrl.returns import check
 from jaxrl.types import Array
-from jaxrl.values.distributions import Push, ReturnDistribution, push
+from jaxrl.values.distributions import Push, ReturnDistribution, SignedMeasure, push
 
 Compress = Callable[[ReturnDistribution], ReturnDistribution]
 
@@ -26,9 +28,13 @@ def join(first: ReturnDistribution, second: ReturnDistribution, trace: Array) ->
     return jax.tree.map(lambda x, y: jnp.concatenate([x, y], -1), first, second)
 
 
-def whole(distribution: ReturnDistribution) -> ReturnDistribution:
-    """The same distribution, with atoms of the shape of its probabilities."""
+def whole(reward: Array, distribution: ReturnDistribution) -> ReturnDistribution:
+    """The same distribution, one for each reward, with atoms of the shape of its probabilities."""
     shape = distribution.probabilities.shape
+    require(
+        shape[:-1] == jnp.shape(reward),
+        f"A distribution must be [*reward, N]: it has {shape}, but reward has {jnp.shape(reward)}.",
+    )
     return distribution._replace(atoms=jnp.broadcast_to(distribution.atoms, shape))
 
 
@@ -46,8 +52,9 @@ def n_step_distributions(
     `jaxrl.returns.n_step_returns`. Raises an InputError if `n` is not positive.
     """
     require_positive(n=n)
+    check(reward, discount=discount, last=last)
     end = last.at[-1].set(True)[..., None]
-    horizon = push(whole(following), reward, discount)  # the return over one step
+    horizon = push(whole(reward, following), reward, discount)  # the return over one step
 
     def longer(returns: ReturnDistribution, _: None) -> tuple[ReturnDistribution, None]:
         later = jax.tree.map(lambda x: jnp.concatenate([x[1:], x[-1:]]), returns)
@@ -66,7 +73,7 @@ def backwards(
     compress: Compress | None,
 ) -> ReturnDistribution:
     """The solution of G_t = push(start_t + trace_t G_{t+1}), for start_t of weight 1 - trace_t."""
-    length, atoms = start.atoms.shape[0], start.atoms.shape[-1]
+    length, atoms, kind = start.atoms.shape[0], start.atoms.shape[-1], type(start)
 
     def insert(t: Array, start: ReturnDistribution, later: ReturnDistribution, trace: Array):
         later = later._replace(probabilities=trace[..., None] * later.probabilities)
@@ -80,7 +87,7 @@ def backwards(
         if compress is None:
             later = push(insert(t, start, later, trace), reward, discount)
         else:
-            later = compress(push(join(start, later, trace), reward, discount))
+            later = kind(*compress(push(join(start, later, trace), reward, discount)))
         return later, later
 
     # What comes after the end has a trace of 0: any measure of the right shape will do.
@@ -88,7 +95,7 @@ def backwards(
     if compress is None:
         initial = jax.tree.map(lambda x: jnp.zeros((*x.shape[:-1], length * atoms), x.dtype), final)
     else:
-        initial = jax.tree.map(jnp.zeros_like, compress(final))
+        initial = kind(*jax.tree.map(jnp.zeros_like, compress(final)))
     inputs = (jnp.arange(length), reward, discount, start, trace)
     return jax.lax.scan(step, initial, inputs, reverse=True)[1]
 
@@ -104,12 +111,14 @@ def lambda_distributions(
 ) -> ReturnDistribution:
     """Mixtures [T, ..., T * N] of n-step returns with weights (1 - lam) lam^(n - 1).
 
-    `following` [T, ..., N] is that of the true successor of each step. They solve G_t = push((1 -
-    lam) following_t + lam G_{t+1}), with `following_t` alone at a boundary and at the end, and
-    their means are `jaxrl.returns.lambda_returns`.
+    `following` [T, ..., N] is that of the true successor of each step, and `lam` is in [0, 1]. They
+    solve G_t = push((1 - lam) following_t + lam G_{t+1}), with `following_t` alone at a boundary
+    and at the end, and their means are `jaxrl.returns.lambda_returns`.
     """
+    check(reward, discount=discount, last=last)
+    require_fraction(lam=lam)
     trace = jnp.where(last, 0.0, lam * jnp.ones_like(reward)).at[-1].set(0.0)
-    start = whole(following)
+    start = whole(reward, following)
     start = start._replace(probabilities=(1 - trace)[..., None] * start.probabilities)
     return backwards(reward, discount, start, trace, push, compress)
 
@@ -128,15 +137,17 @@ def off_policy_distributions(
 
     `taken` [T, ..., N] is the distribution of (S_t, A_t) and `following` [T, ..., M] that of
     S_{t+1} under the policy to evaluate. They solve G_t = push(following_t + c_{t+1} (G_{t+1} -
-    taken_{t+1})), without the bracket at a boundary and at the end: signed measures of weight one,
-    whose means are `jaxrl.returns.off_policy_returns`. Every loss here is linear in probabilities
-    and takes them; a `compress` must be linear too, so `on_support` fits and quantiles do not.
-    Source: Tang et al. (2022).
+    taken_{t+1})), without the bracket at a boundary and at the end. They are a `SignedMeasure`
+    whose means are `jaxrl.returns.off_policy_returns`. Losses are linear in probabilities and
+    regress on it; `compress` must be linear too, as `on_support` is and quantiles are not. Source:
+    Tang et al. (2022).
     """
+    check(reward, discount=discount, last=last, trace=trace)
     after = lambda x: jnp.concatenate([x[1:], x[-1:]])
     trace = jnp.where(last, 0.0, after(trace)).at[-1].set(0.0)
-    start = join(whole(following), jax.tree.map(after, whole(taken)), -trace)
-    return backwards(reward, discount, start, trace, push, compress)
+    corrected = jax.tree.map(after, whole(reward, taken))
+    start = join(whole(reward, following), corrected, -trace)
+    return backwards(reward, discount, SignedMeasure(*start), trace, push, compress)
 
 
 def retrace_distributions(
@@ -152,7 +163,7 @@ def retrace_distributions(
 ) -> ReturnDistribution:
     """Distributional Retrace(lambda), for importance ratios pi / mu [T, ...] of A_t.
 
-    They are `off_policy_distributions` with the traces lam min(1, ratio). Source: Tang et al.
+    These are `off_policy_distributions` with the traces lam min(1, ratio). Source: Tang et al.
     (2022), with the traces of Munos et al. (2016), table 1.
     """
     trace = lam * jnp.minimum(1.0, ratio)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxrl.errors import require_positive
 from jaxrl.types import Array
-from jaxrl.values.distributions import ROUNDING, ReturnDistribution, accumulate, quantiles
+from jaxrl.values.distributions import ReturnDistribution, accumulate, quantiles
 from jaxrl.values.representations import Representation
 
 fixed = jax.lax.stop_gradient
@@ -36,16 +36,17 @@ def quantile(size: int, kappa: float | Array = 1.0) -> Representation:
     def loss(theta: Array, distribution: ReturnDistribution) -> Array:
         return quantile_loss(theta, fractions, distribution, kappa).sum(-1)
 
-    return Representation(size, decode, project, loss)
+    return Representation(size, decode, project, loss, equal=True)
 
 
 def implicit_quantile(size: int, kappa: float | Array = 1.0) -> Representation:
-    """Quantiles at fractions that the outputs carry: theta [..., 2N] is N values, N fractions.
+    """Quantiles at fractions that the outputs contain: theta [..., 2N] is N values, N fractions.
 
     The fractions may be sampled anew for each use and come in any order; no gradient reaches them.
-    An atom weighs as much as its fraction's part of [0, 1], which ends half-way to the next one, so
-    that fractions at midpoints weigh alike. `size` is N; the representation's own is 2N. Source:
-    Dabney et al. (2018b), who weigh all alike. Raises an InputError if `size` is not positive.
+    The probability of an atom is its fraction's part of [0, 1], which ends half-way to the next
+    one, so that fractions at midpoints have equal probabilities. `size` is N; the size of the
+    representation is 2N. Source: Dabney et al. (2018b), who give all atoms the same probability.
+    Raises an InputError if `size` is not positive.
     """
     require_positive(size=size)
 
@@ -71,8 +72,8 @@ def fully_parameterised_quantile(size: int, kappa: float | Array = 1.0) -> Repre
     """Quantiles at learnt fractions: theta [..., 3N - 1] = N values, N - 1 bounds, N logits.
 
     The softmax of the logits divides [0, 1] into N parts; the values are the quantiles in the
-    middle of the parts and learn by regression, the bounds are the quantiles between two parts and
-    serve to move the parts to where the 1-Wasserstein distance falls. Source: Yang et al. (2019).
+    middle of the parts and learn by regression. The bounds are the quantiles between two parts,
+    from which the parts learn to lower the 1-Wasserstein distance. Source: Yang et al. (2019).
     Raises an InputError if `size` is not positive.
     """
     require_positive(size=size)
@@ -114,8 +115,9 @@ def quantile_loss(
     atoms and probabilities; fractions and kappa count as constants. Source: Dabney et al. (2018a),
     equation 10, divided by kappa.
     """
-    fractions = jnp.broadcast_to(fractions, theta.shape)
-    kappa = jnp.maximum(jnp.asarray(kappa, theta.dtype), ROUNDING)  # at 0 that is |u|, rounded
+    fractions = jnp.broadcast_to(fractions, theta.shape).astype(theta.dtype)
+    # At 0 the loss is |u| of any u that is not 0.
+    kappa = jnp.maximum(jnp.asarray(kappa, theta.dtype), jnp.finfo(theta.dtype).tiny)
     shape = (*theta.shape[:-1], distribution.atoms.shape[-1])
     atoms, probabilities = (jnp.broadcast_to(x, shape) for x in distribution)
     return huber(theta, fractions, kappa, ReturnDistribution(atoms, probabilities))
@@ -139,14 +141,14 @@ def huber(theta: Array, fractions: Array, kappa: Array, distribution: ReturnDist
 
 
 def forward(theta, fractions, kappa, distribution):
-    """The loss, and all that its derivatives need."""
+    """The loss, and what its derivatives need."""
     terms = lambda atom, p: p * jnp.stack(asymmetric(theta, fractions, kappa, atom))
     value, slope = accumulate(terms, distribution)
     return value, (slope, theta, fractions, kappa, distribution)
 
 
 def backward(residuals, cotangent):
-    """The derivatives by theta, and by the distribution; compiled away where nobody asks."""
+    """The derivatives by theta, and by the distribution, which are compiled away if unused."""
     slope, theta, fractions, kappa, distribution = residuals
 
     def by_atom(_: None, atom: Array) -> tuple[None, tuple[Array, Array]]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
+from jaxrl.errors import require
 from jaxrl.types import Array
 from jaxrl.values.distributions import ReturnDistribution, collapse, mean
 
@@ -13,10 +14,12 @@ from jaxrl.values.distributions import ReturnDistribution, collapse, mean
 class Representation(NamedTuple):
     """A family of return distributions indexed by outputs theta [..., size].
 
-    `decode` says which distribution an array of outputs means, `project` how exact dynamic
-    programming returns to the family, and `loss` how a sampled learner approaches it. The last
-    `fractions` outputs are not learnt: they say at which fractions of [0, 1] the quantiles before
-    them were asked for. Whoever has a network tells it these, see `jaxrl.action_values`.
+    `decode` gives the distribution that outputs stand for, `project` the outputs of the nearest
+    member of the family, for exact dynamic programming, and `loss` what a sampled learner descends.
+    Some families need care, and say so: the last `fractions` outputs of an implicit one are inputs
+    of its network, the fractions of [0, 1] whose quantiles come before them (see
+    `jaxrl.action_values`); the atoms of an `equal` one have equal probabilities; and one that is
+    `collapsed` learns the mean and nothing else of a return.
     """
 
     size: int
@@ -24,10 +27,12 @@ class Representation(NamedTuple):
     project: Callable[[ReturnDistribution], Array]
     loss: Callable[[Array, ReturnDistribution], Array]  # (theta [..., size], atoms) -> [...]
     fractions: int = 0
+    equal: bool = False
+    collapsed: bool = False
 
 
 def scalar() -> Representation:
-    """A Dirac at the value: classic value functions, regressed with half the squared error."""
+    """A Dirac at the value, regressed with half the squared error: the usual value function."""
 
     def decode(theta: Array) -> ReturnDistribution:
         return ReturnDistribution(theta, jnp.ones_like(theta))
@@ -38,12 +43,31 @@ def scalar() -> Representation:
     def loss(theta: Array, distribution: ReturnDistribution) -> Array:
         return optax.l2_loss(theta[..., 0], mean(distribution))
 
-    return Representation(1, decode, project, loss)
+    return Representation(1, decode, project, loss, equal=True, collapsed=True)
 
 
 def collapsed(representation: Representation) -> Representation:
-    """The same outputs, made to learn only the mean of what they are given."""
+    """The same outputs, which learn only the mean of a target distribution."""
     return representation._replace(
         project=lambda distribution: representation.project(collapse(distribution)),
         loss=lambda theta, distribution: representation.loss(theta, collapse(distribution)),
+        collapsed=True,
+    )
+
+
+def require_explicit(representation: Representation, who: str) -> None:
+    """Raise an InputError in the name of `who` for a critic whose network takes fractions."""
+    require(
+        not representation.fractions,
+        f"{who} cannot have an implicit-quantile critic, whose network also takes fractions: "
+        "choose quantile or fully-parameterised-quantile.",
+    )
+
+
+def require_distribution(representation: Representation, what: str) -> None:
+    """Raise an InputError in the name of `what` for a critic that learns nothing but means."""
+    require(
+        not representation.collapsed,
+        f"{what} other than mean needs a critic of distributions, but scalar, two-hot and hl-gauss "
+        "critics only learn the mean: choose quantile, categorical or another family.",
     )

@@ -1,7 +1,10 @@
 """Statistics of return distributions: what an agent may maximise instead of the mean.
 
 Each function here makes a `Statistic`, a function of a distribution [..., N] to values [...].
-Levels, targets and risk aversions may be tracers, or arrays that broadcast against [...].
+Levels, targets and risk aversions may be tracers, or arrays that broadcast against [...]. Atoms
+without probability do not matter, and shifted or scaled returns give shifted or scaled values to
+the precision of their type. What is not linear in probabilities raises an InputError for a
+`SignedMeasure`.
 """
 
 from collections.abc import Callable
@@ -17,16 +20,21 @@ from jaxrl.values.distributions import (
     mean,
     ordered,
     quantiles,
+    require_unsigned,
     shift,
     truncate,
 )
 
 Number = float | Array
 
+fixed = jax.lax.stop_gradient
+
 
 def variance(distribution: ReturnDistribution) -> Array:
     """The variance [...] of a distribution [..., N]."""
+    require_unsigned(distribution, "The variance")
     centred = shift(distribution, -mean(distribution))
+    centred = shift(centred, -mean(centred))  # what rounding left of the mean
     return (distribution.probabilities * centred.atoms**2).sum(-1)
 
 
@@ -36,7 +44,10 @@ def mean_variance(aversion: Number) -> Statistic:
 
 
 def value_at_risk(level: Number) -> Statistic:
-    """The quantile at `level`, in [0, 1]: the return is at most this with that probability."""
+    """The quantile at `level`, in [0, 1]: the return is at most this with that probability.
+
+    Level 0 is the least possible return and level 1 the greatest.
+    """
     require_fraction(level=level)
     return lambda distribution: quantiles(distribution, jnp.asarray(level)[..., None])[..., 0]
 
@@ -48,11 +59,17 @@ def cvar(level: Number) -> Statistic:
     (2002).
     """
     require_fraction(level=level)
-    return lambda distribution: mean(truncate(distribution, level))
+
+    def statistic(distribution: ReturnDistribution) -> Array:
+        lowest = truncate(distribution, level)
+        centre = fixed(mean(lowest))  # sums about a centre do not cancel
+        return centre + mean(shift(lowest, -centre))
+
+    return statistic
 
 
 def from_above(statistic: Statistic) -> Statistic:
-    """The statistic -S(-Z) for S(Z): with `cvar` the mean of the highest returns, and so on."""
+    """The statistic -S(-Z) for S(Z): with `cvar`, the mean of the highest returns."""
 
     def reflected(distribution: ReturnDistribution) -> Array:
         return -statistic(distribution._replace(atoms=-distribution.atoms))
@@ -67,36 +84,68 @@ def entropic_risk(aversion: Number) -> Statistic:
     """
 
     def statistic(distribution: ReturnDistribution) -> Array:
-        centre, p = mean(distribution), distribution.probabilities
-        a = jnp.asarray(aversion)
-        x = -a[..., None] * shift(distribution, -centre).atoms
-        # Two forms, since the first cancels where x is small and the second overflows elsewhere.
-        tail = jax.nn.logsumexp(x, -1, b=p)
-        near = jnp.log1p((p * jnp.expm1(jnp.clip(x, -1.0, 1.0))).sum(-1))
-        log = jnp.where(jnp.abs(x).max(-1) < 1, near, tail)
-        return centre - jnp.where(a == 0, 0.0, log / jnp.where(a == 0, 1.0, a))
+        require_unsigned(distribution, "The entropic risk")
+        p, a = distribution.probabilities, jnp.asarray(aversion)
+        possible = p > 0
+        gap = lambda to: jnp.where(possible, distribution.atoms - to[..., None], 0.0)
+        extreme = lambda pick, none: pick(jnp.where(possible, distribution.atoms, none), -1)
+        # Where aversion times the range is small: differences of exponentials do not cancel.
+        centre = fixed(mean(distribution))
+        centred = gap(centre)
+        x = -a[..., None] * centred
+        total = -(p * centred * slope(jnp.expm1, jnp.clip(x, -1.0, 1.0))).sum(-1)
+        near = centre - total * slope(jnp.log1p, jnp.clip(a * total, -0.9, 2.0))
+        # Elsewhere: exponentials of what is worse than the worst return do not overflow.
+        worst = jnp.where(a < 0, extreme(jnp.max, -jnp.inf), extreme(jnp.min, jnp.inf))
+        worst = fixed(worst)
+        log = jnp.log((p * jnp.exp(jnp.where(possible, -a[..., None] * gap(worst), 0.0))).sum(-1))
+        far = worst - log / jnp.where(a == 0, 1.0, a)
+        return jnp.where(jnp.abs(x).max(-1) < 1, near, far)
 
     return statistic
 
 
-def expectile_at(level: Number) -> Statistic:
-    """The expectile at `level`, in (0, 1): the mean with weights `level` above it, 1 - level below.
+def slope(function: Callable[[Array], Array], x: Array) -> Array:
+    """function(x) / x for expm1 and log1p, with its limit 1 and its derivative at 0."""
+    small = jnp.abs(x) < 1e-3
+    sign = 1 if function is jnp.expm1 else -1
+    series = 1 + sign * x / 2 + x**2 / (6 if sign > 0 else 3)
+    safe = jnp.where(small, 1.0, x)
+    return jnp.where(small, series, function(safe) / safe)
 
-    Level 1/2 is the mean. Source: Newey and Powell (1987).
+
+def expectile_at(level: Number) -> Statistic:
+    """The expectile at `level`: the mean with weights `level` above it and 1 - level below it.
+
+    Level 1/2 is the mean, level 0 the least possible return and level 1 the greatest. Source: Newey
+    and Powell (1987).
     """
     require_fraction(level=level)
 
     def statistic(distribution: ReturnDistribution) -> Array:
-        atoms, p = ordered(distribution)
+        require_unsigned(distribution, "An expectile")
+        centre = fixed(mean(distribution))  # sums about a centre do not cancel
+        atoms, p = ordered(shift(distribution, -centre))
         tau = jnp.asarray(level)[..., None]
-        below, mass = jnp.cumsum(p * atoms, -1), jnp.cumsum(p, -1)
-        total, whole = below[..., -1:], mass[..., -1:]
-        weighted = (1 - tau) * below + tau * (total - below)
-        # One weighted mean for each place to divide the atoms. The expectile's own is extreme.
-        split = weighted / ((1 - tau) * mass + tau * (whole - mass))
-        return jnp.where(tau[..., 0] < 0.5, split.min(-1), split.max(-1))
+        sums, mass = upto(p * atoms), upto(p)
+        weighted = (1 - tau) * sums[0] + tau * sums[1]
+        weights = (1 - tau) * mass[0] + tau * mass[1]
+        # One weighted mean for each place to divide the atoms, before all of them included. The
+        # expectile's own is extreme.
+        some = weights > 0
+        whole = sums[0][..., -1:] / mass[0][..., -1:]
+        split = jnp.where(some, weighted / jnp.where(some, weights, 1.0), whole)
+        high = jnp.maximum(split.max(-1), whole[..., 0])
+        low = jnp.minimum(split.min(-1), whole[..., 0])
+        return centre + jnp.where(tau[..., 0] < 0.5, low, high)
 
     return statistic
+
+
+def upto(x: Array) -> tuple[Array, Array]:
+    """The sums [..., N] of x [..., N] up to each element, and of all elements after it."""
+    after = jnp.flip(jnp.cumsum(jnp.flip(x, -1), -1), -1)
+    return jnp.cumsum(x, -1), jnp.concatenate([after[..., 1:], jnp.zeros_like(x[..., :1])], -1)
 
 
 def expected_utility(utility: Callable[[Array], Array]) -> Statistic:
@@ -111,7 +160,8 @@ def expected_utility(utility: Callable[[Array], Array]) -> Statistic:
 def reach_probability(target: Number) -> Statistic:
     """The probability that the return is at least `target`.
 
-    An atom that should equal the target may miss it by rounding: aim a little lower.
+    An atom that should equal the target may miss it by rounding, so that a target slightly below
+    is safer.
     """
     return expected_utility(lambda atoms: (atoms >= jnp.asarray(target)[..., None]) * 1.0)
 
@@ -124,8 +174,8 @@ def homeostatic(target: Number) -> Statistic:
 def lexicographic(first: Statistic, second: Statistic, tolerance: Number = 0.0) -> Statistic:
     """The `second` statistic among the actions that are best in the `first`, -inf for the others.
 
-    Actions are the last axis of the result [..., A], so that its argmax is the greedy action of
-    pairs in lexicographic order. `tolerance` is how much less than the best still counts as best.
+    Actions are the last axis of the result [..., A], whose argmax is then the greedy action of
+    pairs in lexicographic order. Actions within `tolerance` of the best count as best.
     """
 
     def statistic(distribution: ReturnDistribution) -> Array:
