@@ -111,7 +111,7 @@ def check(low: float | Array, high: float | Array, size: int) -> bool:
         return False
     first, last = np.asarray(low, np.float64), np.asarray(high, np.float64)
     require(bool(first < last), f"low must be below high, but they are {low} and {high}.")
-    precision = jnp.finfo(float)
+    precision = jnp.finfo(jnp.result_type(float))
     step = (last - first) / (size - 1)
     error = float(precision.eps) * max(abs(first), abs(last))
     require(

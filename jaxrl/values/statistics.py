@@ -107,7 +107,7 @@ def entropic_risk(aversion: Number) -> Statistic:
 
 def slope(function: Callable[[Array], Array], x: Array) -> Array:
     """function(x) / x for expm1 and log1p, with its limit 1 and its derivative at 0."""
-    small = jnp.abs(x) < 1e-3
+    small = jnp.abs(x) < jnp.finfo(x.dtype).eps ** (1 / 3)
     sign = 1 if function is jnp.expm1 else -1
     series = 1 + sign * x / 2 + x**2 / (6 if sign > 0 else 3)
     safe = jnp.where(small, 1.0, x)
