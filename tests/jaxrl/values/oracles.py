@@ -22,11 +22,12 @@ def statistic(name, z, p, level):
     if name == "expectile":
         if level in (0, 1):
             return z.min() if level == 0 else z.max()
-        low, high = d.min(), d.max()
-        balance = lambda e: (
-            level * (p * np.maximum(d - e, 0)).sum() - (1 - level) * (p * np.maximum(e - d, 0)).sum()
-        )
-        return centre + (low if low == high else optimize.brentq(balance, low, high, xtol=1e-15))
+        x = d / (np.ptp(d) or 1.0)
+        over, under = (lambda e: (p * np.maximum(x - e, 0)).sum()), (lambda e: over(e) + e)
+        balance = lambda e: level * over(e) - (1 - level) * under(e)  # where the mean of x is 0
+        if np.ptp(d) == 0:
+            return centre
+        return centre + np.ptp(d) * optimize.brentq(balance, x.min(), x.max(), xtol=1e-16)
     if name == "entropic-risk":
         if level == 0:
             return centre

@@ -50,7 +50,8 @@ def test_minimum_takes_a_whole_distribution_not_each_atom():
 def test_truncated_quantile_critics():
     """The pooled, sorted atoms of all critics without the highest: TQC's equation 11."""
     theta = RNG.normal(size=(5, 3, 7))
-    family = values.ensemble(values.quantile(7), 3, values.truncated(6))
+    settings = values.Ensemble(3, "truncated", drop=2)
+    family = values.ensemble_critic(values.quantile(7), settings)
     d = family.decode(jnp.asarray(theta.reshape(5, 21), jnp.float32))
     close(d.atoms, np.sort(theta.reshape(5, 21))[:, :15])
     close(d.probabilities, 1 / 15)

@@ -294,9 +294,24 @@ def test_families_in_float64(name):
         np.testing.assert_allclose(values.mean(pushed), 1 + 0.9 * mean.mean(-1), atol=1e-12)
         if name not in SMOOTHED | families.PESSIMISTIC and "implicit" not in name:
             np.testing.assert_allclose(values.mean(again), mean, atol=1e-9)
-        half = family.loss(theta.astype(np.float32), jax.tree.map(lambda x: x.astype(np.float32), d))
+        single = jax.tree.map(lambda x: x.astype(np.float32), (theta, d))
+        half = family.loss(*single)
         assert np.isfinite(half).all()
         assert name not in LOGITS or (np.abs(out.probabilities.sum(-1) - 1) < 1e-12).all()
+
+
+def test_families_without_compilation_where_nan_is_an_error():
+    """At outputs that are huge or infinite: no operation gives NaN, even one that is not used."""
+    d = families.sample(0, (2, 4))
+    huge = jnp.asarray(RNG.normal(size=(2, 63)) * 1e9, jnp.float32)
+    with jax.disable_jit(), jax.debug_nans(True):
+        for name in ("categorical", "quantile", "expectile", "gaussian", "lower confidence"):
+            family = FAMILIES[name]
+            theta = huge[:, : family.size]
+            theta = theta.at[:, :2].set(jnp.inf) if name in LOGITS else theta
+            slope = jax.grad(lambda theta, f=family: f.loss(theta, d).sum())(theta)
+            risk = lambda theta, f=family: values.expectile_at(0.8)(f.decode(theta)).sum()
+            assert np.isfinite(slope).all() and np.isfinite(jax.grad(risk)(theta)).all()
 
 
 def remade(name):
