@@ -86,19 +86,19 @@ def entropic_risk(aversion: Number) -> Statistic:
     def statistic(distribution: ReturnDistribution) -> Array:
         require_unsigned(distribution, "The entropic risk")
         p, a = distribution.probabilities, jnp.asarray(aversion)
-        possible = p > 0
-        gap = lambda to: jnp.where(possible, distribution.atoms - to[..., None], 0.0)
-        extreme = lambda pick, none: pick(jnp.where(possible, distribution.atoms, none), -1)
+        possible, atoms = p > 0, jnp.broadcast_to(distribution.atoms, p.shape)
         # Where aversion times the range is small: differences of exponentials do not cancel.
         centre = fixed(mean(distribution))
-        centred = gap(centre)
+        centred = jnp.where(possible, atoms - centre[..., None], 0.0)
         x = -a[..., None] * centred
-        total = -(p * centred * slope(jnp.expm1, jnp.clip(x, -1.0, 1.0))).sum(-1)
+        total = -jnp.sum(p * centred * slope(jnp.expm1, jnp.clip(x, -1.0, 1.0)), -1)
         near = centre - total * slope(jnp.log1p, jnp.clip(a * total, -0.9, 2.0))
-        # Elsewhere: exponentials of what is worse than the worst return do not overflow.
-        worst = jnp.where(a < 0, extreme(jnp.max, -jnp.inf), extreme(jnp.min, jnp.inf))
-        worst = fixed(worst)
-        log = jnp.log((p * jnp.exp(jnp.where(possible, -a[..., None] * gap(worst), 0.0))).sum(-1))
+        # Elsewhere: exponentials relative to the worst return do not overflow.
+        least = jnp.where(possible, atoms, jnp.inf).min(-1)
+        greatest = jnp.where(possible, atoms, -jnp.inf).max(-1)
+        worst = fixed(jnp.where(a < 0, greatest, least))
+        above = jnp.where(possible, atoms - worst[..., None], 0.0)
+        log = jnp.log(jnp.sum(p * jnp.exp(-a[..., None] * above), -1))
         far = worst - log / jnp.where(a == 0, 1.0, a)
         return jnp.where(jnp.abs(x).max(-1) < 1, near, far)
 

@@ -16,8 +16,8 @@ MEANS = ("scalar", "two-hot", "hl-gauss")
 TAKE_FRACTIONS = ("dqn.py", "munchausen.py", "stocked.py", "pqn.py")
 SMALL = SMALL_REPLAY | dict(
     hidden=(8,), model_hidden=(8,), members=2, elites=1, dreams=2, size=8, groups=2, classes=3,
-    rollout_length=4, sequence_length=4, burn_in=1, epochs=1, minibatches=2, simulations=2, state_size=8, horizon=2,
-    length=2, held=2, updates=1,
+    rollout_length=4, sequence_length=4, burn_in=1, epochs=1, minibatches=2, simulations=2,
+    state_size=8, horizon=2, length=2, held=2, updates=1,
 )  # fmt: skip
 
 
