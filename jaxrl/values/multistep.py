@@ -74,6 +74,9 @@ def backwards(
 ) -> ReturnDistribution:
     """The solution of G_t = push(start_t + trace_t G_{t+1}), for start_t of weight 1 - trace_t."""
     length, atoms, kind = start.atoms.shape[0], start.atoms.shape[-1], type(start)
+    dtype = jnp.result_type(start.atoms, reward, discount)
+    weights = jnp.result_type(start.probabilities, trace)
+    start = kind(start.atoms.astype(dtype), start.probabilities.astype(weights))
 
     def insert(t: Array, start: ReturnDistribution, later: ReturnDistribution, trace: Array):
         later = later._replace(probabilities=trace[..., None] * later.probabilities)

@@ -109,3 +109,23 @@ def test_what_is_taken_can_be_traced(name):
         exp = small(name, **option).experiment
         update = lambda key, exp=exp: advance(exp, exp.init(key), 1)
         jax.eval_shape(update, jax.random.key(0))
+
+
+@pytest.mark.parametrize("name", ["sac", "td3", "sequence-sac"])
+def test_no_setting_of_an_ensemble_is_forgotten(name):
+    """Each changes the program; what an agent does not read would leave it as it is."""
+    entry = AGENTS[name].defaults
+    options = [dict(ensemble=entry.ensemble.replace(**o)) for o in (
+        dict(), dict(members=3), dict(subset=1), dict(reduction="average"),
+        dict(reduction="truncated", drop=1), dict(reduction="truncated"),
+        dict(reduction="lower-confidence"), dict(reduction="lower-confidence", level=2.0),
+    )]  # fmt: skip
+    options += [dict(actor_period=3)]
+    if name != "td3":  # whose actor climbs the first of the critics
+        options += [dict(actor_reduction=name) for name in REDUCTIONS if name != "minimum"]
+    programs = set()
+    for option in options:
+        exp = small(name, critic=Critic("quantile", atoms=7), **option).experiment
+        learner = jax.eval_shape(exp.init, jax.random.key(0))
+        programs.add(str(jax.make_jaxpr(lambda run, exp=exp: advance(exp, run, 1))(learner)))
+    assert len(programs) == len(options)

@@ -10,6 +10,7 @@ import pytest
 import rlax
 
 from jaxrl import returns
+from jaxrl.values import dirac, lambda_distributions, mean
 
 T, GAMMA, LAM = 5, 0.9, 0.7
 PATTERNS = np.array(
@@ -248,6 +249,40 @@ def test_arrays_of_another_shape_are_refused():
         returns.gae(*ARGS, VALUE[:, :1], NEXT, LAM)
     with pytest.raises(ValueError, match="n must be above zero"):
         returns.n_step_returns(*ARGS, NEXT, 0)
+    for shape in ((), (0, 3)):
+        with pytest.raises(ValueError, match="T at least 1"):
+            returns.lambda_returns(*(jnp.zeros(shape) for _ in range(4)), LAM)
+
+
+def test_one_step_and_no_future():
+    """Of one step all returns are the one-step return; where discounts are 0, the reward."""
+    one = tuple(x[:1] for x in ARGS)
+    value, following, ratio = (jnp.asarray(x[:1]) for x in (VALUE, NEXT, RATIO))
+    wanted = REWARD[:1] + DISCOUNT[:1] * NEXT[:1]
+    for dead in (False, True):
+        reward, discount, last = one
+        discount = discount * (not dead)
+        wanted = REWARD[:1] if dead else wanted
+        close(returns.lambda_returns(reward, discount, last, following, LAM), wanted)
+        close(returns.n_step_returns(reward, discount, last, following, 4), wanted)
+        close(returns.gae(reward, discount, last, value, following, LAM), wanted - VALUE[:1])
+        close(returns.retrace(reward, discount, last, value, following, ratio, LAM), wanted)
+        out = returns.vtrace(reward, discount, last, value, following, jnp.ones_like(ratio))
+        close(out.target, wanted)
+    whole = ARGS[0], jnp.zeros_like(ARGS[1]), ARGS[2]
+    close(returns.lambda_returns(*whole, NEXT, LAM), REWARD)
+
+
+def test_types_may_be_mixed():
+    """Single and double precision together, in a program of doubles."""
+    exact = returns.lambda_returns(*ARGS, NEXT, LAM)
+    with jax.enable_x64(True):
+        mixed = returns.lambda_returns(ARGS[0], np.asarray(DISCOUNT, float), LAST, NEXT, LAM)
+        assert mixed.dtype == np.float64
+        close(mixed, exact)
+        d = dirac(jnp.asarray(NEXT))
+        args = jnp.asarray(REWARD), jnp.asarray(DISCOUNT, float), jnp.asarray(LAST)
+        close(mean(lambda_distributions(*args, d, np.float64(LAM))), exact)
 
 
 def test_gradients_agree_with_finite_differences():

@@ -64,22 +64,28 @@ def test_bounds_and_spec():
     assert shapes == env.spec.observation
     with pytest.raises(ValueError, match="gamma must be above zero"):
         stocked(env, 0.0)
+    with pytest.raises(ValueError, match=r"lowest stock -3\.0 and the highest 3\.0"):
+        stocked(env, GAMMA, 4.0, (-3.0, 3.0))
+    with pytest.raises(ValueError, match="lowest stock must be below the highest"):
+        stocked(env, GAMMA, 0.0, (3.0, -3.0))
+    with pytest.raises(ValueError, match="gamma must be above zero"):
+        relabelled(Update(*[lambda *_: ()] * 3), 0.0, lambda key, stock: stock)
     stocks = jax.vmap(lambda g: walk(stocked(from_mdp(mdps.garnet()), g, 1.0), 2)[1].obs.stock)
     assert stocks(jnp.array([0.5, 1.0])).shape == (2, 2)
 
 
 def test_a_statistic_with_a_stock():
-    law = ReturnDistribution(jnp.array([[[1.0, -1.0], [2.0, 2.0]]]), jnp.full((1, 2, 2), 0.5))
-    u = lambda law: (law.probabilities * jnp.minimum(0, law.atoms)).sum(-1)
-    np.testing.assert_allclose(with_stock(u, jnp.array([-2.0]))(law), [[-2, 0]])
-    np.testing.assert_allclose(with_stock(u, jnp.array([-2.0]))(greedy_law(law)), [0])
+    d = ReturnDistribution(jnp.array([[[1.0, -1.0], [2.0, 2.0]]]), jnp.full((1, 2, 2), 0.5))
+    u = lambda d: (d.probabilities * jnp.minimum(0, d.atoms)).sum(-1)
+    np.testing.assert_allclose(with_stock(u, jnp.array([-2.0]))(d), [[-2, 0]])
+    np.testing.assert_allclose(with_stock(u, jnp.array([-2.0]))(chosen(d)), [0])
     theta = jnp.array([[[1.0], [3.0]]])
-    near = with_stock(lambda law: -jnp.abs(mean(law)), jnp.array([-1.0]))
+    near = with_stock(lambda d: -jnp.abs(mean(d)), jnp.array([-1.0]))
     np.testing.assert_allclose(greedy(scalar(), theta, near).atoms, [[1.0]])
 
 
-def greedy_law(law):
-    return jax.tree.map(lambda x: x[:, 1], law)
+def chosen(d):
+    return jax.tree.map(lambda x: x[:, 1], d)
 
 
 def transitions(steps=3, lanes=500):
@@ -147,8 +153,8 @@ def test_one_transition_trains_every_stock():
 
     def apply(table, batch, key):
         cell = jnp.abs(batch.obs.stock[:, None] - centres).argmin(-1)
-        goal = jnp.minimum(0, batch.obs.stock + batch.reward)
-        sums = jax.ops.segment_sum(jnp.stack([goal, jnp.ones_like(goal)], -1), cell, 9)
+        target = jnp.minimum(0, batch.obs.stock + batch.reward)
+        sums = jax.ops.segment_sum(jnp.stack([target, jnp.ones_like(target)], -1), cell, 9)
         return table + sums, {}
 
     draw = lambda key, stock: jax.random.choice(key, centres, stock.shape)

@@ -52,8 +52,8 @@ def test_loss_and_gradient_agree_with_rlax_categorical_q_learning():
     family = values.categorical(SUPPORT)
 
     def ours(logits):
-        goal = values.push(values.greedy(family, target, judge=judge), reward, discount)
-        return family.loss(values.take(logits, action), jax.lax.stop_gradient(goal)).sum()
+        aim = values.push(values.greedy(family, target, judge=judge), reward, discount)
+        return family.loss(values.take(logits, action), jax.lax.stop_gradient(aim)).sum()
 
     def rlaxs(logits):
         selector = values.mean(family.decode(judge))

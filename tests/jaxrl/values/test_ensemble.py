@@ -103,9 +103,9 @@ def test_soft_evaluation_has_the_soft_value_as_mean():
 def test_entropy_bonus_belongs_inside_the_discount():
     d = sample(1, (2, 5))
     log_prob, reward, discount = jnp.array([-0.5, -2.0]), jnp.ones(2), jnp.array([0.9, 0.0])
-    goal = values.push(values.entropy_shift(d, log_prob, 0.2), reward, discount)
-    close(values.mean(goal), 1 + discount * (values.mean(d) - 0.2 * log_prob))
-    close(values.mean(goal)[1], 1.0)  # nothing after the end, the bonus included
+    target = values.push(values.entropy_shift(d, log_prob, 0.2), reward, discount)
+    close(values.mean(target), 1 + discount * (values.mean(d) - 0.2 * log_prob))
+    close(values.mean(target)[1], 1.0)  # nothing after the end, the bonus included
 
 
 def test_munchausen():
@@ -135,12 +135,12 @@ def test_expected_and_greedy_agree_with_rlax_on_quantiles():
     chosen = values.greedy(family, theta, judge=judge)
     close(chosen.atoms, np.asarray(theta)[np.arange(4), np.asarray(judge).mean(-1).argmax(-1)], 0)
     pi = jnp.asarray(RNG.dirichlet(np.ones(3), 4), jnp.float32)
-    goal = values.push(values.expected(family, theta, pi), jnp.ones(4), jnp.full(4, 0.9))
+    target = values.push(values.expected(family, theta, pi), jnp.ones(4), jnp.full(4, 0.9))
     now = theta[:, 0]
     # theirs averages one loss per action: the same, since losses are linear in the mixture
     fn = jax.vmap(rlax.quantile_regression_loss, (0, None, 0, None))
     each = jnp.stack([fn(now, values.midpoints(5), 1 + 0.9 * theta[:, a], 0.5) for a in range(3)])
-    close(family.loss(now, goal), (each * pi.T).sum(0) / 0.5)
+    close(family.loss(now, target), (each * pi.T).sum(0) / 0.5)
 
 
 def test_risk_changes_the_greedy_action():

@@ -153,20 +153,20 @@ def test_the_true_distribution_is_the_fixed_point_of_retrace():
     reward = np.array([[0.0, 1.0], [-1.0, 0.5]])  # [S, A]
     pi, mu = np.array([[0.8, 0.2], [0.3, 0.7]]), np.array([[0.4, 0.6], [0.5, 0.5]])
     gamma, length = 0.5, 3
-    # The law of 12 steps of reward, as 2^12 atoms at most, by exact recursion on a fine grid.
+    # Returns of 40 steps, by exact recursion on a fine grid.
     grid = np.linspace(-2.5, 2.5, 2001)
-    law = np.zeros((2, 2, 2001))
-    law[..., 1000] = 1.0
+    distribution = np.zeros((2, 2, 2001))
+    distribution[..., 1000] = 1.0
     for _ in range(40):
-        mixed = np.einsum("sax,xb,xbz->saz", transition, pi, law)
+        mixed = np.einsum("sax,xb,xbz->saz", transition, pi, distribution)
         for s, a in itertools.product(range(2), range(2)):
             x = (reward[s, a] + gamma * grid - grid[0]) / (grid[1] - grid[0])
             low = np.floor(x + 1e-9).astype(int)
             share = x - low
-            law[s, a] = np.bincount(low, mixed[s, a] * (1 - share), 2001) + np.bincount(
+            distribution[s, a] = np.bincount(low, mixed[s, a] * (1 - share), 2001) + np.bincount(
                 np.minimum(low + 1, 2000), mixed[s, a] * share, 2001
             )
-    mean, square = law @ grid, law @ grid**2
+    mean, square = distribution @ grid, distribution @ grid**2
     total = np.zeros(2)
     paths = list(itertools.product(range(2), range(2), repeat=length))
     rows = []
@@ -183,12 +183,12 @@ def test_the_true_distribution_is_the_fixed_point_of_retrace():
     coarse = lambda p: values.ReturnDistribution(
         jnp.broadcast_to(jnp.asarray(grid, jnp.float32), p.shape), jnp.asarray(p, jnp.float32)
     )
-    future = np.einsum("xb,xbz->xz", pi, law)
+    future = np.einsum("xb,xbz->xz", pi, distribution)
     out = values.retrace_distributions(
         jnp.asarray(reward[s, a][:length], jnp.float32),
         jnp.full((length, len(rows)), gamma),
         jnp.zeros((length, len(rows)), bool),
-        coarse(law[s, a][:length]),
+        coarse(distribution[s, a][:length]),
         coarse(future[s[1:]]),
         jnp.asarray((pi / mu)[s, a][:length], jnp.float32),
         0.9,
@@ -201,8 +201,8 @@ def test_the_true_distribution_is_the_fixed_point_of_retrace():
 def test_worst_step_needs_the_distribution():
     """E min(r, Z) on a coin: a scalar recursion through the mean gets it wrong."""
     coin = values.ReturnDistribution(jnp.array([-1.0, 1.0]), jnp.array([0.5, 0.5]))
-    law = values.push_worst(coin, jnp.array(0.5), jnp.array(1.0))
-    assert values.mean(law) == pytest.approx(-0.25)
+    distribution = values.push_worst(coin, jnp.array(0.5), jnp.array(1.0))
+    assert values.mean(distribution) == pytest.approx(-0.25)
     wrong = values.push_worst(values.collapse(coin), jnp.array(0.5), jnp.array(1.0))
     assert values.mean(wrong) == pytest.approx(0.0)
     ended = values.push_worst(coin, jnp.array(0.5), jnp.array(0.0))
@@ -210,21 +210,27 @@ def test_worst_step_needs_the_distribution():
 
 
 def test_worst_step_of_a_process_by_enumeration():
-    """The law of the least of three random rewards, by recursion and by listing all paths."""
+    """The least of three random rewards, by recursion and by listing all paths."""
     rewards, p = np.array([-1.0, 0.0, 2.0]), np.array([0.2, 0.5, 0.3])
-    law = values.dirac(jnp.array(0.0))
+    distribution = values.dirac(jnp.array(0.0))
     for step in range(3):
-        spread = jax.tree.map(lambda x: jnp.broadcast_to(x, (3, *x.shape)), law)
+        spread = jax.tree.map(lambda x: jnp.broadcast_to(x, (3, *x.shape)), distribution)
         alive = jnp.full(3, 0.0 if step == 0 else 1.0)
         pushed = values.push_worst(spread, jnp.asarray(rewards, jnp.float32), alive)
-        law = values.mix(pushed, jnp.asarray(p, jnp.float32))
+        distribution = values.mix(pushed, jnp.asarray(p, jnp.float32))
     paths = list(itertools.product(range(3), repeat=3))
     for x in rewards:
         wanted = sum(np.prod(p[list(i)]) for i in paths if rewards[list(i)].min() <= x)
-        got = values.cdf(law, jnp.array([x]))[0]
+        got = values.cdf(distribution, jnp.array([x]))[0]
         assert got == pytest.approx(wanted, abs=1e-5)
 
 
 def test_bad_input():
     with pytest.raises(ValueError, match="n must be above zero, but it is 0"):
         values.n_step_distributions(*ARGS, FOLLOWING, 0)
+    with pytest.raises(ValueError, match=r"A distribution must be \[\*reward, N\]"):
+        values.n_step_distributions(*ARGS, jax.tree.map(lambda x: x[:, None], FOLLOWING), 2)
+    with pytest.raises(ValueError, match="discount must have the shape of reward"):
+        values.lambda_distributions(ARGS[0], ARGS[1][:, :1], ARGS[2], FOLLOWING, 0.5)
+    with pytest.raises(ValueError, match="lam must lie between 0 and 1"):
+        values.lambda_distributions(*ARGS, FOLLOWING, 1.5)
