@@ -67,7 +67,7 @@ def td3_with(**options: Any) -> AgentEntry:
 
 def tabular_with(**options: Any) -> AgentEntry:
     """The agent with a table, with other defaults."""
-    return AgentEntry(tabular.Hyperparameters(**options), tabular.tabular)
+    return AgentEntry(tabular.Hyperparameters(**options), tabular.tabular, tabular.world)
 
 
 AGENTS: dict[str, AgentEntry] = {
@@ -91,7 +91,7 @@ AGENTS: dict[str, AgentEntry] = {
     "q-lambda": tabular_with(target="watkins-q"),
     "sarsa-lambda": tabular_with(target="sarsa"),
     "expected-sarsa": tabular_with(target="expected-sarsa", trace_decay=0.0),
-    "dyna-q": AgentEntry(dyna.Hyperparameters(), dyna.dyna_q),
+    "dyna-q": AgentEntry(dyna.Hyperparameters(), dyna.dyna_q, tabular.world),
     "ppo": AgentEntry(ppo.Hyperparameters(), ppo.ppo),
     "sac": sac_with(),
     "redq": sac_with(

@@ -68,8 +68,8 @@ def check_fields(settings: Any, prefix: str = "") -> None:
             check_fields(value, f"{name}.")
         elif not field.metadata.get("pytree_node", True):
             check_static(name, value, field.default)
-            if within is not None:
-                check_range(name, value, within)
+            if within is not None or isinstance(field.default, float):
+                check_range(name, value, within or ANY)
         elif isinstance(field.default, float):
             check_range(name, value, within or ANY)
 
