@@ -24,10 +24,11 @@ def test_every_sequence_of_the_latest_rows_is_drawn_and_no_other(rows, time, lan
     buffer, latest = buffers.init(steps(0, warmup, lanes), rows), deque(range(warmup), rows)
     add = jax.jit(buffers.add)
     draw = jax.jit(lambda b, k: buffers.sample_sequences(b, k, 400, length))
-    for first in range(warmup, warmup + 2 * rows + time, time):  # every fill level, two seams
+    for first in range(warmup, warmup + 4 * rows + time, time):  # every fill level, four seams
         buffer = add(buffer, steps(first, time, lanes))
         latest.extend(range(first, first + time))
-        if len(latest) < length:
+        assert int(buffer.added.value) < 2 * rows  # so that it never overflows
+        if len(latest) < length or (first > 2 * rows and first % 3):
             continue
         drawn = {tuple(run) for run in np.asarray(draw(buffer, jax.random.key(first))["x"]).T}
         runs = [list(latest)[i : i + length] for i in range(len(latest) - length + 1)]
@@ -178,3 +179,14 @@ def test_integers_below_a_bound_are_the_exact_product():
         got = buffers.below(jnp.uint32(bound), key, (40,))
         high, low = np.asarray(jax.random.bits(key, (2, 40), jnp.uint32)).tolist()
         assert got.tolist() == [(h * 2**32 + x) * bound >> 64 for h, x in zip(high, low)]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 2**29])
+def test_a_reduced_count_says_what_the_true_one_would(rows):
+    """The position and the fill level, over counts far beyond int32, in whole numbers of Python."""
+    advance, true, count = jax.jit(buffers.advance, static_argnums=(1, 2)), 0, jnp.int32(0)
+    for steps in [1, rows // 2, rows, rows // 3, *[rows] * 9, 1] * 2:
+        true, count = true + steps, advance(count, steps, rows)
+        assert int(count) % rows == true % rows and min(int(count), rows) == min(true, rows)
+        assert count.dtype == jnp.int32 and 0 <= int(count) < 2 * rows
+    assert rows < 2**29 or true > 2**32

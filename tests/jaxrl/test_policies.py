@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from jaxrl import policies
-from jaxrl.types import Box, Discrete
+from jaxrl.types import Box, Discrete, Spec
 
 KEY = jax.random.key(0)
 LOGITS = jnp.array([[0.5, -1.0, 2.0], [10.0, 0.0, -10.0]])
@@ -227,10 +227,43 @@ def test_tanh_gaussian_is_that_of_distrax_where_both_are_exact():
         np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_deviation_of_a_tanh_family_is_kept_in_bounds():
+@pytest.mark.parametrize(("raw", "log_std"), [(-100.0, -5.0), (-6.0, -5.0), (100.0, 2.0)])
+def test_the_deviation_of_a_tanh_family_is_in_bounds_and_an_output_beyond_can_return(raw, log_std):
+    """Its slope is that of the density at the bound, whichever side of it the output is on."""
     family = policies.tanh_family(Box(-jnp.ones(1), jnp.ones(1)))
-    for raw, log_std in ((-100.0, -5.0), (100.0, 2.0)):
-        policy = family.distribution(jnp.array([0.2, raw]), family.free)
-        exact = policies.tanh_gaussian(jnp.array([0.2]), jnp.array([log_std]))
-        value = jnp.array([0.21])
-        np.testing.assert_allclose(policy.log_prob(value), exact.log_prob(value), rtol=1e-6)
+    value = jnp.array([0.21])
+    loss = lambda raw: family.distribution(jnp.array([0.2, raw]), family.free).log_prob(value)
+    exact = lambda x: policies.tanh_gaussian(jnp.array([0.2]), jnp.array([x])).log_prob(value)
+    np.testing.assert_allclose(loss(raw), exact(log_std), rtol=1e-6)
+    slope = jax.grad(loss)(raw)
+    np.testing.assert_allclose(slope, jax.grad(exact)(log_std), rtol=1e-5)
+    assert slope != 0
+
+
+def test_gradients_are_finite_at_the_bounds_of_actions_and_of_deviations():
+    """Also where an action was rounded to its bound, and where the policy nearly stands there."""
+    actions = jnp.array([[1.0, -1.0], [-1.0, 1.0], [0.99999994, 0.0]])
+
+    def total(mean, log_std, actions):
+        policy = policies.tanh_gaussian(mean, log_std)
+        drawn, log_prob = policy.sample_and_log_prob(seed=KEY)
+        return policy.log_prob(actions).sum() + log_prob.sum() + drawn.sum() + policy.mode().sum()
+
+    def all_finite(mean, log_std):
+        slopes = jax.grad(total, (0, 1, 2))(jnp.full((3, 2), mean), jnp.full(2, log_std), actions)
+        return jnp.array([jnp.isfinite(slope).all() for slope in slopes]).all()
+
+    means, deviations = jnp.meshgrid(jnp.array([-300.0, -9, 0, 9, 300]), jnp.array([-5.0, 0, 2]))
+    assert jax.vmap(all_finite)(means.ravel(), deviations.ravel()).all()
+
+
+def test_forbidden_actions_have_no_probability_and_ties_are_among_the_allowed():
+    """Also if a forbidden one has the best preference; epsilon is spread over what is allowed."""
+    mask = jnp.array([[True, False, True], [False, True, False]])
+    preferences = jnp.array([[1.0, 9.0, 1.0], [-5.0, -7.0, 0.0]])
+    policy = policies.epsilon_greedy(preferences, 0.4, mask)
+    np.testing.assert_allclose(policy.probs, [[0.5, 0, 0.5], [0, 1, 0]], atol=1e-6)
+    spec = Spec(jax.ShapeDtypeStruct((3,), jnp.float32), Discrete(3), lambda obs: obs > 0)
+    np.testing.assert_array_equal(policies.allowed(spec, jnp.array([1.0, 0, 0])), [1, 0, 0])
+    assert policies.allowed(spec, jnp.zeros(3)).all()  # nothing is allowed: all is
+    assert policies.allowed(spec._replace(mask=None), jnp.zeros(3)) is None

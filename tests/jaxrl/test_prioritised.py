@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from jaxrl import prioritised
+from jaxrl import buffers, prioritised
 from jaxrl.types import Transition, Update
 from jaxrl.updates import prioritised as replay
 
@@ -146,8 +146,10 @@ def test_no_start_is_replayed_whose_sequence_is_incomplete_or_overwritten(time, 
 def test_advance_lets_in_complete_starts_and_bars_all_others(rows, lanes, time, length, warmup):
     advance = jax.jit(prioritised.advance, static_argnums=(2, 3, 4, 5))
     tree, truth, added = prioritised.init(rows * lanes), np.zeros((rows, lanes), np.float32), 0
-    for step, number in enumerate([warmup] + [time] * (2 * rows // time + 2)):
-        tree = advance(tree, jnp.int32(added), number, rows, lanes, length, 2.0 + step)
+    reduced = jnp.int32(0)  # what a buffer counts, while `added` is the truth
+    for step, number in enumerate([warmup] + [time] * (4 * rows // time + 2)):
+        tree = advance(tree, reduced, number, rows, lanes, length, 2.0 + step)
+        reduced = buffers.advance(reduced, number, rows)
         old, truth, end = truth, np.zeros_like(truth), added + number
         for start in range(max(end - rows, 0), end - length + 1):
             truth[start % rows] = old[start % rows] if start + length <= added else 2.0 + step

@@ -171,3 +171,28 @@ def test_delayed_entries_move_at_every_third_step_only():
         state, _ = update.apply(state, None, jax.random.key(0))
         seen.append((float(state.params["slow"]["a"]), float(state.params["fast"][0])))
     assert seen == [(0, -1), (0, -2), (-1, -3), (-1, -4), (-1, -5), (-2, -6), (-2, -7)]
+
+
+def test_moments_and_explained_variance_are_those_of_weighted_numpy():
+    rng = np.random.default_rng(0)
+    x, target, weight = rng.normal(size=(3, 6, 4)) + 2
+    weight = np.where(rng.random((6, 4)) < 0.3, 0, np.abs(weight))
+    mean = np.average(x, weights=weight)
+    std = np.sqrt(np.average((x - mean) ** 2, weights=weight))
+    f = lambda *arrays: [jnp.asarray(a, jnp.float32) for a in arrays]
+    np.testing.assert_allclose(
+        updates.standardised(*f(x, weight)), (x - mean) / std, rtol=1e-4, atol=1e-5
+    )
+    variance = lambda y: np.cov(y.ravel(), aweights=weight.ravel(), ddof=0)
+    exact = 1 - variance(target - x) / variance(target)
+    np.testing.assert_allclose(updates.explained_variance(*f(x, target, weight)), exact, rtol=1e-4)
+    one, zero = jnp.ones(3), jnp.zeros(3)
+    assert updates.explained_variance(one, one, one) == 0  # a constant has nothing to explain
+    assert jnp.isfinite(updates.standardised(one * 5, zero)).all()
+
+
+def test_the_gradient_norm_is_reported():
+    loss = lambda params, target, batch, key: (3 * params["a"] + 4 * params["b"], {})
+    init = lambda key: {"a": jnp.ones(()), "b": jnp.ones(())}
+    update = updates.descend(init, loss, optax.sgd(0.1))
+    assert update.apply(update.init(KEY, None), None, KEY)[1] == {"gradient_norm": 5.0}
