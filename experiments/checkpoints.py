@@ -1,60 +1,90 @@
 """Saving and restoring whole runs with orbax, atomically."""
 
 import contextlib
+import errno
 import logging
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
+from experiments import results
 from jaxrl.errors import InputError, require
 from jaxrl.types import Tree
 
 logging.getLogger("absl").setLevel(logging.ERROR)
 
+LAST, BEST = "checkpoint", "best"  # folders within a results folder
+KEPT = {LAST: 2, BEST: 1}
+
 
 @contextlib.contextmanager
-def manager(folder: Path) -> Iterator[ocp.CheckpointManager]:
-    """Orbax's manager of the checkpoints in a results folder, of which it keeps two."""
-    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-    with ocp.CheckpointManager((folder / "checkpoint").absolute(), options=options) as manager:
+def manager(
+    folder: Path, kind: str = LAST, read_only: bool = False
+) -> Iterator[ocp.CheckpointManager]:
+    """Orbax's manager of the last two checkpoints in a results folder, or of the best one.
+
+    One that only reads leaves alone what another process is saving.
+    """
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=None if read_only else KEPT[kind],
+        enable_async_checkpointing=False,
+        read_only=read_only,
+    )
+    with ocp.CheckpointManager((folder / kind).absolute(), options=options) as manager:
         yield manager
 
 
-def save(manager: ocp.CheckpointManager, intervals: int, runs: Tree, progress: dict) -> None:
-    """Save the state after `intervals` intervals; until it is complete the last one stays.
+def save(manager: ocp.CheckpointManager, updates: int, runs: Tree, progress: dict) -> None:
+    """Save the state after a number of updates; until it is complete the last one stays.
 
-    `progress` is whatever else the driver has to remember, as JSON.
+    `progress` is whatever else the driver has to remember, as JSON. Raises an OSError with the
+    name of the folder if the state cannot be written.
     """
+    if updates in manager.all_steps():
+        return  # it is there already: nothing was learnt since
     progress = progress | {"checksum": checksum(runs), "shapes": shapes(runs)}
     args = ocp.args.Composite(
         runs=ocp.args.StandardSave(runs), progress=ocp.args.JsonSave(progress)
     )
-    manager.save(intervals, args=args, force=True)
-    manager.wait_until_finished()
+    try:
+        manager.save(updates, args=args, force=True)
+        manager.wait_until_finished()
+    except Exception as error:  # orbax and tensorstore raise many kinds
+        place = str(manager.directory)
+        if isinstance(error, OSError):
+            raise results.named(error, Path(place)) from None
+        full = [text for text in ("RESOURCE_EXHAUSTED", "No space left") if text in str(error)]
+        if not full:
+            raise
+        raise OSError(errno.ENOSPC, "No space left on device", place) from None
 
 
-def exists(folder: Path) -> bool:
+def exists(folder: Path, kind: str = LAST) -> bool:
     """Whether a results folder has a complete checkpoint."""
-    if not (folder / "checkpoint").is_dir():
+    place = folder / kind
+    require(
+        place.is_dir() or not place.exists(),
+        f"{place} is not a folder of checkpoints, but a file: move it away or restore the folder.",
+    )
+    if not place.is_dir():
         return False
-    with manager(folder) as checkpoints:
+    with manager(folder, kind, read_only=True) as checkpoints:
         return checkpoints.latest_step() is not None
 
 
-def restore(folder: Path, like: Tree) -> tuple[int, Tree, dict[str, Any]]:
-    """The latest state in a folder: intervals done, runs shaped and placed `like`, progress.
+def restore(folder: Path, like: Tree, kind: str = LAST) -> tuple[int, Tree, dict[str, Any]]:
+    """The latest state in a folder: its number, runs shaped and placed `like`, and its progress.
 
     Raises an InputError of one sentence if there is none, it cannot be read, or shapes differ.
     """
-    require(exists(folder), f"{folder} has no complete checkpoint: train into it first.")
-    with manager(folder) as checkpoints:
+    require(exists(folder, kind), f"{folder} has no complete checkpoint: train into it first.")
+    with manager(folder, kind, read_only=True) as checkpoints:
         latest = checkpoints.latest_step()
-        path = folder / "checkpoint" / str(latest)
+        path = folder / kind / str(latest)
+        earlier = sorted(step for step in checkpoints.all_steps() if step != latest)
         json, arrays = ocp.args.JsonRestore(), ocp.args.StandardRestore(like)
         try:
             args = ocp.args.Composite(progress=json)
@@ -64,23 +94,25 @@ def restore(folder: Path, like: Tree) -> tuple[int, Tree, dict[str, Any]]:
             runs = checkpoints.restore(latest, args=args).runs if same else None
             damaged = same and progress["checksum"] != checksum(runs)
         except Exception as error:  # orbax and tensorstore raise many kinds
-            raise corrupted(path, type(error).__name__) from None
+            raise corrupted(path, type(error).__name__, earlier) from None
     require(
         same,
         f"{path} is a checkpoint of another configuration: its arrays have other shapes; "
-        "go on with it as config.json says, or choose another folder.",
+        "continue it as config.json says, or choose another folder.",
     )
     if damaged:
-        raise corrupted(path, "wrong checksum")
+        raise corrupted(path, "wrong checksum", earlier)
     return latest, runs, progress
 
 
-def corrupted(path: Path, reason: str) -> InputError:
-    """What to say of a checkpoint that cannot be read."""
-    return InputError(
-        f"The checkpoint {path} is corrupted ({reason}): delete that folder to fall back on the "
-        "checkpoint before it, if there is one, or train anew with another --out."
+def corrupted(path: Path, reason: str, earlier: list[int]) -> InputError:
+    """The error for a checkpoint that cannot be read; `earlier` ones may be."""
+    remedy = (
+        f"move that folder away to continue from {path.parent / str(earlier[-1])}, which is older."
+        if earlier
+        else "restore it from a copy, or train anew with another --out; there is no older one."
     )
+    return InputError(f"The checkpoint {path} is corrupted ({reason}): {remedy}")
 
 
 def plain(tree: Tree) -> Tree:
@@ -97,7 +129,4 @@ def shapes(tree: Tree) -> dict[str, str]:
 
 def checksum(tree: Tree) -> int:
     """CRC-32 of all the numbers in a tree: compressed arrays do not notice a flipped bit."""
-    value = 0
-    for leaf in jax.tree.leaves(plain(tree)):
-        value = zlib.crc32(np.asarray(leaf).reshape(-1).view(np.uint8), value)
-    return value
+    return results.checksum(plain(tree))

@@ -1,9 +1,9 @@
-"""What a run is told: everything that its results depend on, as one value that goes into JSON."""
+"""The configuration of a run: everything that its results depend on, as one value in JSON."""
 
 import dataclasses
-import importlib.metadata
 import json
-import platform
+import types
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,11 @@ import numpy as np
 
 import envs
 from agents import AGENTS
-from experiments import datasets, records, results
+from experiments import datasets, provenance, records, results
 from jaxrl.errors import InputError, require, require_positive, unknown
-from jaxrl.loop import Setup, assemble
+from jaxrl.loop import Budget, Setup, assemble, budget
 from jaxrl.offline import offline
-from jaxrl.types import Env
-
-VERSIONED = ("jaxrl", "jax", "jaxlib", "flax", "optax", "gymnax", "brax")
+from jaxrl.types import Env, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,16 +26,19 @@ class Configuration:
     agent: str
     env: str
     env_params: dict[str, Any]
-    hyperparameters: dict[str, Any]  # of AGENTS[agent], those of records within by dotted names
+    hyperparameters: dict[str, Any]  # of AGENTS[agent], those of nested records by dotted names
     sweep: dict[str, list[float]]  # each hyperparameter's value at each point, all one length
     seeds: int
     seed: int  # the first
-    steps: int  # environment steps of each member, at least
-    evaluations: int
+    steps: int  # environment steps of each member as asked for; `budget` has those that are taken
+    evaluations: int  # as asked for, after training has begun
     episodes: int  # in an evaluation
     max_episode_steps: int  # in an evaluation
     members_at_once: int = 0  # in one vmapped run, all of them if 0
     dataset: str = ""  # folder of a data set to learn from, instead of the environment
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)  # its size and fingerprint
+    spacing: list[int] = dataclasses.field(default_factory=list)
+    # of an extended run: the updates and evaluations that it was begun with
 
     @property
     def points(self) -> int:
@@ -56,18 +57,32 @@ class Configuration:
         return hp["num_envs"] * hp["rollout_length"]
 
     @property
-    def interval(self) -> int:
-        """Steps of the experiment between two evaluations."""
-        return -(-self.steps // (self.steps_per_update * self.evaluations))
+    def budget(self) -> Budget:
+        """How the environment steps of a member are spent; a data set costs no warm-up.
+
+        In an extended run the evaluations keep the spacing with which the run was begun.
+        """
+        names = ("num_envs", "rollout_length", "warmup")
+        hp = types.SimpleNamespace(**{name: self.hyperparameters[name] for name in names})
+        hp.warmup = 0 if self.dataset else hp.warmup
+        found = budget(hp, self.steps, self.evaluations)
+        if not self.spacing:
+            return found
+        updates, number = self.spacing
+        before = [0]
+        while (end := (2 * len(before) * updates + number) // (2 * number)) < found.updates:
+            before.append(end)
+        ends = [*before, found.updates]
+        return found._replace(blocks=tuple(b - a for a, b in zip(ends, ends[1:])))
 
     @property
-    def interval_steps(self) -> int:
-        """Environment steps of a member between two evaluations."""
-        return self.interval * self.steps_per_update
+    def interval_steps(self) -> float:
+        """Environment steps of a member between two evaluations, on average."""
+        return self.budget.steps / self.evaluations
 
 
 def parts(config: Configuration, folder: Path) -> list[tuple[Path, slice]]:
-    """The vmapped runs of a configuration: where each keeps its state, and which members it has."""
+    """The vmapped runs of a configuration: the folder and the members of each."""
     size = config.members_at_once or config.members
     if size >= config.members:
         return [(folder, slice(0, config.members))]
@@ -77,7 +92,7 @@ def parts(config: Configuration, folder: Path) -> list[tuple[Path, slice]]:
 
 
 def hyperparameters(config: Configuration, point: int | None = None) -> Any:
-    """The agent's hyperparameters, of a point of the sweep if one is named."""
+    """The agent's hyperparameters, at a point of the sweep if one is given."""
     values = dict(config.hyperparameters)
     if point is not None:
         values |= {name: column[point] for name, column in config.sweep.items()}
@@ -90,19 +105,61 @@ def make_env(config: Configuration) -> Env:
     return envs.make(config.env, **config.env_params)
 
 
-def build(config: Configuration, hp: Any) -> Setup:
-    """The agent at work in the environment; `hp` may hold tracers."""
+def build(config: Configuration, hp: Any, data: Transition | None = None) -> Setup:
+    """The agent at work in the environment; `hp` and `data` may hold tracers.
+
+    With a data set, the experiment learns from `data`. Without `data` it has none of its
+    transitions, but its runs have the same shapes, and the agent is the same.
+    """
     entry = AGENTS[config.agent]
     env = entry.world(make_env(config), hp)
     if not config.dataset:
-        return assemble(entry.maker(env), env, hp)
+        return assemble(entry.maker(env), env, hp, config.steps)
 
-    require(hasattr(hp, "buffer_size"), f"{config.agent} does not replay, and cannot learn from a "
-            "data set: try sac or dqn.")  # fmt: skip
-    data = datasets.load(config.dataset, env, hp.num_envs, hp.rollout_length)
-    size = data.reward.size
-    setup = assemble(entry.maker(env), env, dataclasses.replace(hp, buffer_size=size, warmup=size))
+    require(
+        hasattr(hp, "buffer_size"),
+        f"{config.agent} does not replay, and cannot learn from a data set: try sac or dqn.",
+    )
+    data = datasets.empty(env, hp.num_envs) if data is None else data
+    size = (config.data or described(config))["transitions"]
+    whole = dataclasses.replace(hp, buffer_size=size, warmup=size)
+    setup = assemble(entry.maker(env), env, whole, config.steps + size)
     return setup._replace(experiment=offline(setup.agent, data))
+
+
+def load_data(config: Configuration) -> Transition:
+    """The data set that a configuration learns from, as arrays [T, num_envs, ...] on the host.
+
+    Raises an InputError if it is not there, does not fit the environment, or is not the data set
+    with which the run was begun.
+    """
+    hp = hyperparameters(config, 0 if config.sweep else None)
+    env = AGENTS[config.agent].world(make_env(config), hp)
+    data = datasets.load(config.dataset, env, hp.num_envs, hp.rollout_length)
+    data = jax.tree.map(np.asarray, data)
+    require(
+        config.data in ({}, summary_of(data)),
+        f"The data set {config.dataset} is not the one that this run was begun with: restore that "
+        "one, or begin a new run with another --out.",
+    )
+    return data
+
+
+def summary_of(data: Transition) -> dict[str, Any]:
+    """The number of transitions in a data set and a fingerprint of all of them."""
+    return {"transitions": int(data.reward.size), "fingerprint": results.checksum(data)}
+
+
+def described(config: Configuration) -> dict[str, Any]:
+    """The summary of the data set of a configuration, read if it is not recorded; {} for none."""
+    if config.data or not config.dataset:
+        return config.data
+    return summary_of(load_data(config))
+
+
+def with_data_described(config: Configuration) -> Configuration:
+    """A configuration that records the size and fingerprint of its data set, if it has one."""
+    return dataclasses.replace(config, data=described(config))
 
 
 def validate(config: Configuration) -> None:
@@ -111,23 +168,41 @@ def validate(config: Configuration) -> None:
         raise unknown("agent", config.agent, AGENTS)
     require_positive(seeds=config.seeds, steps=config.steps, evaluations=config.evaluations)
     require_positive(episodes=config.episodes, max_episode_steps=config.max_episode_steps)
-    require(config.seed >= 0, f"seed must not be negative, but it is {config.seed}.")
-    for name, value in config.hyperparameters.items():
+    require(
+        0 <= config.seed <= 2**32 - config.seeds,
+        f"seed must be at least 0, and the last seed below 2**32, but the first is {config.seed} "
+        f"and there are {config.seeds}.",
+    )
+    columns = [(name, value) for name, values in config.sweep.items() for value in values]
+    for name, value in [*config.hyperparameters.items(), *columns]:
         finite = not isinstance(value, float) or np.isfinite(value)
         require(finite, f"{name} must be a finite number, but it is {value}.")
         sizes = value if name.endswith("hidden") else [1]
         text = " ".join(map(str, sizes))
         require(min(sizes, default=1) > 0, f"{name} must be above zero, but it is {text}.")
+    data = load_data(config) if config.dataset else None
+    config = dataclasses.replace(config, data=summary_of(data)) if data is not None else config
     try:
-        for point in range(config.points):
-            setup = build(config, hyperparameters(config, point))
-        jax.eval_shape(setup.experiment.init, jax.random.key(0))
+        points = [hyperparameters(config, point) for point in range(config.points)]
+        for hp in points:
+            build(config, hp)
+        init = lambda key, data: build(config, points[0], data).experiment.init(key)
+        jax.eval_shape(init, jax.random.key(0), data)
+    except OverflowError:
+        raise InputError(too_large(config)) from None
     except (TypeError, AttributeError) as error:
-        if not config.env_params:
+        if not config.env_params or isinstance(error, InputError):
             raise
         given = ", ".join(f"{name}={value!r}" for name, value in config.env_params.items())
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise InputError(f"{config.env} does not work with {given}: {reason}.") from None
+
+
+def too_large(config: Configuration) -> str:
+    """The sentence for arrays that have more elements than a program can count."""
+    sizes = {k: v for k, v in config.hyperparameters.items() if type(v) is int}
+    name, value = max(sizes.items(), key=lambda item: item[1])
+    return f"{name} {value} makes arrays too large for any device: try a smaller {name}."
 
 
 def member_values(config: Configuration) -> tuple[Any, Any, np.ndarray]:
@@ -144,47 +219,153 @@ def member_values(config: Configuration) -> tuple[Any, Any, np.ndarray]:
 
 
 def save(config: Configuration, folder: Path) -> None:
-    """Write `config.json`, with the versions of what it ran on."""
-    versions = {name: importlib.metadata.version(name) for name in VERSIONED}
-    versions["python"] = platform.python_version()
-    text = json.dumps(dataclasses.asdict(config) | {"versions": versions}, indent=2)
-    results.write_whole(folder / "config.json", text + "\n")
+    """Write `config.json`: the configuration, the steps that are taken, and the provenance.
+
+    The provenance of earlier sessions, if the run was resumed, is kept in `sessions`.
+    """
+    path, earlier = folder / "config.json", []
+    if path.is_file():
+        try:
+            before = json.loads(path.read_text())
+            earlier = [*before.get("sessions", []), before.get("provenance", {})]
+        except (ValueError, AttributeError, TypeError):
+            earlier = []  # torn: written whole below
+    config = with_data_described(config)
+    record = {
+        "environment_steps": config.budget.steps,
+        "versions": provenance.versions(),
+        "provenance": provenance.provenance(),
+        "sessions": earlier,
+    }
+    text = json.dumps(dataclasses.asdict(config) | record, indent=2)
+    results.write_whole(path, text + "\n")
 
 
-def load(folder: Path) -> Configuration:
-    """Read the configuration of a results folder; an InputError says if it is none."""
+RECORDED = ("environment_steps", "versions", "provenance", "sessions")  # beside the fields
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The fields of the configuration in a results folder as they were written."""
     path = folder / "config.json"
     require(path.is_file(), f"{folder} is not a results folder: it has no config.json.")
     try:
         values = json.loads(path.read_text())
-        values.pop("versions", None)
-        config = Configuration(**values)
-        hyperparameters(config)
-        return config
-    except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+    except ValueError as error:  # of JSON, or of UTF-8
         raise InputError(f"{path} cannot be read as a configuration: {error}.") from None
+    require(isinstance(values, dict), f"{path} cannot be read as a configuration: no mapping.")
+    return {name: value for name, value in values.items() if name not in RECORDED}
+
+
+def load(folder: Path) -> Configuration:
+    """Read the configuration of a results folder; an InputError says if it is none.
+
+    What an older version did not have yet takes its default; see `defaulted`.
+    """
+    path, values = folder / "config.json", read(folder)
+    kinds = typing.get_type_hints(Configuration)
+    for field in dataclasses.fields(Configuration):
+        optional = (
+            field.default is not dataclasses.MISSING
+            or field.default_factory is not dataclasses.MISSING
+        )
+        require(optional or field.name in values, f"{path} lacks {field.name}.")
+    for name, value in values.items():
+        if name not in kinds:
+            raise InputError(f"{path}: {unknown('field', name, kinds)}")
+        kind = typing.get_origin(kinds[name]) or kinds[name]
+        right = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        require(right, f"{path}: {name} must be {NAMES[kind]}, but it is {value!r}.")
+    config = Configuration(**values)
+    if config.agent not in AGENTS:
+        raise InputError(f"{path}: {unknown('agent', config.agent, AGENTS)}")
+    own = records.flat(AGENTS[config.agent].defaults)
+    for name, value in config.hyperparameters.items():
+        if name not in own:
+            raise InputError(f"{path}: {unknown('hyperparameter', name, own)}")
+        require_kind(f"{path}: {name}", value, own[name])
+    for name, column in config.sweep.items():
+        require(
+            name in records.numeric(AGENTS[config.agent].defaults) and isinstance(column, list),
+            f"{path}: {name} cannot be swept: it is no list of numbers of a numeric option.",
+        )
+        for value in column:
+            require_kind(f"{path}: {name}", value, 0.0)
+    lengths = {len(column) for column in config.sweep.values()}
+    require(lengths in (set(), {config.points}) and 0 not in lengths,
+            f"{path}: the columns of sweep must have one length, above zero.")  # fmt: skip
+    spaced = len(config.spacing) in (0, 2) and all(type(x) is int for x in config.spacing)
+    require(spaced and all(x > 0 for x in config.spacing),
+            f"{path}: spacing must be the numbers of updates and evaluations.")  # fmt: skip
+    require(
+        not config.data or type(config.data.get("transitions")) is int,
+        f"{path}: data must have the number of transitions.",
+    )
+    for name in ("seeds", "steps", "evaluations", "episodes", "max_episode_steps"):
+        require(getattr(config, name) > 0, f"{path}: {name} must be above zero.")
+    return dataclasses.replace(config, hyperparameters=own | config.hyperparameters)
+
+
+NAMES = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+    tuple: "a list",
+}
+
+
+def require_kind(name: str, value: Any, default: Any) -> None:
+    """Raise an InputError unless a value read from JSON is of the kind of a default."""
+    if default is None:
+        return
+    kind = type(default)
+    accepted = {float: (int, float), tuple: (list, tuple)}.get(kind, kind)
+    right = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+    require(right, f"{name} must be {NAMES.get(kind, kind.__name__)}, but it is {value!r}.")
+    if kind is tuple and default:
+        for part in value:
+            require_kind(name, part, default[0])
+
+
+def defaulted(folder: Path) -> dict[str, Any]:
+    """The hyperparameters that a stored run lacks, with the defaults that they take."""
+    values = read(folder)["hyperparameters"]
+    own = records.flat(AGENTS[load(folder).agent].defaults)
+    return {name: value for name, value in own.items() if name not in values}
 
 
 def require_same(asked: Configuration, stored: Configuration, folder: Path) -> None:
-    """Raise an InputError unless a run asked for goes on with a stored one; steps may differ."""
+    """Raise an InputError unless a run asked for continues a stored one; steps may differ.
+
+    So may the place of the data set, whose content is compared when it is read.
+    """
     ours, theirs = dataclasses.asdict(asked), dataclasses.asdict(stored)
     ours |= ours.pop("hyperparameters")
     theirs |= theirs.pop("hyperparameters")
     plain = lambda value: list(value) if isinstance(value, tuple) else value
-    for name in sorted((ours.keys() | theirs.keys()) - {"steps"}):
+    free = {"steps", "data", "spacing", "members_at_once"}
+    free |= {"dataset"} if asked.dataset and stored.dataset else set()
+    for name in sorted((ours.keys() | theirs.keys()) - free):
         a, b = plain(ours.get(name)), plain(theirs.get(name))
         require(
             a == b,
             f"{folder} holds a checkpoint of another configuration: its {name} is {b}, not {a}; "
-            "leave the option out to go on with it, or choose another folder.",
+            "leave the option out to continue it, or choose another folder.",
         )
 
 
-def extended(stored: Configuration, steps: int) -> Configuration:
-    """A stored configuration that goes on to `steps`, evaluated at the same intervals."""
+def extended(stored: Configuration, steps: int, dataset: str = "") -> Configuration:
+    """A stored configuration that goes on to `steps`, evaluated with the same spacing.
+
+    Schedules that are shares of the run follow its new length. `dataset` is where the data set is
+    now, if it has moved.
+    """
+    stored = dataclasses.replace(stored, dataset=dataset or stored.dataset)
     if steps == stored.steps:
         return stored
     require_positive(steps=steps)
-    evaluations = -(-steps // stored.interval_steps)
-    steps = evaluations * stored.interval_steps  # so that the interval stays exactly what it was
-    return dataclasses.replace(stored, steps=steps, evaluations=evaluations)
+    begun = stored.spacing or [stored.budget.updates, len(stored.budget.blocks)]
+    longer = dataclasses.replace(stored, steps=steps, spacing=begun)
+    return dataclasses.replace(longer, evaluations=len(longer.budget.blocks))

@@ -1,7 +1,6 @@
-"""The members of a configuration as one compiled function: points of a sweep times seeds."""
+"""The members of a configuration as compiled functions: points of a sweep times seeds."""
 
-import os
-import time
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,11 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
 
-from experiments import configuration
+from experiments import configuration, memory
 from experiments.configuration import Configuration
-from jaxrl.loop import Evaluation, advance, evaluate
+from experiments.memory import memory_bytes  # noqa: F401
+from jaxrl.buffers import Buffer
+from jaxrl.errors import require
+from jaxrl.loop import Evaluation, evaluate
+from jaxrl.offline import shared, stored_data, without_data
 from jaxrl.population import populate, shares, usable_devices
-from jaxrl.types import Array, Experiment, Key, Run, Tree, population_axes
+from jaxrl.types import Array, Experiment, Key, Run, Transition, Tree, population_axes
+
+COPIES = 3  # of the runs, at most, while a program runs
+Sums = dict[str, Array]
+"""Running sums [members] of the metrics of updates."""
 
 
 class Population(NamedTuple):
@@ -27,25 +34,45 @@ class Population(NamedTuple):
     points: np.ndarray  # [members] of the sweep
     keys: Array  # [members, 2] of training and of evaluation
     axes: Run  # of vmap
-    like: Run  # shapes and places of the runs
+    like: Run  # shapes and places of the runs; a data set is not in them
+
+
+class Program(NamedTuple):
+    """What training calls, compiled for all members."""
+
+    advance: Callable[..., tuple[Run, Sums]]  # (runs, sums, hp, data, updates)
+    evaluate: Callable[..., Evaluation]  # (runs, hp, keys)
+    zeros: Sums  # at the beginning of an interval
 
 
 def gather(config: Configuration, members: slice = slice(None)) -> Population:
-    """The `members` of a configuration; traces, but compiles nothing of size."""
+    """The `members` of a configuration; traces, but compiles nothing of size.
+
+    A data set is not read if the configuration records its size.
+    """
+    config = configuration.with_data_described(config)
     hp, hp_axes, seeds = configuration.member_values(config)
     hp = jax.tree.map(lambda x: x[members] if np.ndim(x) else x, hp)
     points = np.repeat(np.arange(config.points), config.seeds)[members]
     keys = member_keys(seeds[members])
     one = configuration.hyperparameters(config, 0 if config.sweep else None)
-    axes = population_axes(jax.eval_shape(lambda key: _init(config)(key, one), keys[0]))
-    shapes = jax.eval_shape(jax.vmap(_init(config), (0, hp_axes), axes), keys, hp)
+    init = _init(config)
+    try:
+        axes = population_axes(jax.eval_shape(lambda key: init(key, one, None), keys[0]))
+        batched = jax.vmap(lambda key, hp: init(key, hp, None), (0, hp_axes), axes)
+        shapes = jax.eval_shape(batched, keys, hp)
+    except OverflowError:
+        require(False, configuration.too_large(config))
+        raise
     like = placed(shapes, axes, usable_devices(keys.shape[0]))
     return Population(config, hp, hp_axes, seeds[members], points, keys, axes, like)
 
 
 def member_keys(seeds: np.ndarray) -> Array:
     """Keys [members, 2], for training and for evaluation, that depend on a seed alone."""
-    return jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(jnp.asarray(seeds))
+    return jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(
+        jnp.asarray(seeds, jnp.uint32)
+    )
 
 
 def placed(shapes: Tree, axes: Tree, devices: list[jax.Device]) -> Tree:
@@ -62,11 +89,29 @@ def placed(shapes: Tree, axes: Tree, devices: list[jax.Device]) -> Tree:
                         shares(axes), shapes)  # fmt: skip
 
 
-def start(population: Population) -> Run:
-    """The runs [members] at the start of training."""
+def start(population: Population, data: Transition | None = None) -> Run:
+    """The runs [members] at the start of training, from `data` or the configuration's data set."""
     p, devices = population, usable_devices(len(population.seeds))
-    init = populate(_init(p.config), (0, p.hp_axes), p.axes, devices)
-    return jax.jit(init, compiler_options=hasty())(p.keys, p.hp)
+    if p.config.dataset and data is None:
+        data = configuration.load_data(p.config)
+    init = populate(_init(p.config), (0, p.hp_axes, None), p.axes, devices)
+    return jax.jit(init, compiler_options=hasty())(p.keys, p.hp, data)
+
+
+def buffers(population: Population, data: Transition | None) -> list[Buffer]:
+    """The replay buffers that hold a data set, once on each device; none without one."""
+    if data is None:
+        return []
+    p = population
+    one = configuration.hyperparameters(p.config, 0 if p.config.sweep else None)
+
+    def fill(data: Transition) -> list[Buffer]:
+        run = configuration.build(p.config, one, data).experiment.init(jax.random.key(0))
+        return stored_data(run)
+
+    found = jax.jit(fill, compiler_options=hasty())(data)
+    like = placed(found, jax.tree.map(lambda _: None, found), usable_devices(len(p.seeds)))
+    return jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), found, like)
 
 
 def hasty() -> dict[str, int]:
@@ -74,27 +119,53 @@ def hasty() -> dict[str, int]:
     return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
 
 
-def compiled(population: Population) -> tuple[Callable[..., Any], float]:
-    """The training of one interval, (runs, hp, keys) -> (runs, metrics, Evaluation); seconds.
+def compiled(population: Population, data: list[Buffer]) -> Program:
+    """Compile the learning of any number of updates, and the evaluation."""
+    p, config, devices = population, population.config, usable_devices(len(population.seeds))
 
-    The metrics [members] have `finite`, the share of updates with nothing but finite losses.
-    """
-    config, begin = population.config, time.perf_counter()
+    def experiment(hp: Any, data: list[Buffer]) -> Experiment:
+        exp = configuration.build(config, hp).experiment
+        return watched(shared(exp, data) if config.dataset else exp)
 
-    def interval(run: Run, hp: Any, keys: Key) -> tuple[Run, dict, Evaluation]:
+    def advance(
+        run: Run, sums: Sums, hp: Any, data: list[Buffer], updates: Array
+    ) -> tuple[Run, Sums]:
+        return accumulate(experiment(hp, data), run, sums, updates)
+
+    def play(run: Run, hp: Any, keys: Key) -> Evaluation:
         setup = configuration.build(config, hp)
-        run, metrics = advance(watched(setup.experiment), run, config.interval)
         view = setup.agent.update.read(run.learner)
         key = jax.random.fold_in(keys[1], run.step.value)
-        score = evaluate(
+        return evaluate(
             setup.env, setup.agent.exploit, view, key, config.episodes, config.max_episode_steps
         )
-        return run, metrics, score
 
-    p, devices = population, usable_devices(len(population.seeds))
-    step = populate(interval, (p.axes, p.hp_axes, 0), (p.axes, 0, 0), devices)
-    lowered = jax.jit(step, donate_argnums=0).lower(p.like, p.hp, p.keys)
-    return lowered.compile(), time.perf_counter() - begin
+    take = lambda run, hp: experiment(hp, data).step(run)[1]
+    metrics = jax.eval_shape(jax.vmap(take, (p.axes, p.hp_axes)), p.like, p.hp)
+    zeros = {name: np.zeros(x.shape, np.float32) for name, x in metrics.items()}
+    like = placed(zeros, dict.fromkeys(zeros, 0), devices)
+    axes = (p.axes, 0, p.hp_axes, None, None)
+    learn = jax.jit(populate(advance, axes, (p.axes, 0), devices), donate_argnums=0)
+    score = jax.jit(populate(play, (p.axes, p.hp_axes, 0), 0, devices))
+    one = jnp.asarray(1, jnp.int32)
+    return Program(
+        learn.lower(p.like, like, p.hp, data, one).compile(),
+        score.lower(p.like, p.hp, p.keys).compile(),
+        zeros,
+    )
+
+
+def accumulate(exp: Experiment, run: Run, sums: Sums, updates: Array) -> tuple[Run, Sums]:
+    """Take a traced number of steps, and add their metrics to `sums`, one after another.
+
+    Both results are therefore the same however a number of steps is split into calls.
+    """
+
+    def step(_: Array, carry: tuple[Run, Sums]) -> tuple[Run, Sums]:
+        run, metrics = exp.step(carry[0])
+        return run, {name: total + metrics[name] for name, total in carry[1].items()}
+
+    return jax.lax.fori_loop(0, updates, step, (run, sums))
 
 
 def watched(experiment: Experiment) -> Experiment:
@@ -109,21 +180,36 @@ def watched(experiment: Experiment) -> Experiment:
     return Experiment(experiment.init, step)
 
 
+def bytes_of_a_member(config: Configuration) -> int:
+    """Memory of the run of one member, a data set left out."""
+    one = dict(sweep={name: column[:1] for name, column in config.sweep.items()}, seeds=1)
+    return memory.bytes_of(gather(dataclasses.replace(config, **one)).like)
+
+
 def members_that_fit(config: Configuration) -> int:
-    """How many members train at once in half of the memory: a run is there up to three times."""
-    one = configuration.hyperparameters(config, 0 if config.sweep else None)
-    shape = jax.eval_shape(lambda key: _init(config)(key, one), member_keys(np.arange(1))[0])
-    size = sum(x.size * max(x.dtype.itemsize, 4) for x in jax.tree.leaves(shape))
-    return max(1, min(config.members, int(memory_bytes() / 2 // (3 * size))))
+    """How many members train at once in half of the memory."""
+    size = COPIES * bytes_of_a_member(config)
+    return max(1, min(config.members, int(memory.memory_bytes() / 2 // size)))
 
 
-def memory_bytes() -> int:
-    """Memory of the devices on which jax runs, or of the machine."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] * len(jax.local_devices())
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def require_memory(population: Population) -> tuple[int, int]:
+    """The memory that training takes, and that there is; an InputError if it plainly cannot fit."""
+    config, there = population.config, memory.memory_bytes()
+    size = memory.bytes_of(population.like)
+    require(
+        size <= there,
+        f"The runs alone take {memory.text(size)}, and there are {memory.text(there)}: try fewer "
+        "--seeds"
+        + ", or a smaller "
+        + " or ".join(f"--{name.replace('_', '-')}" for name in memory.sizes(config))
+        + ".",
+    )
+    return COPIES * size, there
 
 
-def _init(config: Configuration) -> Callable[[Key, Any], Run]:
-    return lambda keys, hp: configuration.build(config, hp).experiment.init(keys[0])
+def _init(config: Configuration) -> Callable[..., Run]:
+    def init(keys: Key, hp: Any, data: Transition | None) -> Run:
+        run = configuration.build(config, hp, data).experiment.init(keys[0])
+        return without_data(run) if config.dataset else run
+
+    return init

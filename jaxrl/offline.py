@@ -1,18 +1,22 @@
 """Learning from a data set, without an environment."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from jaxrl.types import Agent, Counter, Experiment, Key, Run, Transition, count
+from jaxrl.buffers import Buffer
+from jaxrl.types import Agent, Counter, Experiment, Key, Run, Transition, Tree, count
 
 
 def offline(agent: Agent, data: Transition) -> Experiment:
-    """Learn from `data` [T, B, ...] alone, which fills the agent's replay; nothing is added.
+    """Learn from `data` [T, B, ...] alone: it fills the agent's replay buffer, and nothing is added.
 
-    A step of the experiment is a round of learning, with as many gradient steps as one has online.
-    The agent must replay, and have room for all of it.
+    A step of the experiment is one round of learning, with as many gradient steps as a round has
+    online. The agent must replay, and its buffer must have room for all of the data.
     """
-    none = jax.tree.map(lambda x: x[:0], data)
+    none = jax.tree.map(lambda x: jnp.zeros((0, *x.shape[1:]), x.dtype), data)
 
     def init(key: Key) -> Run:
         k_learn, k_run = jax.random.split(key)
@@ -25,3 +29,39 @@ def offline(agent: Agent, data: Transition) -> Experiment:
         return Run(learner, (), run.key, Counter(run.step.value + 1)), metrics
 
     return Experiment(init, step)
+
+
+def _is_buffer(node: Any) -> bool:
+    return isinstance(node, Buffer)
+
+
+def stored_data(tree: Tree) -> list[Buffer]:
+    """The replay buffers of a tree, such as a run, in the order of its leaves."""
+    return [node for node in jax.tree.leaves(tree, is_leaf=_is_buffer) if _is_buffer(node)]
+
+
+def without_data(tree: Tree) -> Tree:
+    """A tree whose replay buffers are replaced by `()`; actors read nothing from them."""
+    return jax.tree.map(lambda node: () if _is_buffer(node) else node, tree, is_leaf=_is_buffer)
+
+
+def with_data(tree: Tree, like: Tree, data: Sequence[Buffer]) -> Tree:
+    """The inverse of `without_data`: `like` says where the buffers `data` belong."""
+    rest = iter(data)
+    put = lambda node, value: next(rest) if _is_buffer(node) else value
+    return jax.tree.map(put, like, tree, is_leaf=_is_buffer)
+
+
+def shared(exp: Experiment, data: Sequence[Buffer]) -> Experiment:
+    """An experiment on a data set whose runs leave the data out.
+
+    `data` are the buffers of a run of `exp`, by `stored_data`. They are the same in every member
+    of a population and never written, so that one copy of them serves all members.
+    """
+
+    def step(run: Run) -> tuple[Run, dict]:
+        like = jax.eval_shape(exp.init, run.key)
+        run, metrics = exp.step(with_data(run, like, data))
+        return without_data(run), metrics
+
+    return Experiment(lambda key: without_data(exp.init(key)), step)
