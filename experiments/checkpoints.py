@@ -130,3 +130,9 @@ def shapes(tree: Tree) -> dict[str, str]:
 def checksum(tree: Tree) -> int:
     """CRC-32 of all the numbers in a tree: compressed arrays do not notice a flipped bit."""
     return results.checksum(plain(tree))
+
+
+def latest(folder: Path, kind: str = LAST) -> int:
+    """The number of updates of the latest complete checkpoint in a folder, which has one."""
+    with manager(folder, kind, read_only=True) as checkpoints:
+        return checkpoints.latest_step()

@@ -1,6 +1,7 @@
 """The configuration of a run: everything that its results depend on, as one value in JSON."""
 
 import dataclasses
+import itertools
 import json
 import types
 import typing
@@ -73,7 +74,7 @@ class Configuration:
         while (end := (2 * len(before) * updates + number) // (2 * number)) < found.updates:
             before.append(end)
         ends = [*before, found.updates]
-        return found._replace(blocks=tuple(b - a for a, b in zip(ends, ends[1:])))
+        return found._replace(blocks=tuple(b - a for a, b in itertools.pairwise(ends)))
 
     @property
     def interval_steps(self) -> float:

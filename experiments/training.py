@@ -1,26 +1,38 @@
-"""The driver: a compiled population alternates with writing metrics and checkpoints."""
+"""The driver: compiled updates of a population alternate with evaluations and checkpoints."""
 
 import contextlib
-import signal
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
-from experiments import checkpoints, configuration, results
+from experiments import checkpoints, configuration, reporting, results
 from experiments.configuration import Configuration
-from experiments.population import Population, compiled, gather, start
-from jaxrl.errors import InputError, require
-from jaxrl.loop import summarise
-from jaxrl.types import Run
+from experiments.locks import locked
+from experiments.population import (
+    Population,
+    Program,
+    buffers,
+    compiled,
+    gather,
+    require_memory,
+    start,
+)
+from experiments.progress import Best, State, held, rows_of, save, sentence, where_it_stopped
+from experiments.signals import caught_signals
+from jaxrl.buffers import Buffer
+from jaxrl.errors import InputError, require_positive
+from jaxrl.offline import without_data
+from jaxrl.types import Transition
 
 SAVE_EVERY = 60.0  # seconds
-RENAMED = {"episode_return": "train_return", "episode_length": "train_length"}
+CHUNK = 1.0  # seconds of updates between two looks at signals and clocks
+DRAW_EVERY = 10.0  # seconds, and more if drawing takes more than a fiftieth of the time
 
 
 class Diverged(Exception):
@@ -28,99 +40,177 @@ class Diverged(Exception):
 
 
 class Interrupted(Exception):
-    """The person pressed Ctrl-C; everything up to the last evaluation is saved."""
+    """A signal, such as of Ctrl-C, stopped training; everything up to then is saved."""
 
 
-class State(NamedTuple):
-    """How far a population has come."""
+class Options(NamedTuple):
+    """How to train, apart from what results depend on."""
 
-    done: int  # intervals
-    runs: Run | None  # None at the start
-    seconds: float  # spent training
-    diverged: dict[str, list]  # member: name of the loss, its value, environment step
-
-
-def beginning() -> State:
-    """The state of a population that has yet to begin."""
-    return State(0, None, 0.0, {})
+    tensorboard: bool = False
+    save_every: float = SAVE_EVERY  # seconds
+    draw: Callable[[], None] = lambda: None  # the results so far
 
 
-def where_it_stopped(population: Population, folder: Path) -> State:
-    """The state in the last checkpoint of a folder, or the beginning if it has none.
-
-    Raises `InputError` for a checkpoint that cannot be resumed; compiles nothing.
-    """
-    if not checkpoints.exists(folder):
-        return beginning()
-    done, runs, progress = checkpoints.restore(folder, population.like)
-    config = population.config
-    require(
-        done <= config.evaluations,
-        f"{folder} is at {done * config.interval_steps} environment steps already: "
-        f"--steps {config.steps} would go back.",
-    )
-    return State(done, runs, progress["seconds"], progress["diverged"])
-
-
-def train(population: Population, state: State, folder: Path, tensorboard: bool = False) -> None:
-    """Train a population from `state` on into a results folder.
+def train(
+    population: Population,
+    state: State,
+    folder: Path,
+    stop: Sequence[str] = (),
+    data: Transition | None = None,
+    options: Options = Options(),
+) -> None:
+    """Train a population from `state` on into a results folder, until `stop` is not empty.
 
     The configuration must have been validated. A resumed run is bit for bit what it would have
     been without the interruption. A member whose loss is not a number stops there; the others go
     on. Raises `Interrupted`, or at the end `Diverged`, with everything saved.
     """
-    config, (done, runs, seconds, diverged) = population.config, state
-    results.truncate_metrics(folder, done * config.interval_steps)
-    if done >= config.evaluations:
-        print(f"{folder} has its {config.steps} environment steps already.", file=sys.stderr)
-        return conclude(population, diverged, folder)
-    count = len(population.seeds)
-    what = f"{config.agent} on {config.env}, {count} member{'s' * (count > 1)}"
-    print(f"Compiling {what} ...", file=sys.stderr)
-    begin = time.perf_counter()
-    runs = start(population) if runs is None else runs
-    step, _ = compiled(population)
-    print(f"Compiled in {time.perf_counter() - begin:.1f} s.", file=sys.stderr)
-    size = config.interval_steps * count
-    saved = time.perf_counter()
-    with (
-        catch_interrupt() as interrupted,
-        checkpoints.manager(folder) as manager,
-        tensorboard_logger(config, folder, tensorboard) as log,
-        progress_bar(config.evaluations * size, done * size) as bar,
-    ):
-        while done < config.evaluations and len(diverged) < count:
-            begin = time.perf_counter()
-            runs, metrics, score = jax.block_until_ready(step(runs, population.hp, population.keys))
-            took = time.perf_counter() - begin
-            seconds, done = seconds + took, done + 1
-            rows = rows_of(population, done, seconds, size / took, metrics, score, diverged)
+    p, config, spent, count = (
+        population,
+        population.config,
+        population.config.budget,
+        len(population.seeds),
+    )
+    ends = np.cumsum(spent.blocks)
+    steps_at = lambda updates: spent.warmup + updates * spent.per_update
+    torn = results.truncate_metrics(folder, steps_at(state.updates) if state.updates else -1)
+    with contextlib.ExitStack() as stack:
+        enter = stack.enter_context
+        report = enter(reporting.reporter(folder, spent.steps, steps_at(state.updates), count))
+        if torn:
+            report.say(torn)
+        if state.updates >= spent.updates:
+            report.say(f"{folder} has its {spent.steps} environment steps already.")
+            return conclude(p, state.diverged, folder)
+        report.say(reporting.banner(config, folder, count, *require_memory(p)))
+        begin = time.perf_counter()
+        memory = buffers(p, data)
+        runs = start(p, data) if state.runs is None else state.runs
+        program = compiled(p, memory)
+        same = state.sums.keys() == program.zeros.keys()
+        state = state._replace(runs=runs, sums=state.sums if same else program.zeros)
+        report.say(f"Compiled in {time.perf_counter() - begin:.1f} s.")
+        managers = [enter(checkpoints.manager(folder, kind)) for kind in checkpoints.KEPT]
+        log = enter(reporting.tensorboard_logger(config, folder, options.tensorboard))
+        draw = paced(options.draw)
+
+        def tell(rows: list[dict[str, Any]], new: dict[str, list]) -> None:
             results.append_metrics(folder, rows)
             log(rows)
-            report(rows, bar, size)
-            stopped = len(diverged) == count or bool(interrupted)
-            if stopped or done == config.evaluations or time.perf_counter() - saved > SAVE_EVERY:
-                kept = {"seconds": seconds, "diverged": diverged}
-                checkpoints.save(manager, done, runs, kept)
-                saved = time.perf_counter()
-            if interrupted and done < config.evaluations:
-                steps = done * config.interval_steps
-                raise Interrupted(f"Stopped after {steps} environment steps: go on with --resume.")
-    conclude(population, diverged, folder)
+            report.evaluated(rows)
+            if new:
+                report.say(f"{sentence(p, new)}: stopped there.")
+            draw()
+
+        if not state.updates:  # a folder has a checkpoint before it has rows
+            state, rows, new = assess(program, p, state)
+            state = save(managers, state)
+            tell(rows, new)
+        size, saved = 1, time.monotonic()
+        while True:
+            end = int(ends[np.searchsorted(ends, state.updates, "right")])
+            taken = min(size, end - state.updates)
+            state, took = learn(program, p, state, memory, taken)
+            size = max(1, min(8 * size, int(taken * CHUNK / took)))
+            report.progress(steps_at(state.updates))
+            if state.updates == end:
+                state, rows, new = assess(program, p, state)
+                tell(rows, new)
+            over = state.updates == spent.updates or len(state.diverged) == count
+            halt = over or bool(stop)
+            if halt or time.monotonic() - saved > options.save_every:
+                state, saved = save(managers, state), time.monotonic()
+            if halt:
+                break
+        if not over:
+            text = f"{stop[0]}: stopped after {steps_at(state.updates)} environment steps"
+            raise Interrupted(f"{text}; continue with --resume.")
+    conclude(p, state.diverged, folder)
 
 
-def train_parts(config: Configuration, folder: Path, resume: bool, tensorboard: bool) -> None:
-    """Train all vmapped runs of a configuration, one after another; the last to diverge raises."""
-    diverged = None
-    for inner, members in configuration.parts(config, folder):
-        population = gather(config, members)
-        state = where_it_stopped(population, inner) if resume else beginning()
-        results.make_folder(inner)
-        configuration.save(config, folder)  # only now: what is there fits together
-        try:
-            train(population, state, inner, tensorboard)
-        except Diverged as error:
-            diverged = error
+def learn(
+    program: Program, p: Population, state: State, memory: list[Buffer], updates: int
+) -> tuple[State, float]:
+    """The state after some more updates, and the seconds that they took."""
+    begin, number = time.perf_counter(), np.int32(updates)
+    runs, sums = program.advance(state.runs, state.sums, p.hp, memory, number)
+    jax.block_until_ready((runs, sums))
+    took = time.perf_counter() - begin
+    done, seconds = state.updates + updates, state.seconds + took
+    return state._replace(runs=runs, sums=sums, updates=done, seconds=seconds), took
+
+
+def assess(
+    program: Program, p: Population, state: State
+) -> tuple[State, list[dict[str, Any]], dict[str, list]]:
+    """The state after an evaluation, its rows, and the members that diverged since the last one."""
+    begin = time.perf_counter()
+    score = jax.device_get(program.evaluate(state.runs, p.hp, p.keys))
+    state = state._replace(seconds=state.seconds + time.perf_counter() - begin)
+    rows, new = rows_of(p, state, score)
+    returns = [row["return_mean"] for row in rows if np.isfinite(row["return_mean"])]
+    best, mean = state.best, float(np.mean(returns)) if returns else -math.inf
+    if mean > best.mean:
+        best = Best(mean, state.updates, held(without_data(state.runs)))
+    since = (state.updates, state.seconds)
+    diverged = {**state.diverged, **new}
+    return state._replace(diverged=diverged, since=since, sums=program.zeros, best=best), rows, new
+
+
+def paced(draw: Callable[[], None]) -> Callable[[], None]:
+    """Draw only as often as costs little: at most every few seconds, a fiftieth of the time."""
+    due = [time.monotonic() + DRAW_EVERY]
+
+    def drawn() -> None:
+        begin = time.monotonic()
+        if begin >= due[0]:
+            draw()
+            due[0] = time.monotonic() + max(DRAW_EVERY, 50 * (time.monotonic() - begin))
+
+    return drawn
+
+
+def train_parts(
+    config: Configuration,
+    folder: Path,
+    resume: bool,
+    tensorboard: bool = False,
+    save_every: float = SAVE_EVERY,
+    draw: Callable[[], None] = lambda: None,
+) -> None:
+    """Train all vmapped runs of a configuration, one after another; the last to diverge raises.
+
+    The folder is locked meanwhile. Raises an InputError, with nothing written, if another process
+    uses it, if the memory is too small, or if what is there cannot be resumed.
+    """
+    require_positive(save_every=save_every)
+    diverged, data = None, configuration.load_data(config) if config.dataset else None
+    config = configuration.with_data_described(config)
+    missing = configuration.defaulted(folder) if resume else {}
+    options = Options(tensorboard, save_every, draw)
+    parts = configuration.parts(config, folder)
+    population = gather(config, parts[0][1])
+    require_memory(population)
+    results.make_folder(folder)
+    with locked(folder) as taken, caught_signals() as stop:
+        notes = [taken] if taken else []
+        if missing:
+            named = ", ".join(f"{name} {value}" for name, value in missing.items())
+            notes.append(f"{folder} is of a version without some hyperparameters, which take "
+                         f"their defaults: {named}.")  # fmt: skip
+        for text in notes:
+            reporting.log_file(folder)(text)
+            print(text, file=sys.stderr)
+        for i, (inner, members) in enumerate(parts):
+            population = population if i == 0 else gather(config, members)
+            state = where_it_stopped(population, inner) if resume else State()
+            results.make_folder(inner)
+            if i == 0:
+                configuration.save(config, folder)  # only now: what is there fits together
+            try:
+                train(population, state, inner, stop, data, options)
+            except Diverged as error:
+                diverged = error
     if diverged is not None:
         raise diverged
 
@@ -133,138 +223,19 @@ def drawn_after(draw: Callable[[], None]) -> Iterator[None]:
     except InputError:
         raise
     except BaseException:
-        draw()
+        with contextlib.suppress(OSError, InputError):  # the first error is the one to tell
+            draw()
         raise
     draw()
-
-
-def rows_of(
-    population: Population, done: int, seconds: float, speed: float, metrics: dict, score: Any,
-    diverged: dict[str, list],
-) -> list[dict[str, Any]]:  # fmt: skip
-    """One row of `metrics.csv` for each member that is going, after `done` intervals.
-
-    Members whose loss is not a finite number are added to `diverged`; their last row has no
-    evaluation.
-    """
-    config = population.config
-    means = summarise(metrics)
-    values = {RENAMED.get(k, k): np.asarray(v, float) for k, v in means.items()}
-    finite, _ = values.pop("finite"), values.pop("episodes")
-    returns, lengths = np.asarray(score.returns), np.asarray(score.lengths)
-    rows = []
-    for i, (seed, point) in enumerate(zip(population.seeds, population.points)):
-        if str(i) in diverged:
-            continue
-        losses = {name: float(value[i]) for name, value in values.items()}
-        played = {
-            "return_mean": float(returns[i].mean()),
-            "return_std": float(returns[i].std()),
-            "return_min": float(returns[i].min()),
-            "return_max": float(returns[i].max()),
-            "length_mean": float(lengths[i].mean()),
-            "completed": float(np.asarray(score.completed)[i].mean()),
-        }
-        good = round(finite[i] * config.interval)
-        if good < config.interval:
-            # One bad update makes all that follow bad, so the good ones were the first.
-            update = (done - 1) * config.interval + good + 1
-            bad = {k: v for k, v in losses.items() if not np.isfinite(v) and k[:6] != "train_"}
-            name, value = next(iter(bad.items()))
-            diverged[str(i)] = [name, value, update * config.steps_per_update]
-            played = dict.fromkeys(played, np.nan)
-            message = f"{sentence(population, {str(i): diverged[str(i)]})}."
-            tqdm.write(message, file=sys.stderr)
-        row = {
-            "env_steps": done * config.interval_steps,
-            "wall_time": round(seconds, 3),
-            "steps_per_second": round(speed),
-            "seed": int(seed),
-            **{name: column[point] for name, column in config.sweep.items()},
-        }
-        rows.append(row | played | losses)
-    return rows
-
-
-def sentence(population: Population, diverged: dict[str, list]) -> str:
-    """What became of members that diverged, without the full stop."""
-    config, found = population.config, []
-    for member, (name, value, steps) in diverged.items():
-        i = int(member)
-        point = ", ".join(f"{k} {v[population.points[i]]:g}" for k, v in config.sweep.items())
-        where = f"seed {population.seeds[i]}" + (f" of {point}" if point else "")
-        found.append(f"{name} is {value} at environment step {steps} in {where}")
-    return "; ".join(found)
 
 
 def conclude(population: Population, diverged: dict[str, list], folder: Path) -> None:
     """Raise `Diverged` if members did."""
     if diverged:
+        left = len(population.seeds) - len(diverged)
         raise Diverged(
-            f"{sentence(population, diverged)}: stopped there, and the results of the other "
-            f"{len(population.seeds) - len(diverged)} members are in {folder}; "
-            "try a smaller learning rate."
+            f"{sentence(population, diverged)}: training stopped there, and the results of the "
+            f"other {left} members are in {folder}; possible causes are a learning rate that is "
+            "too large, rewards or observations of large magnitude, or an environment that "
+            "returns infinite numbers."
         )
-
-
-@contextlib.contextmanager
-def catch_interrupt() -> Iterator[list[bool]]:
-    """Note a first Ctrl-C, so that the interval under way can be finished and saved."""
-    pressed: list[bool] = []
-
-    def note(number: int, frame: Any) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(True)
-        words = "Finishing this interval, then saving; Ctrl-C again to stop at once."
-        print(f"\n{words}", file=sys.stderr)
-
-    try:
-        before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not in the main thread, as in some notebooks
-        yield pressed
-        return
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def progress_bar(total: int, done: int) -> Any:
-    """A bar over environment steps of all members, silent where nobody watches."""
-    return tqdm(
-        total=total, initial=done, unit=" steps", unit_scale=True, smoothing=0.1,
-        disable=not sys.stderr.isatty(), dynamic_ncols=True,
-    )  # fmt: skip
-
-
-def report(rows: list[dict[str, Any]], bar: Any, size: int) -> None:
-    """Show the mean over members of an evaluation."""
-    played = [row["return_mean"] for row in rows if np.isfinite(row["return_mean"])]
-    mean = float(np.mean(played)) if played else np.nan
-    steps, speed = rows[0]["env_steps"], rows[0]["steps_per_second"]
-    bar.set_postfix_str(f"return {mean:.1f}", refresh=False)
-    bar.update(size)
-    if bar.disable:
-        print(f"step {steps:>10}  return {mean:9.2f}  {speed:9.0f} steps/s", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def tensorboard_logger(config: Configuration, folder: Path, wanted: bool) -> Iterator[Any]:
-    """A function of rows that writes them for TensorBoard, or one that does nothing."""
-    if not wanted:
-        yield lambda rows: None
-        return
-    writer = results.tensorboard_writer(folder)
-    axes = (*config.sweep, "seed")
-
-    def log(rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            member = ",".join(f"{axis}={row[axis]:g}" for axis in axes)
-            for name in row.keys() - {*axes, "env_steps"}:
-                writer.add_scalar(f"{name}/{member}", row[name], row["env_steps"])
-
-    try:
-        yield log
-    finally:
-        writer.close()

@@ -11,7 +11,7 @@ from jaxrl.types import Agent, Counter, Experiment, Key, Run, Transition, Tree, 
 
 
 def offline(agent: Agent, data: Transition) -> Experiment:
-    """Learn from `data` [T, B, ...] alone: it fills the agent's replay buffer, and nothing is added.
+    """Learn from `data` [T, B, ...] alone: it fills the agent's replay, and nothing is added.
 
     A step of the experiment is one round of learning, with as many gradient steps as a round has
     online. The agent must replay, and its buffer must have room for all of the data.

@@ -1,5 +1,6 @@
 """Data sets: what minari reads, what comes back, and what is learnt from them."""
 
+import shutil
 from types import SimpleNamespace
 
 import jax
@@ -9,13 +10,14 @@ import pytest
 
 import envs
 from agents import AGENTS
-from experiments import collecting, datasets
+from experiments import collecting, configuration, datasets, memory
 from experiments.cli import main
+from experiments.population import gather
 from jaxrl import advance, assemble
 from jaxrl.errors import InputError
-from jaxrl.offline import offline
+from jaxrl.offline import offline, stored_data
 from jaxrl.types import Box, Discrete, Spec
-from tests.experiments.runs import table
+from tests.experiments.runs import state, table
 
 minari = pytest.importorskip("minari")
 
@@ -86,12 +88,33 @@ def test_nothing_is_added_to_what_is_learnt_from(stored):
     assert end.learner.inner.step == 5 and np.isfinite(metrics["critic_loss"])
 
 
-def test_trained_from_the_shell_and_collected_again(stored, tmp_path):
-    folder, again = tmp_path / "run", tmp_path / "mixed-v0"
-    words = ["train", "sac", "--env", "Pendulum-v1", "--dataset", str(stored), "--seeds", "2"]
-    small = ["--steps", "40", "--evaluations", "2", "--episodes", "2", "--hidden", "8"]
-    assert main([*words, *small, "--out", str(folder), "--no-animation"]) == 0
-    assert len(table(folder)) == 4
+def test_trained_from_the_shell_without_the_data_in_it(stored, tmp_path, monkeypatch, capsys):
+    data, folder, again = tmp_path / "data-v0", tmp_path / "run", tmp_path / "mixed-v0"
+    shutil.copytree(stored, data)
+    words = ["train", "sac", "--env", "Pendulum-v1", "--dataset", str(data), "--seeds", "2"]
+    small = ["--evaluations", "2", "--episodes", "2", "--hidden", "8"]
+    whole = ["--steps", "40", "--out", str(tmp_path / "whole")]
+    assert main([*words, *small, *whole, "--no-animation"]) == 0
+    assert main([*words, *small, "--steps", "20", "--out", str(folder), "--no-animation"]) == 0
+    # The warm-up is not charged: nothing is done in the environment but evaluation.
+    assert [row["env_steps"] for row in table(folder)[::2]] == ["0", "10", "20"]
+    like = gather(configuration.load(folder)).like
+    assert not stored_data(like) and memory.bytes_of(like) < 50_000  # of 4000 transitions: 128 kB
+    resume = ["train", "--resume", str(folder), "--steps", "40", "--no-animation"]
+    assert main(["train", "--resume", str(folder), "--dataset", str(stored), "--no-animation"]) == 0
+    moved = data.rename(tmp_path / "moved-v0")
+    datasets.episodes_of.cache_clear()
+    monkeypatch.chdir(tmp_path.parent)
+    assert main(["evaluate", str(folder), "--episodes", "1"]) == 0
+    assert main(resume) == 2 and "not a data set" in capsys.readouterr().err
+    random = ["dataset", "random", "--env", "Pendulum-v1", "--steps", "4000", "--seed", "1"]
+    assert main([*random, "--out", str(data)]) == 0
+    datasets.episodes_of.cache_clear()
+    assert main(resume) == 2 and "not the one" in capsys.readouterr().err
+    assert main([*resume, "--dataset", str(moved)]) == 0
+    assert table(folder)[-2:] == table(tmp_path / "whole")[-2:]
+    for a, b in zip(state(folder), state(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(a, b)
     assert main(["dataset", "random", str(folder), "--steps", "640", "--out", str(again)]) == 0
     assert minari.MinariDataset(again / "data").total_steps == 640
 

@@ -24,24 +24,41 @@ def test_configuration_says_everything(trained):
     assert config["hyperparameters"]["hidden"] == [8, 8]
     assert config["hyperparameters"]["learning_rate"] == 2e-3  # of the preset
     assert {"jax", "jaxrl", "python"} <= config["versions"].keys()
+    assert config["environment_steps"] == 256
+    told = config["provenance"]
+    assert {"commit", "date", "command", "device"} <= told.keys()
+    assert told["flags"]["jax_enable_x64"] is False
+    assert "force_host_platform_device_count=4" in told["flags"]["XLA_FLAGS"]
+
+
+def test_the_log_begins_with_what_is_run(trained):
+    log = (trained / "train.log").read_text()
+    for part in ("ppo on CartPole-v1, 2 members", "Device: ", "precision: float32", "Preset of ppo",
+                 "Steps: 256 environment steps per member in 4 updates of 64, 2 evaluations.",
+                 "Memory: at most", f"Results folder: {trained}"):  # fmt: skip
+        assert part in log, part
+    assert log.count("return ") == 3
 
 
 def test_one_row_for_each_evaluation_and_seed(trained):
     rows = results.read_metrics(trained)
-    assert [(r["env_steps"], r["seed"]) for r in rows] == [(128, 0), (128, 1), (256, 0), (256, 1)]
+    told = [(r["env_steps"], r["seed"]) for r in rows]
+    assert told == [(0, 0), (0, 1), (128, 0), (128, 1), (256, 0), (256, 1)]
     expected = ["env_steps", "wall_time", "steps_per_second", "seed"]
     expected += ["return_mean", "return_std", "return_min", "return_max", "length_mean"]
     assert list(rows[0])[:9] == expected
     assert {"train_return", "train_length", "policy_loss", "value_loss", "entropy"} <= {*rows[0]}
-    for row in rows:
+    # Before the first update there is nothing of it to report.
+    assert all(np.isnan(row[name]) for row in rows[:2] for name in ("entropy", "train_return"))
+    for row in rows[2:]:
         assert row["return_min"] <= row["return_mean"] <= row["return_max"]
         # CartPole pays one a step.
         assert row["return_mean"] == pytest.approx(row["length_mean"])
         assert row["train_return"] == pytest.approx(row["train_length"])
         assert 0 <= row["entropy"] <= np.log(2) + 1e-6
         assert row["completed"] == 1
-    assert rows[0]["return_mean"] != rows[1]["return_mean"]
-    assert 0 < rows[0]["wall_time"] < rows[2]["wall_time"]
+    assert rows[2]["return_mean"] != rows[3]["return_mean"]
+    assert 0 < rows[2]["wall_time"] < rows[4]["wall_time"]
 
 
 def test_a_seed_does_not_depend_on_the_others(trained, tmp_path):
@@ -51,7 +68,8 @@ def test_a_seed_does_not_depend_on_the_others(trained, tmp_path):
     alone, both = table(tmp_path / "alone"), table(trained)[1::2]
     for one, other in zip(alone, both, strict=True):
         for name in one:
-            assert float(one[name]) == pytest.approx(float(other[name]), rel=1e-4, abs=1e-5)
+            a, b = (float(row[name] or "nan") for row in (one, other))
+            assert a == pytest.approx(b, rel=1e-4, abs=1e-5, nan_ok=True)
 
 
 def test_evaluate_plays_again_and_records(trained, tmp_path, capsys):
@@ -97,7 +115,7 @@ def test_sweep_covers_the_grid_and_splits_into_parts(tmp_path, capsys):
     rows = results.read_metrics(tmp_path / "s")
     members = {(r["learning_rate"], r["clip"], r["seed"]) for r in rows}
     assert members == {(a, b, s) for a in (1e-3, 1e-2) for b in (0.1, 0.3) for s in (0, 1)}
-    assert len(rows) == 8 * 2
+    assert len(rows) == 8 * 3
     assert {path.name for path in (tmp_path / "s").glob("part-*")} == {"part-0", "part-1", "part-2"}
     assert (tmp_path / "s" / "sweep.png").stat().st_size > 0
     for point in ("learning_rate 0.001, clip 0.1", "learning_rate 0.01, clip 0.3"):
@@ -115,7 +133,7 @@ def test_sweep_covers_the_grid_and_splits_into_parts(tmp_path, capsys):
     point = [r for r in rows if r["learning_rate"] == 1e-2 and r["clip"] == 0.3]
     for one, other in zip(point, results.read_metrics(tmp_path / "alone"), strict=True):
         for name in other.keys() - {"wall_time", "steps_per_second"}:
-            assert one[name] == pytest.approx(other[name], rel=1e-3, abs=1e-4), name
+            assert one[name] == pytest.approx(other[name], rel=1e-3, abs=1e-4, nan_ok=True), name
     out = tmp_path / "both.png"
     assert main(["plot", str(tmp_path / "s"), str(tmp_path / "alone"), "--out", str(out)]) == 0
     assert out.stat().st_size > 0
@@ -134,10 +152,10 @@ def test_a_member_that_diverges_stops_and_the_others_go_on(tmp_path, capsys):
     rows = results.read_metrics(folder)
     well = [row for row in rows if row["learning_rate"] == 1e-3]
     bad = [row for row in rows if row["learning_rate"] > 1]
-    assert [row["env_steps"] for row in well] == [128, 128, 256, 256]
-    assert [row["env_steps"] for row in bad] == [128, 128]
+    assert [row["env_steps"] for row in well] == [0, 0, 128, 128, 256, 256]
+    assert [row["env_steps"] for row in bad] == [0, 0, 128, 128]
     assert all(np.isfinite(row["return_mean"]) for row in well)
-    assert all(np.isnan(row["return_mean"]) for row in bad)
+    assert [np.isnan(row["return_mean"]) for row in bad] == [False, False, True, True]
     assert "0 of 2" in (folder / "sweep.txt").read_text()
     assert main(["sweep", "--resume", str(folder)]) == 1  # it is remembered
     # What diverged does not play, and each point is told apart.
