@@ -87,6 +87,7 @@ def test_a_killed_run_continues_from_its_last_save(whole, tmp_path, failing, mon
     def full(*arguments, **options):
         raise ValueError("RESOURCE_EXHAUSTED: Error writing: No space left on device")
 
+    failing(-1, die)  # never
     with monkeypatch.context() as patch:
         patch.setattr("orbax.checkpoint.CheckpointManager.save", full)
         with pytest.raises(OSError, match=f"o space left.*{folder / 'checkpoint'}"):
