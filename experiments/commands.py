@@ -5,6 +5,7 @@ import importlib
 import itertools
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,13 +60,11 @@ def train_command(arguments: list[str]) -> None:
     configuration.validate(config)
     if chosen.tensorboard:
         results.require_tensorboard()
-    run(config, folder, bool(resume), chosen.tensorboard, chosen.animation)
+    options.use_cache(chosen)
+    run(config, folder, bool(resume), chosen)
 
 
-def run(
-    config: Configuration, folder: Path, resume: bool = False, tensorboard: bool = False,
-    animation: bool = True,
-) -> None:  # fmt: skip
+def run(config: Configuration, folder: Path, resume: bool, chosen: Any) -> None:
     """Train a valid configuration into a folder; leave pictures and the policy of the best seed.
 
     The learning curve is drawn however training ends. Raises what
@@ -75,21 +74,28 @@ def run(
     from experiments.training import drawn_after, train_parts
 
     with drawn_after(lambda: draw_run(config, folder)):
-        train_parts(config, folder, resume, tensorboard)
+        redraw = lambda: draw_curve(config, folder)
+        train_parts(config, folder, resume, chosen.tensorboard, chosen.save_every, redraw)
     exporting.after_training(config, folder)
-    if animation:
+    if chosen.animation:
         animate_best(config, folder)
+
+
+def draw_curve(config: Configuration, folder: Path) -> list[dict[str, float]]:
+    """Draw the learning curve of a results folder; return its rows."""
+    from experiments import plots
+
+    rows = results.read_metrics(folder)
+    title = f"{config.agent} on {config.env}"
+    plots.learning_curves({config.agent: rows}, title, folder / "learning_curve.png")
+    return rows
 
 
 def draw_run(config: Configuration, folder: Path) -> None:
     """Draw the learning curve of a results folder, and say what is in it."""
     if not (folder / "metrics.csv").exists():
         return
-    from experiments import plots
-
-    rows = results.read_metrics(folder)
-    title = f"{config.agent} on {config.env}"
-    plots.learning_curves({config.agent: rows}, title, folder / "learning_curve.png")
+    rows = draw_curve(config, folder)
     last = [row["return_mean"] for row in rows if row["env_steps"] == rows[-1]["env_steps"]]
     last = np.array([value for value in last if np.isfinite(value)])
     if last.size:
@@ -121,6 +127,7 @@ def evaluate_command(arguments: list[str]) -> None:
         results.make_folder(chosen.render.parent)
     from experiments import evaluation
 
+    options.use_cache(chosen)
     rows = evaluation.scores(config, chosen.folder, chosen.episodes, chosen.seed, chosen.sampled)
     evaluation.save(rows, chosen.folder)
     for row in rows:
@@ -167,6 +174,7 @@ def dataset_command(arguments: list[str]) -> None:
     from experiments import collecting, datasets
 
     datasets.require_writable(env, chosen.out)
+    options.use_cache(chosen)
     sources = list(chosen.sources)
     episodes = collecting.gather(env, sources, chosen.steps, chosen.seed, chosen.sampled)
     about = f"{', '.join(sources)} in {chosen.env or known[0].env}"

@@ -324,6 +324,14 @@ def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Co
     )
 
 
+def use_cache(options: Any) -> None:
+    """Keep compiled programs in the user's cache folder, unless --no-cache was given."""
+    if options.cache:
+        from experiments import compilation
+
+        compilation.cache()
+
+
 def folder_of(options: Any, agent: str) -> Path:
     """The results folder that --out names, or else the first new one of the usual names.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def sweep_command(arguments: list[str]) -> None:
             not rest or rest == [f"--resume={resume}"],
             f"jaxrl sweep --resume {resume} goes on as it began: leave {' '.join(rest)} out.",
         )
-        run_sweep(config, Path(resume), True, False)
+        run_sweep(config, Path(resume), True, options.Sweepable())
         return
     agent, arguments = options.agent_of("sweep", arguments), arguments[1:]
     defaults = options.defaults_for(agent, arguments)
@@ -32,6 +33,8 @@ def sweep_command(arguments: list[str]) -> None:
     values = {name: getattr(chosen, options.attribute(name)) for name in numeric}
     empty = [name.replace("_", "-") for name, column in values.items() if not column]
     require(not empty, f"--{''.join(empty[:1])} needs at least one value.")
+    twice = [n.replace("_", "-") for n, column in values.items() if len({*column}) < len(column)]
+    require(not twice, f"--{''.join(twice[:1])} has a value twice: leave one of them out.")
     columns = {name: column for name, column in values.items() if len(column) > 1}
     require(
         bool(columns),
@@ -51,26 +54,37 @@ def sweep_command(arguments: list[str]) -> None:
 
     at_once = chosen.members_at_once or members_that_fit(config)
     config = dataclasses.replace(config, members_at_once=min(at_once, config.members))
-    run_sweep(config, folder, False, chosen.tensorboard)
+    run_sweep(config, folder, False, chosen)
 
 
-def run_sweep(config: Configuration, folder: Path, resume: bool, tensorboard: bool) -> None:
+def run_sweep(config: Configuration, folder: Path, resume: bool, chosen: Any) -> None:
     """Train all points of a valid sweep; leave and print a table and a picture, best point first.
 
     Raises what `experiments.training.train` raises.
     """
     from experiments.training import drawn_after, train_parts
 
+    options.use_cache(chosen)
     with drawn_after(lambda: draw_sweep(config, folder)):
-        train_parts(config, folder, resume, tensorboard)
+        redraw = lambda: draw_grid(config, folder)
+        train_parts(config, folder, resume, chosen.tensorboard, chosen.save_every, redraw)
 
 
 def draw_sweep(config: Configuration, folder: Path) -> None:
     """Draw the picture and the table of a sweep, and say what is in its folder."""
+    table = draw_grid(config, folder)
+    if table:
+        print(table)
+        files = "config.json, metrics.csv, sweep.txt, sweep.png, checkpoint/"
+        print(f"Results are in {folder}: {files}.")
+
+
+def draw_grid(config: Configuration, folder: Path) -> str:
+    """Draw the picture and write the table of a sweep; return the table, "" if there is none."""
     inner = [part for part, _ in configuration.parts(config, folder)]
     found = [part for part in inner if (part / "metrics.csv").exists()]
     if not found:
-        return
+        return ""
     from experiments import plots
 
     if inner != [folder]:
@@ -80,8 +94,7 @@ def draw_sweep(config: Configuration, folder: Path) -> None:
     (folder / "sweep.txt").write_text(table + "\n")
     title = f"{config.agent} on {config.env}, {config.seeds} seeds a point"
     plots.sweep(rows, names, title, folder / "sweep.png")
-    print(table)
-    print(f"Results are in {folder}: config.json, metrics.csv, sweep.txt, sweep.png, checkpoint/.")
+    return table
 
 
 def merge(parts: list[Path], folder: Path) -> None:

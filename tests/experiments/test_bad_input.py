@@ -144,6 +144,7 @@ def refused(monkeypatch, capsys):
             ["--num-envs", "static", "cannot be swept"],
         ),
         ("sweep ppo --env CartPole-v1 --activation relu tanh", ["--activation", "static"]),
+        ("sweep ppo --env CartPole-v1 --clip 0.1 0.1", ["--clip has a value twice"]),
         ("sweep ppo --env CartPole-v1 --clip 0.1 x", ["--clip takes a number", "'x'"]),
         ("evaluate a b", ["'b' is one value too many", "one folder"]),
         ("evaluate nowhere --seed 1e20", ["seed", "2**32"]),
