@@ -21,7 +21,7 @@ def sweep_command(arguments: list[str]) -> None:
         rest = [word for word in arguments if word not in (config.agent, "--resume", resume)]
         require(
             not rest or rest == [f"--resume={resume}"],
-            f"jaxrl sweep --resume {resume} goes on as it began: leave {' '.join(rest)} out.",
+            f"jaxrl sweep --resume {resume} continues it as it began: leave {' '.join(rest)} out.",
         )
         run_sweep(config, Path(resume), True, options.Sweepable())
         return
@@ -82,7 +82,7 @@ def draw_sweep(config: Configuration, folder: Path) -> None:
 def draw_grid(config: Configuration, folder: Path) -> str:
     """Draw the picture and write the table of a sweep; return the table, "" if there is none."""
     inner = [part for part, _ in configuration.parts(config, folder)]
-    found = [part for part in inner if (part / "metrics.csv").exists()]
+    found = [part for part in inner if results.columns_of(part / "metrics.csv")]
     if not found:
         return ""
     from experiments import plots
@@ -91,16 +91,22 @@ def draw_grid(config: Configuration, folder: Path) -> str:
         merge(found, folder)
     rows, names = results.read_metrics(folder), list(config.sweep)
     table = summary(rows, names)
-    (folder / "sweep.txt").write_text(table + "\n")
+    results.write_whole(folder / "sweep.txt", table + "\n")
     title = f"{config.agent} on {config.env}, {config.seeds} seeds a point"
     plots.sweep(rows, names, title, folder / "sweep.png")
     return table
 
 
 def merge(parts: list[Path], folder: Path) -> None:
-    """Put the metrics of the vmapped runs of a sweep into one file."""
-    texts = [(part / "metrics.csv").read_text().splitlines() for part in parts]
-    lines = [texts[0][0], *(line for text in texts for line in text[1:])]
+    """Put the metrics of the vmapped runs of a sweep into one file, torn rows left out."""
+    found = [results.repaired_metrics(part)[:2] for part in parts]
+    columns = list(dict.fromkeys(name for header, _ in found for name in header))
+    lines = [",".join(columns)]
+    for header, rows in found:
+        place = [header.index(name) if name in header else -1 for name in columns]
+        for row in rows:
+            words = [*row.split(","), ""]  # the last is of a column that this part does not have
+            lines.append(",".join(words[i] for i in place))
     results.write_whole(folder / "metrics.csv", "\n".join(lines) + "\n")
 
 

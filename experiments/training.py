@@ -164,7 +164,8 @@ def paced(draw: Callable[[], None]) -> Callable[[], None]:
     def drawn() -> None:
         begin = time.monotonic()
         if begin >= due[0]:
-            draw()
+            with contextlib.suppress(OSError, InputError):  # training goes on without a picture
+                draw()
             due[0] = time.monotonic() + max(DRAW_EVERY, 50 * (time.monotonic() - begin))
 
     return drawn
