@@ -101,7 +101,6 @@ def test_trained_from_the_shell_without_the_data_in_it(stored, tmp_path, monkeyp
     like = gather(configuration.load(folder)).like
     assert not stored_data(like) and memory.bytes_of(like) < 50_000  # of 4000 transitions: 128 kB
     resume = ["train", "--resume", str(folder), "--steps", "40", "--no-animation"]
-    assert main(["train", "--resume", str(folder), "--dataset", str(stored), "--no-animation"]) == 0
     moved = data.rename(tmp_path / "moved-v0")
     datasets.episodes_of.cache_clear()
     monkeypatch.chdir(tmp_path.parent)
@@ -112,7 +111,8 @@ def test_trained_from_the_shell_without_the_data_in_it(stored, tmp_path, monkeyp
     datasets.episodes_of.cache_clear()
     assert main(resume) == 2 and "not the one" in capsys.readouterr().err
     assert main([*resume, "--dataset", str(moved)]) == 0
-    assert table(folder)[-2:] == table(tmp_path / "whole")[-2:]
+    returns = [[row["return_mean"] for row in table(f)[-2:]] for f in (folder, tmp_path / "whole")]
+    assert returns[0] == returns[1]
     for a, b in zip(state(folder), state(tmp_path / "whole"), strict=True):
         np.testing.assert_array_equal(a, b)
     assert main(["dataset", "random", str(folder), "--steps", "640", "--out", str(again)]) == 0

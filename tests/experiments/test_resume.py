@@ -74,12 +74,11 @@ def test_a_killed_run_continues_from_its_last_save(whole, tmp_path, failing, mon
         raise KeyboardInterrupt  # at once, without a save
 
     folder, words = tmp_path / "killed", command("ppo", 8, 2, tmp_path / "killed")
-    with monkeypatch.context() as patch:
-        patch.setattr(training.train_parts, "__defaults__", (False, 1e-9, lambda: None))
-        failing(3, die)
-        assert main(words) == 130
-        failing(6, die)
-        assert resumed(folder) == 130
+    often = ["--save-every", "1e-9"]
+    failing(3, die)
+    assert main([*words, *often]) == 130
+    failing(6, die)
+    assert resumed(folder, *often) == 130
     assert checkpoints.latest(folder) == 6 and len(table(folder)) == 4
     log = (folder / "train.log").read_text()
     assert log.count("Compiled in") == 2
