@@ -62,17 +62,17 @@ def save(manager: ocp.CheckpointManager, updates: int, runs: Tree, progress: dic
         raise OSError(errno.ENOSPC, "No space left on device", place) from None
 
 
-def exists(folder: Path, kind: str = LAST) -> bool:
-    """Whether a results folder has a complete checkpoint."""
+def complete(folder: Path, kind: str = LAST) -> list[int]:
+    """The numbers of updates of the complete checkpoints in a results folder, in order."""
     place = folder / kind
     require(
         place.is_dir() or not place.exists(),
         f"{place} is not a folder of checkpoints, but a file: move it away or restore the folder.",
     )
     if not place.is_dir():
-        return False
+        return []
     with manager(folder, kind, read_only=True) as checkpoints:
-        return checkpoints.latest_step() is not None
+        return sorted(checkpoints.all_steps())
 
 
 def restore(folder: Path, like: Tree, kind: str = LAST) -> tuple[int, Tree, dict[str, Any]]:
@@ -80,21 +80,20 @@ def restore(folder: Path, like: Tree, kind: str = LAST) -> tuple[int, Tree, dict
 
     Raises an InputError of one sentence if there is none, it cannot be read, or shapes differ.
     """
-    require(exists(folder, kind), f"{folder} has no complete checkpoint: train into it first.")
-    with manager(folder, kind, read_only=True) as checkpoints:
-        latest = checkpoints.latest_step()
-        path = folder / kind / str(latest)
-        earlier = sorted(step for step in checkpoints.all_steps() if step != latest)
-        json, arrays = ocp.args.JsonRestore(), ocp.args.StandardRestore(like)
-        try:
+    *earlier, latest = complete(folder, kind) or [-1]
+    require(latest >= 0, f"{folder} has no complete checkpoint: train into it first.")
+    path = folder / kind / str(latest)
+    json, arrays = ocp.args.JsonRestore(), ocp.args.StandardRestore(like)
+    try:
+        with manager(folder, kind, read_only=True) as checkpoints:
             args = ocp.args.Composite(progress=json)
             progress = checkpoints.restore(latest, args=args).progress
             same = progress["shapes"] == shapes(like)
             args = ocp.args.Composite(runs=arrays)
             runs = checkpoints.restore(latest, args=args).runs if same else None
             damaged = same and progress["checksum"] != checksum(runs)
-        except Exception as error:  # orbax and tensorstore raise many kinds
-            raise corrupted(path, type(error).__name__, earlier) from None
+    except Exception as error:  # orbax and tensorstore raise many kinds, some while closing
+        raise corrupted(path, type(error).__name__, earlier) from None
     require(
         same,
         f"{path} is a checkpoint of another configuration: its arrays have other shapes; "
@@ -130,9 +129,3 @@ def shapes(tree: Tree) -> dict[str, str]:
 def checksum(tree: Tree) -> int:
     """CRC-32 of all the numbers in a tree: compressed arrays do not notice a flipped bit."""
     return results.checksum(plain(tree))
-
-
-def latest(folder: Path, kind: str = LAST) -> int:
-    """The number of updates of the latest complete checkpoint in a folder, which has one."""
-    with manager(folder, kind, read_only=True) as checkpoints:
-        return checkpoints.latest_step()

@@ -117,10 +117,6 @@ def build(config: Configuration, hp: Any, data: Transition | None = None) -> Set
     if not config.dataset:
         return assemble(entry.maker(env), env, hp, config.steps)
 
-    require(
-        hasattr(hp, "buffer_size"),
-        f"{config.agent} does not replay, and cannot learn from a data set: try sac or dqn.",
-    )
     data = datasets.empty(env, hp.num_envs) if data is None else data
     size = (config.data or described(config))["transitions"]
     whole = dataclasses.replace(hp, buffer_size=size, warmup=size)
@@ -135,6 +131,10 @@ def load_data(config: Configuration) -> Transition:
     with which the run was begun.
     """
     hp = hyperparameters(config, 0 if config.sweep else None)
+    require(
+        hasattr(hp, "buffer_size"),
+        f"{config.agent} does not replay, and cannot learn from a data set: try sac or dqn.",
+    )
     env = AGENTS[config.agent].world(make_env(config), hp)
     data = datasets.load(config.dataset, env, hp.num_envs, hp.rollout_length)
     data = jax.tree.map(np.asarray, data)

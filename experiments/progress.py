@@ -52,7 +52,7 @@ def where_it_stopped(population: Population, folder: Path) -> State:
     checkpoint; compiles nothing.
     """
     spent = population.config.budget
-    if not checkpoints.exists(folder):
+    if not checkpoints.complete(folder):
         require(
             not results.repaired_metrics(folder)[1],
             f"{folder} has rows in metrics.csv, but no complete checkpoint to continue from: "

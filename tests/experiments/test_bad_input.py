@@ -84,10 +84,13 @@ def refused(monkeypatch, capsys):
         ("sweep ppo --env CartPole-v1 --discount 0.9 1.5", ["discount", "1.5"]),
         ("sweep ppo --env CartPole-v1 --clip 0.1 0.2 --members-at-once -1", ["--members-at-once"]),
         ("sweep ppo --env CartPole-v1 --discount --clip 0.1 0.2", ["--discount"]),
-        (f"{TRAIN} --seed 4294967290", ["seed", "4294967290"]),
+        (f"{TRAIN} --seed 4294967290", ["seed", "4294967297"]),
         ("sweep ppo --env CartPole-v1 --clip 0.1 inf", ["clip", "inf"]),
-        ("train dqn --env CartPole-v1 --buffer-size 1e12", ["buffer_size", "smaller"]),
-        ("train dqn --env CartPole-v1 --buffer-size 1e10", ["--buffer-size", "GiB"]),
+        ("train dqn --env CartPole-v1 --buffer-size 1e12", ["buffer_size", "536870912"]),
+        (
+            "train dqn --env CartPole-v1 --buffer-size 536870912 --seeds 1000",
+            ["--buffer-size", "GiB"],
+        ),
         ("evaluate", ["folder"]),
         ("evaluate nowhere", ["nowhere", "config.json"]),
         ("plot", ["folder"]),
@@ -244,7 +247,7 @@ def test_corrupted_checkpoint(trained, refused, tmp_path):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     before = files(copy)
     for words in ("train --resume", "evaluate"):
-        refused(f"{words} {copy}", str(last), "corrupted", "train anew")
+        refused(f"{words} {copy}", str(last), "corrupted", "move that folder away")
     assert {k: v[1] for k, v in files(copy).items()} == {k: v[1] for k, v in before.items()}
     for path in (copy / "checkpoint").iterdir():
         shutil.rmtree(path)

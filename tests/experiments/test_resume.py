@@ -79,7 +79,7 @@ def test_a_killed_run_continues_from_its_last_save(whole, tmp_path, failing, mon
     assert main([*words, *often]) == 130
     failing(6, die)
     assert resumed(folder, *often) == 130
-    assert checkpoints.latest(folder) == 6 and len(table(folder)) == 4
+    assert checkpoints.complete(folder)[-1] == 6 and len(table(folder)) == 4
     log = (folder / "train.log").read_text()
     assert log.count("Compiled in") == 2
 
@@ -91,7 +91,7 @@ def test_a_killed_run_continues_from_its_last_save(whole, tmp_path, failing, mon
         patch.setattr("orbax.checkpoint.CheckpointManager.save", full)
         with pytest.raises(OSError, match=f"o space left.*{folder / 'checkpoint'}"):
             commands.train_command(["--resume", str(folder), "--no-animation"])
-    assert checkpoints.latest(folder) == 6
+    assert checkpoints.complete(folder)[-1] == 6
     assert resumed(folder) == 0
     assert table(folder) == table(whole)
     for a, b in zip(state(folder), state(whole), strict=True):
@@ -279,7 +279,7 @@ def test_the_best_is_kept_beside_the_last(whole):
     means = {s: np.mean([r["return_mean"] for r in rows if r["env_steps"] == s])
              for s in sorted({r["env_steps"] for r in rows})}  # fmt: skip
     top = max(means, key=means.get)
-    assert checkpoints.latest(whole, checkpoints.BEST) == top / 64
+    assert checkpoints.complete(whole, checkpoints.BEST)[-1] == top / 64
     like = progress.without_data(gathered(whole))
     _, runs, told = checkpoints.restore(whole, like, checkpoints.BEST)
     assert told["return_mean"] == pytest.approx(means[top])
