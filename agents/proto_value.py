@@ -18,8 +18,7 @@ from jaxrl import networks, values
 from jaxrl.errors import require, require_discrete
 from jaxrl.fields import ENTRIES, FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
 from jaxrl.layers import Tower, initialise
-from jaxrl.loop import random_actions
-from jaxrl.policies import allowed
+from jaxrl.policies import allowed, epsilon_greedy
 from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, lanes, memoryless
 from jaxrl.updates import Learner, descend, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
@@ -128,7 +127,11 @@ def proto_value(spec: Spec, hp: Hyperparameters) -> Agent:
         quantile = (weight * above * ((1 - hp.share) - (above < 0))).mean(0).sum()
         return error + quantile, {"loss": error, "share": reward.mean()}
 
-    act = memoryless(lambda view, obs, key: (random_actions(spec, lanes(obs), key), ()))
+    def random(view: Tree, obs: Tree, key: Key) -> tuple[Array, tuple]:
+        alike = jnp.zeros((lanes(obs), actions))
+        return epsilon_greedy(alike, 1.0, allowed(spec, obs)).sample(seed=key), ()
+
+    act = memoryless(random)
     update = descend(init, loss, optax.adam(hp.learning_rate), polyak(hp.target_rate))
     update = replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
     return Agent(act, act, update)

@@ -149,7 +149,7 @@ def recurrent(
     def fresh(lead: tuple[int, ...]) -> Tree:
         # flax's carry needs a key and an input shape, on which the zeros do not depend.
         start = lambda: cell.initialize_carry(jax.random.key(0), (*lead, 1))
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(start))
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, float), jax.eval_shape(start))
 
     def init(key: Key) -> Tree:
         k_encoder, k_cell, k_heads = jax.random.split(key, 3)

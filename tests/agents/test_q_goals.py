@@ -182,15 +182,58 @@ def test_the_stock_of_the_successor_counts():
         np.testing.assert_allclose(goal.atoms[i], wanted, rtol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["scalar", "categorical"])
-def test_pqn(family):
+def allow(obs):
+    """A mask of three actions; where it allows nothing, all are allowed."""
+    return obs[..., :3] > 0
+
+
+def allowed(obs):
+    """What `allow` means, in numpy."""
+    mask = np.asarray(obs)[..., :3] > 0
+    return mask | ~mask.any(-1, keepdims=True)
+
+
+def test_forbidden_actions_are_no_part_of_targets():
+    """Neither of double nor of single DQN, nor of the soft values of Munchausen-DQN."""
+    batch, spec = batch_of(40), SPEC._replace(mask=allow)
+    q = action_values(spec, values.scalar(), hidden=(8,))
+    params, target = q.init(KEY), q.init(jax.random.key(4))
+    read = lambda params, obs: np.asarray(q.outputs(params, obs), np.float64)[..., 0]
+    judge, future, now = (
+        read(params, batch.final),
+        read(target, batch.final),
+        read(target, batch.obs),
+    )
+    mask, before = allowed(batch.final), allowed(batch.obs)
+    batch = batch._replace(action=jnp.asarray(before.argmax(-1)))  # one that may be taken
+    discount = GAMMA * np.asarray(batch.discount)
+    for double in (True, False):
+        best = np.where(mask, judge if double else future, -np.inf).argmax(-1)
+        wanted = batch.reward + discount * np.take_along_axis(future, best[:, None], 1)[:, 0]
+        hp = dqn.Hyperparameters(discount=GAMMA, double=double)
+        found = dqn.bootstrap(q, params, target, batch, hp, KEY)
+        np.testing.assert_allclose(values.mean(found), wanted, rtol=1e-4, atol=1e-5)
+    tau, only = 0.5, lambda x, mask: np.where(mask, x, -np.inf)
+    soft = tau * np.log(np.exp(only(future, mask) / tau).sum(-1))
+    log = only(now, before) / tau - np.log(np.exp(only(now, before) / tau).sum(-1))[:, None]
+    bonus = 0.9 * np.clip(tau * log[np.arange(40), batch.action], -1, 0)
+    hp = munchausen.Hyperparameters(discount=GAMMA, temperature=tau)
+    found = munchausen.bootstrap(q, params, target, batch, hp, KEY)
+    wanted = batch.reward + bonus + discount * soft
+    np.testing.assert_allclose(values.mean(found), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "mask"), [("scalar", None), ("scalar", allow), ("categorical", None)]
+)
+def test_pqn(family, mask):
     steps, lanes, trace = 6, 3, 0.7
     batch, z = batch_of(steps, lanes), np.linspace(-80, 80, ATOMS)
     critic = values.Critic(family, low=-80.0, high=80.0, atoms=ATOMS)
     hp = pqn.Hyperparameters(
         discount=GAMMA, trace_decay=trace, epochs=1, minibatches=1, hidden=(8,), critic=critic
     )
-    agent = pqn.pqn(SPEC, hp)
+    agent = pqn.pqn(SPEC._replace(mask=mask), hp)
     state = agent.update.init(KEY, batch)
     _, metrics = agent.update.apply(state, batch, KEY)
     q = action_values(SPEC, values.critic(critic), hidden=(8,), layer_norm=True)
@@ -201,7 +244,8 @@ def test_pqn(family):
     goal, wanted = np.zeros((steps, lanes)), 0.0
     for lane in range(lanes):
         for t in reversed(range(steps)):
-            after = value(future[t, lane]).max()
+            every = np.ones(3, bool) if mask is None else allowed(batch.final[t, lane])
+            after = value(future[t, lane])[every].max()
             if t + 1 < steps and not batch.last[t, lane]:
                 after = (1 - trace) * after + trace * goal[t + 1, lane]
             goal[t, lane] = batch.reward[t, lane] + GAMMA * batch.discount[t, lane] * after

@@ -1,4 +1,4 @@
-"""R2D2's goals by loops over single steps, and a task that only a memory can do."""
+"""R2D2's targets by loops over single steps, and a task that only a memory can do."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ KEYS = jax.random.split(jax.random.key(0), 4)
 PROCESS = dict(states=5, actions=2, end=0.1, seed=1, max_steps_in_episode=6)
 
 
-def brute_force(net, hp, params, target, steps):
+def brute_force(net, hp, params, target, steps, mask):
     """The errors of the steps [T, 1, ...] of one lane that are learnt from."""
 
     @jax.jit
@@ -35,25 +35,31 @@ def brute_force(net, hp, params, target, steps):
                 now.append(value[int(one.action[0])])
             successors[name], _ = q(at, after, one.final)
             memory[name] = net.memory(1) if one.last[0] else after
-        best.append(successors["target"][successors["online"].argmax()])
+        allowed = np.where(mask(one.final[0]), successors["online"], -np.inf)
+        best.append(successors["target"][allowed.argmax()])
     now, best, errors = np.array(now), np.array(best), []
     for t in range(hp.burn_in, len(now)):
-        goal, weight = 0.0, 1.0
+        total, weight = 0.0, 1.0
         for k in range(t, min(t + hp.n_step, len(now))):
-            goal += weight * float(steps.reward[k, 0])
+            total += weight * float(steps.reward[k, 0])
             weight *= hp.discount * float(steps.discount[k, 0])
             if steps.last[k, 0]:
                 break
-        errors.append(abs(goal + weight * best[k] - now[t]))
+        errors.append(abs(total + weight * best[k] - now[t]))
     return errors
 
 
 @pytest.mark.parametrize("burn_in", [0, 3])
-def test_goals_are_those_of_a_loop_over_single_steps(burn_in):
-    """Over terminations and truncations, from memories stored in the middle of episodes."""
+def test_targets_are_those_of_a_loop_over_single_steps(burn_in):
+    """Over terminations and truncations, from memories stored in the middle of episodes.
+
+    With a burn-in, also with an action that is forbidden in some states.
+    """
     hp = r2d2.Hyperparameters(burn_in=burn_in, n_step=2, hidden=(8,), discount=0.9, memory="gru")
     env = auto_reset(vectorize(envs.make("garnet", **PROCESS), 3))
-    agent = r2d2.r2d2(env.spec, hp, schedule=lambda update, hp: update)
+    mask = lambda obs: jnp.stack([obs[..., 0] + obs[..., 1] < 1, obs[..., 2] < 1], -1)
+    mask = mask if burn_in else lambda obs: jnp.ones((*obs.shape[:-1], 2), bool)
+    agent = r2d2.r2d2(env.spec._replace(mask=mask), hp, schedule=lambda update, hp: update)
     net = network(env.spec, (2, 1), (1.0, 1.0), hp.hidden, hp.activation, "auto", hp.memory)
     params, target = net.init(KEYS[0]), net.init(KEYS[1])
     learner = agent.update.init(KEYS[0], None)._replace(params=params, target=target)
@@ -67,7 +73,7 @@ def test_goals_are_those_of_a_loop_over_single_steps(burn_in):
     _, metrics = agent.update.apply(learner, data, KEYS[0])
     for lane in range(3):
         one = jax.tree.map(lambda x, lane=lane: x[:, lane : lane + 1], data)
-        errors = brute_force(net, hp, params, target, one)
+        errors = brute_force(net, hp, params, target, one, mask)
         expected = hp.priority_peak * max(errors) + (1 - hp.priority_peak) * np.mean(errors)
         np.testing.assert_allclose(metrics["priority"][lane], expected, rtol=1e-4)
 

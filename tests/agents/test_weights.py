@@ -53,7 +53,9 @@ def test_data_without_weight_teach_nothing(name, env):
     """No gradient, no NaN, and so the parameters stay."""
     agent, learner, data = made(name, env)
     apply = jax.jit(agent.update.apply)
-    after, metrics = apply(learner, data._replace(weight=0 * data.weight), jax.random.key(1))
+    with jax.debug_nans(True):
+        apply(learner, data, jax.random.key(1))
+        after, metrics = apply(learner, data._replace(weight=0 * data.weight), jax.random.key(1))
     before, now = agent.update.read(learner).params, agent.update.read(after).params
     for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(now), strict=True):
         np.testing.assert_array_equal(x, y)
