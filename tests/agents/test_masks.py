@@ -9,7 +9,7 @@ import envs
 from agents import AGENTS
 from jaxrl import advance, assemble
 from jaxrl.environments import time_limit
-from jaxrl.types import lanes
+from jaxrl.types import Transition, lanes
 
 TABLE = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [1, 1, 1]], bool)  # [S, A]
 GAMMA = 0.8
@@ -99,8 +99,6 @@ def example(setup, obs):
     blank = lambda x: jnp.zeros((0, *x.shape), x.dtype)
     action, _, extras = jax.tree.map(blank, shapes)
     number = jnp.zeros((0, 8))
-    from jaxrl.types import Transition
-
     see = jnp.zeros((0, 8, 5))
     return Transition(see, action, number, number, number > 0, see, extras, number)
 
