@@ -1,0 +1,61 @@
+"""What the README shows works: its Python blocks, and its shell block from top to bottom."""
+
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from agents import AGENTS
+from experiments.cli import main
+from jaxrl.loop import assemble
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def blocks(language):
+    """The fenced blocks of a language, in their order."""
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """What the Python blocks define; nothing is trained, and there is no results folder."""
+    train, policy, *rest = blocks("python")
+    namespace: dict = {}
+    exec("\n".join([train.partition("result =")[0], *rest]), namespace)
+    return namespace | {"policy": policy}
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "thermostat"])
+def test_the_agent_learns_from_discrete_and_continuous_actions(shown, name):
+    env = shown["env"] if name == "thermostat" else shown["envs"].make(name)
+    hp = AGENTS["ppo"].defaults.replace(num_envs=2, rollout_length=8)
+    experiment = assemble(shown["reinforce"], env, hp).experiment
+    _, metrics = jax.jit(lambda key: experiment.step(experiment.init(key)))(jax.random.key(0))
+    assert np.isfinite(metrics["policy_loss"]) and np.isfinite(metrics["value_loss"])
+
+
+def test_the_shell_block_runs_from_top_to_bottom(shown, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # The same commands with less of everything: it is their order and their words that are tested.
+    few = {"--seeds": "2", "--steps": "64"}
+    small = "--num-envs 4 --rollout-length 8 --minibatches 1 --epochs 1 --hidden 8 --no-animation"
+    replay = "--buffer-size 64 --warmup 16 --batch-size 8 --hidden 8 --no-animation"
+    less = "--evaluations 2 --episodes 2 --max-episode-steps 20"
+    for line in blocks("shell")[0].splitlines():
+        words = line.split()[1:]
+        for flag, value in few.items():
+            if flag in words:
+                words[words.index(flag) + 1] = value
+        if words[0] in ("train", "sweep") and "--resume" not in words:
+            words += f"{less} {small if words[1] == 'ppo' else replay}".split()
+        if "--resume" in words:
+            words[words.index("--steps") + 1] = "128"
+        if words[0] == "sweep":
+            words.remove("--no-animation")
+        assert main(words) == 0, line
+    namespace = {"jax": jax, "jaxrl": __import__("jaxrl")}
+    exec(shown["policy"], namespace)
+    assert int(namespace["action"]) in (0, 1)
