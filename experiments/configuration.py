@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import json
 import types
-import typing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 import envs
 from agents import AGENTS
-from experiments import datasets, provenance, records, results
+from experiments import datasets, provenance, records, results, stored
 from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.loop import Budget, Setup, assemble, budget
 from jaxrl.offline import offline
@@ -242,40 +241,13 @@ def save(config: Configuration, folder: Path) -> None:
     results.write_whole(path, text + "\n")
 
 
-RECORDED = ("environment_steps", "versions", "provenance", "sessions")  # beside the fields
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """The fields of the configuration in a results folder as they were written."""
-    path = folder / "config.json"
-    require(path.is_file(), f"{folder} is not a results folder: it has no config.json.")
-    try:
-        values = json.loads(path.read_text())
-    except ValueError as error:  # of JSON, or of UTF-8
-        raise InputError(f"{path} cannot be read as a configuration: {error}.") from None
-    require(isinstance(values, dict), f"{path} cannot be read as a configuration: no mapping.")
-    return {name: value for name, value in values.items() if name not in RECORDED}
-
-
 def load(folder: Path) -> Configuration:
     """Read the configuration of a results folder; an InputError says if it is none.
 
     What an older version did not have yet takes its default; see `defaulted`.
     """
-    path, values = folder / "config.json", read(folder)
-    kinds = typing.get_type_hints(Configuration)
-    for field in dataclasses.fields(Configuration):
-        optional = (
-            field.default is not dataclasses.MISSING
-            or field.default_factory is not dataclasses.MISSING
-        )
-        require(optional or field.name in values, f"{path} lacks {field.name}.")
-    for name, value in values.items():
-        if name not in kinds:
-            raise InputError(f"{path}: {unknown('field', name, kinds)}")
-        kind = typing.get_origin(kinds[name]) or kinds[name]
-        right = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-        require(right, f"{path}: {name} must be {NAMES[kind]}, but it is {value!r}.")
+    path, values = folder / "config.json", stored.read(folder)
+    stored.require_fields(path, values, Configuration)
     config = Configuration(**values)
     if config.agent not in AGENTS:
         raise InputError(f"{path}: {unknown('agent', config.agent, AGENTS)}")
@@ -283,14 +255,14 @@ def load(folder: Path) -> Configuration:
     for name, value in config.hyperparameters.items():
         if name not in own:
             raise InputError(f"{path}: {unknown('hyperparameter', name, own)}")
-        require_kind(f"{path}: {name}", value, own[name])
+        stored.require_kind(f"{path}: {name}", value, own[name])
     for name, column in config.sweep.items():
         require(
             name in records.numeric(AGENTS[config.agent].defaults) and isinstance(column, list),
             f"{path}: {name} cannot be swept: it is no list of numbers of a numeric option.",
         )
         for value in column:
-            require_kind(f"{path}: {name}", value, 0.0)
+            stored.require_kind(f"{path}: {name}", value, 0.0)
     lengths = {len(column) for column in config.sweep.values()}
     require(lengths in (set(), {config.points}) and 0 not in lengths,
             f"{path}: the columns of sweep must have one length, above zero.")  # fmt: skip
@@ -306,33 +278,9 @@ def load(folder: Path) -> Configuration:
     return dataclasses.replace(config, hyperparameters=own | config.hyperparameters)
 
 
-NAMES = {
-    str: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-    dict: "a mapping",
-    tuple: "a list",
-}
-
-
-def require_kind(name: str, value: Any, default: Any) -> None:
-    """Raise an InputError unless a value read from JSON is of the kind of a default."""
-    if default is None:
-        return
-    kind = type(default)
-    accepted = {float: (int, float), tuple: (list, tuple)}.get(kind, kind)
-    right = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
-    require(right, f"{name} must be {NAMES.get(kind, kind.__name__)}, but it is {value!r}.")
-    if kind is tuple and default:
-        for part in value:
-            require_kind(name, part, default[0])
-
-
 def defaulted(folder: Path) -> dict[str, Any]:
     """The hyperparameters that a stored run lacks, with the defaults that they take."""
-    values = read(folder)["hyperparameters"]
+    values = stored.read(folder)["hyperparameters"]
     own = records.flat(AGENTS[load(folder).agent].defaults)
     return {name: value for name, value in own.items() if name not in values}
 

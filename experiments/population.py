@@ -35,6 +35,8 @@ class Population(NamedTuple):
     keys: Array  # [members, 2] of training and of evaluation
     axes: Run  # of vmap
     like: Run  # shapes and places of the runs; a data set is not in them
+    single: Run  # shapes of the run of one member
+    init: Callable[..., Run]  # of one member: (keys, hp, data)
 
 
 class Program(NamedTuple):
@@ -56,16 +58,19 @@ def gather(config: Configuration, members: slice = slice(None)) -> Population:
     points = np.repeat(np.arange(config.points), config.seeds)[members]
     keys = member_keys(seeds[members])
     one = configuration.hyperparameters(config, 0 if config.sweep else None)
-    init = _init(config)
+    # What is jitted is traced once, whoever calls it with the same shapes.
+    init = jax.jit(_init(config), inline=True)
     try:
-        axes = population_axes(jax.eval_shape(lambda key: init(key, one, None), keys[0]))
+        single = jax.eval_shape(lambda key: init(key, one, None), keys[0])
+        axes = population_axes(single)
         batched = jax.vmap(lambda key, hp: init(key, hp, None), (0, hp_axes), axes)
         shapes = jax.eval_shape(batched, keys, hp)
     except OverflowError:
         require(False, configuration.too_large(config))
         raise
     like = placed(shapes, axes, usable_devices(keys.shape[0]))
-    return Population(config, hp, hp_axes, seeds[members], points, keys, axes, like)
+    single = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), single)
+    return Population(config, hp, hp_axes, seeds[members], points, keys, axes, like, single, init)
 
 
 def member_keys(seeds: np.ndarray) -> Array:
@@ -94,7 +99,7 @@ def start(population: Population, data: Transition | None = None) -> Run:
     p, devices = population, usable_devices(len(population.seeds))
     if p.config.dataset and data is None:
         data = configuration.load_data(p.config)
-    init = populate(_init(p.config), (0, p.hp_axes, None), p.axes, devices)
+    init = populate(p.init, (0, p.hp_axes, None), p.axes, devices)
     return jax.jit(init, compiler_options=hasty())(p.keys, p.hp, data)
 
 
@@ -123,14 +128,17 @@ def compiled(population: Population, data: list[Buffer]) -> Program:
     """Compile the learning of any number of updates, and the evaluation."""
     p, config, devices = population, population.config, usable_devices(len(population.seeds))
 
-    def experiment(hp: Any, data: list[Buffer]) -> Experiment:
+    def step(run: Run, hp: Any, data: list[Buffer]) -> tuple[Run, dict]:
         exp = configuration.build(config, hp).experiment
-        return watched(shared(exp, data) if config.dataset else exp)
+        return watched(shared(exp, data) if config.dataset else exp).step(run)
+
+    step = jax.jit(step, inline=True)  # so that it is traced once for both uses
 
     def advance(
         run: Run, sums: Sums, hp: Any, data: list[Buffer], updates: Array
     ) -> tuple[Run, Sums]:
-        return accumulate(experiment(hp, data), run, sums, updates)
+        exp = Experiment(lambda key: run, lambda run: step(run, hp, data))
+        return accumulate(exp, run, sums, updates)
 
     def play(run: Run, hp: Any, keys: Key) -> Evaluation:
         setup = configuration.build(config, hp)
@@ -140,16 +148,17 @@ def compiled(population: Population, data: list[Buffer]) -> Program:
             setup.env, setup.agent.exploit, view, key, config.episodes, config.max_episode_steps
         )
 
-    take = lambda run, hp: experiment(hp, data).step(run)[1]
-    metrics = jax.eval_shape(jax.vmap(take, (p.axes, p.hp_axes)), p.like, p.hp)
-    zeros = {name: np.zeros(x.shape, np.float32) for name, x in metrics.items()}
+    of_one = lambda axis, x: x if axis is None else x[0]
+    hp = jax.tree.map(of_one, p.hp_axes, p.hp, is_leaf=lambda axis: axis is None)
+    metrics = jax.eval_shape(step, p.single, hp, data)[1]
+    count = len(p.seeds)
+    zeros = {name: np.zeros((count, *x.shape), np.float32) for name, x in metrics.items()}
     like = placed(zeros, dict.fromkeys(zeros, 0), devices)
     axes = (p.axes, 0, p.hp_axes, None, None)
     learn = jax.jit(populate(advance, axes, (p.axes, 0), devices), donate_argnums=0)
     score = jax.jit(populate(play, (p.axes, p.hp_axes, 0), 0, devices))
-    one = jnp.asarray(1, jnp.int32)
     return Program(
-        learn.lower(p.like, like, p.hp, data, one).compile(),
+        learn.lower(p.like, like, p.hp, data, np.int32(1)).compile(),
         score.lower(p.like, p.hp, p.keys).compile(),
         zeros,
     )

@@ -36,6 +36,12 @@ def changed(**values) -> Configuration:
     return Configuration(**{**vars(CONFIG), **values})
 
 
+def members(seeds: np.ndarray) -> Population:
+    points = np.zeros(len(seeds), int)
+    empty = dict.fromkeys(Population._fields)
+    return Population(**empty | dict(config=CONFIG, seeds=seeds, points=points))
+
+
 def breaking(first_bad: jax.Array) -> Experiment:
     """An experiment whose loss is nan from update `first_bad` on; an episode ends in each third."""
 
@@ -51,9 +57,7 @@ def breaking(first_bad: jax.Array) -> Experiment:
 
 @pytest.mark.parametrize("first_bad", [1, 2, 5, 6, 10])
 def test_the_first_bad_update_is_named(first_bad):
-    population = Population(
-        CONFIG, None, None, np.array([5, 6, 7]), np.zeros(3, int), None, None, None
-    )
+    population = members(np.array([5, 6, 7]))
     never, zeros = 1_000, np.zeros(3, np.float32)
     bad = jnp.array([never, first_bad, never])
     names = ("loss", "finite", "episodes", "episode_return")
@@ -86,7 +90,7 @@ def test_the_first_bad_update_is_named(first_bad):
 
 
 def test_metrics_without_an_episode_are_undefined():
-    population = Population(CONFIG, None, None, np.array([5]), np.zeros(1, int), None, None, None)
+    population = members(np.array([5]))
     score = SimpleNamespace(returns=np.ones((1, 1)), lengths=np.ones((1, 1)), completed=[[1]])
     one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
     sums = {"loss": one, "finite": one, "episodes": zero, "episode_return": zero}
