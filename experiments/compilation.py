@@ -33,8 +33,12 @@ def cache(folder: Path | None = None, limit: int = LIMIT) -> Path | None:
     except OSError:
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # as JAX sets it
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # or XLA warns of each program that is read
+    level = jax.config.jax_logging_level
+    if level in (None, "NOTSET"):
+        # XLA warns of each program that it reads, in vain; to set a level back keeps it quiet,
+        # and lets the warnings of JAX itself through.
+        jax.config.update("jax_logging_level", "ERROR")
+        jax.config.update("jax_logging_level", level)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return folder
