@@ -11,7 +11,7 @@ from experiments.cli import main
 from jaxrl.values import Critic
 from tests.experiments.runs import COMMON, SMALL_REPLAY, table
 
-SMALL = f"--env CartPole-v1 {SMALL_REPLAY} {COMMON} --evaluations 2"
+SMALL = f"--env CartPole-v1 {SMALL_REPLAY} {COMMON}"
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -32,23 +32,23 @@ def test_flat_and_back(agent):
 
 def test_trained_resumed_and_evaluated(tmp_path, capsys):
     options = "--critic.family two-hot --critic.atoms 7 --critic.low -1.5 --no-animation"
-    for name, steps in (("whole", 32), ("halves", 16)):
-        evaluations = steps // 16
+    # Of the steps 16 are the warm-up, and each update takes 8.
+    for name, steps, evaluations in (("whole", 48, 2), ("halves", 32, 1)):
         words = f"train c51 {SMALL} {options} --steps {steps} --out {tmp_path / name}"
         assert main([*words.split(), "--evaluations", str(evaluations)]) == 0
     stored = configuration.load(tmp_path / "halves")
     assert configuration.hyperparameters(stored).critic == Critic("two-hot", 7, low=-1.5)
     assert stored.hyperparameters["critic.low"] == -1.5
     resume = ["train", "--resume", str(tmp_path / "halves"), "--no-animation"]
-    assert main([*resume, "--steps", "32", "--critic.low", "-1"]) == 2
+    assert main([*resume, "--steps", "48", "--critic.low", "-1"]) == 2
     assert "critic.low is -1.5, not -1.0" in capsys.readouterr().err
-    assert main([*resume, "--steps", "32"]) == 0
+    assert main([*resume, "--steps", "48"]) == 0
     assert table(tmp_path / "halves") == table(tmp_path / "whole")
     assert main(["evaluate", str(tmp_path / "halves"), "--episodes", "2"]) == 0
 
 
 def test_swept(tmp_path):
-    words = f"sweep c51 {SMALL} --steps 16 --critic.high 20 400 --discount 0.9 0.99"
+    words = f"sweep c51 {SMALL} --evaluations 2 --steps 32 --critic.high 20 400 --discount 0.9 0.99"
     assert main([*words.split(), "--out", str(tmp_path / "s")]) == 0
     config = configuration.load(tmp_path / "s")
     assert config.sweep["critic.high"] == [20.0, 400.0, 20.0, 400.0]
