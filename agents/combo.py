@@ -1,7 +1,7 @@
-"""Values that are low where only a model has been: conservative model-based RL (Yu et al. 2021).
+"""Conservative offline model-based reinforcement learning (Yu et al. 2021, "COMBO").
 
-MBPO for data sets, whose critics are pushed down on imagined pairs and up on real ones. Nothing
-says how uncertain the model is.
+MBPO for data sets whose critics are pushed down on imagined pairs and up on real ones; no measure
+of the model's uncertainty is needed.
 """
 
 from functools import partial
@@ -11,30 +11,31 @@ from flax import struct
 
 from agents import mbpo, sac
 from jaxrl.errors import require
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, static
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
 from jaxrl.updates.imagined import real_ones
-
-static = partial(struct.field, pytree_node=False)
 
 
 @struct.dataclass
 class Hyperparameters(mbpo.Hyperparameters):
-    """What COMBO can be told, beyond MBPO."""
+    """The hyperparameters of COMBO: those of MBPO, and of the conservative penalty."""
 
-    conservatism: float = 1.0
-    """Weight of the values of imagined pairs, less those of real ones, in the critics' loss."""
-    horizon: int = static(default=4)
+    conservatism: float = number(1.0, NOT_NEGATIVE)
+    """Weight of the gap between the values of imagined and real pairs in the critics' loss."""
+    horizon: int = static(4, POSITIVE)
     """Steps of an imagined rollout."""
-    real_share: float = static(default=0.5)
-    """How much of a batch is real experience."""
+    real_share: float = static(0.5, FRACTION)
+    """Share of real transitions in a batch."""
 
 
 def combo(spec: Spec, hp: Hyperparameters) -> Agent:
     """MBPO with conservative critics. Raises an InputError as `mbpo` does, or without real data."""
+    mbpo.check(hp)
     real = real_ones(hp.real_share, hp.batch_size)
     require(
         0 < real < hp.batch_size,
-        f"combo compares real with imagined pairs: real_share {hp.real_share} leaves one out.",
+        f"combo compares real with imagined pairs: real_share {hp.real_share} leaves one out of a "
+        f"batch of {hp.batch_size}; try 0.5.",
     )
     return mbpo.mbpo(spec, hp, penalty=partial(conservative, hp.conservatism, real))
 
@@ -43,7 +44,7 @@ def conservative(
     weight: float | Array, real: int, judge: sac.Judgement, params: Tree, batch: Transition,
     key: Key,
 ) -> Array:  # fmt: skip
-    """What is added [B] so that on the mean it is E_imagined Q - E_real Q, summed over critics.
+    """The penalty [B] whose mean is E_imagined Q - E_real Q, summed over critics.
 
     The first `real` pairs of the batch are real. Source: conservative policy evaluation of Yu et
     al. (2021).

@@ -1,9 +1,15 @@
-"""An actor and a critic that learn in the dreams of a latent world model (Hafner et al. 2025).
+"""An actor and a critic that learn in rollouts of a latent world model (Hafner et al. 2025).
 
-In small: categorical latents, symlog and two-hot heads, KL balancing and free bits, lambda-returns
-and advantages divided by the range of returns. The world model reads sequences at once, on a
-recurrent, a state-space or a transformer backbone; or with `--posterior history`, which makes it an
-RSSM, step by step.
+It has the parts of DreamerV3 at a small scale: categorical latents, symlog and two-hot heads, KL
+balancing and free bits, lambda-returns, weights that are products of discounts and continuations,
+and advantages divided by a running range of returns. The world model reads sequences at once, with
+a recurrent, a state-space or a transformer backbone; or step by step with `--posterior history`,
+which makes it an RSSM.
+
+It differs from the paper in size and learning rates; the critic bootstraps from its moving average,
+which in the paper only regularises it; the critic does not learn from replayed rewards; one
+coefficient balances the divergence; the actor's probabilities are not mixed with uniform ones; the
+running range is corrected for its start at zero.
 """
 
 from collections.abc import Callable
@@ -16,7 +22,17 @@ import optax
 from flax import struct
 
 from jaxrl import models, values
-from jaxrl.errors import require_fraction, require_positive
+from jaxrl.errors import require
+from jaxrl.fields import (
+    ENTRIES,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_OR_INFINITE,
+    check_fields,
+    number,
+    static,
+)
 from jaxrl.layers import MLP, initialise
 from jaxrl.models.backbones import backbone
 from jaxrl.models.latent import State, World, latent_model, replayed, world
@@ -24,82 +40,92 @@ from jaxrl.networks import Heads
 from jaxrl.policies import policy_family
 from jaxrl.returns import lambda_returns
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update, memoryless
-from jaxrl.updates import clipped, descend, imagined, polyak, replay
+from jaxrl.updates import Learner, clipped, descend, imagined, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
 
-static = partial(struct.field, pytree_node=False)
 fixed = jax.lax.stop_gradient
 
 
 @struct.dataclass
 class Hyperparameters:
-    """What Dreamer can be told; the numbers that are not static can be swept by vmap."""
+    """The hyperparameters of Dreamer; those that are not static can be swept by vmap."""
 
-    learning_rate: float = 3e-4
-    """Step size of Adam, of actor and critic."""
-    model_learning_rate: float = 1e-3
-    """Step size of Adam, of the world model."""
-    discount: float = 0.99
-    """Of rewards, per step."""
-    trace_decay: float = 0.95
-    """The lambda of imagined returns."""
-    entropy_coefficient: float = 3e-3
-    """Weight of the entropy bonus."""
-    target_rate: float = 0.02
-    """How fast the target critic follows the critic."""
-    max_gradient_norm: float = 100.0
-    """Global norm at which gradients are clipped."""
-    balance: float = 0.8
-    """How much of the divergence moves the prior, and not the posterior."""
-    free: float = 1.0
-    """Nats of divergence that cost nothing."""
+    learning_rate: float = number(3e-4, POSITIVE)
+    """Learning rate of Adam for actor and critic."""
+    model_learning_rate: float = number(1e-3, POSITIVE)
+    """Learning rate of Adam for the world model."""
+    discount: float = number(0.99, FRACTION)
+    """Discount factor per environment step."""
+    trace_decay: float = number(0.95, FRACTION)
+    """Trace decay (lambda) of imagined returns."""
+    entropy_coefficient: float = number(3e-3, NOT_NEGATIVE)
+    """Coefficient of the entropy bonus in the loss."""
+    target_rate: float = number(0.02, FRACTION)
+    """Step size with which the target critic moves towards the critic; 1 copies it."""
+    max_gradient_norm: float = number(100.0, POSITIVE_OR_INFINITE)
+    """Global norm to which gradients are clipped."""
+    balance: float = number(0.8, FRACTION)
+    """Weight of the prior in the balanced divergence; the posterior has the rest."""
+    free: float = number(1.0, NOT_NEGATIVE)
+    """Divergence in nats below which it is not penalised."""
     critic: values.Critic = values.Critic(
         "two-hot", atoms=101, low=-500.0, high=500.0, spacing="symlog"
     )
-    """What the critic predicts of the return."""
-    backbone: str = static(default="gru")
-    """gru, state-space or transformer."""
-    posterior: str = static(default="observation")
-    """What latent classes are drawn from when it sees: observation, or history as well."""
-    size: int = static(default=128)
-    """Numbers that the backbone puts out."""
-    groups: int = static(default=8)
-    """Groups of latent classes."""
-    classes: int = static(default=8)
-    """Classes in a group."""
-    hidden: tuple[int, ...] = static(default=(128,))
+    """Critic's representation of the return."""
+    backbone: str = static("gru")
+    """Sequence model of the world model: gru, state-space or transformer."""
+    posterior: str = static("observation")
+    """Inputs of the posterior of latent classes: observation alone, or history as well."""
+    size: int = static(128, POSITIVE)
+    """Size of the output of the backbone."""
+    groups: int = static(8, POSITIVE)
+    """Number of groups of latent classes."""
+    classes: int = static(8, POSITIVE)
+    """Number of classes in a group."""
+    hidden: tuple[int, ...] = static((128,), POSITIVE)
     """Units of each hidden layer."""
-    horizon: int = static(default=15)
-    """Steps of a dream."""
-    num_envs: int = static(default=4)
-    """Environments that run side by side."""
-    rollout_length: int = static(default=4)
-    """Steps in each environment between two rounds of learning."""
-    updates: int = static(default=2)
-    """Gradient steps in a round of learning, of the model and of actor and critic."""
-    batch_size: int = static(default=16)
-    """Sequences in a gradient step."""
-    sequence_length: int = static(default=16)
-    """Steps of a sequence."""
-    buffer_size: int = static(default=51_200)
-    """Transitions that are kept."""
-    warmup: int = static(default=1_024)
-    """Environment steps of random acting before learning."""
+    horizon: int = static(15, POSITIVE)
+    """Steps of an imagined rollout."""
+    num_envs: int = static(4, POSITIVE)
+    """Number of environments that run in parallel."""
+    rollout_length: int = static(4, POSITIVE)
+    """Steps in each environment between two rounds of gradient steps."""
+    updates: int = static(2, POSITIVE)
+    """Gradient steps after each rollout, of the world model and of actor and critic."""
+    batch_size: int = static(16, POSITIVE)
+    """Sequences in a batch."""
+    sequence_length: int = static(16, POSITIVE)
+    """Steps of a replayed sequence."""
+    buffer_size: int = static(51_200, ENTRIES)
+    """Capacity of the replay buffer, in transitions."""
+    warmup: int = static(1_024, NOT_NEGATIVE)
+    """Environment steps of random actions before the first update."""
+
+
+RANGE_DECAY = 0.99
+"""Decay of the running range of returns. Source: Hafner et al. (2025), equation 7."""
+
+
+class Behaviour(NamedTuple):
+    """The state of actor and critic."""
+
+    learner: Learner
+    spread: Array  # [] running range of returns, from their 5th to their 95th percentile
 
 
 class View(NamedTuple):
-    """What acting in the environment needs."""
+    """The state that acting in the environment needs."""
 
     behaviour: Tree  # of actor and critic
-    world: Tree  # parameters
+    world: Tree  # parameters of the world model
 
 
 def reconstructive(mind: World, hp: Hyperparameters) -> Update:
-    """How the world model learns from (sequences, view): by all that it predicts."""
+    """The update of the world model from (sequences, view), by all of its predictions."""
 
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
         parts = mind.parts(params, batch[0], key)
-        means = {name: x.mean() for name, x in parts.items()}
+        means = {name: (batch[0].weight * x).mean() for name, x in parts.items()}
         return jnp.asarray(sum(means.values())), means
 
     optimiser = clipped(optax.adam, hp.model_learning_rate, 0.0, hp.max_gradient_norm)
@@ -110,10 +136,10 @@ def reconstructive(mind: World, hp: Hyperparameters) -> Update:
 def dreamer(
     spec: Spec, hp: Hyperparameters, learn: Callable[[World, Any], Update] = reconstructive
 ) -> Agent:
-    """Learn a world model from replayed sequences, and to act from what it dreams.
+    """Learn a world model from replayed sequences, and a policy from rollouts in it.
 
-    `learn` says how the model learns; what it reads are the model's parameters. Raises an
-    InputError if the hyperparameters do not fit each other.
+    `learn` makes the update of the model, which reads its parameters. Raises an InputError if the
+    hyperparameters do not fit each other.
     """
     check(hp)
     carry = partial(backbone, hp.backbone, size=hp.size, window=hp.sequence_length + hp.horizon)
@@ -149,11 +175,14 @@ def dreamt(
     k_see, k_roll = jax.random.split(key)
     states = replayed(mind, params, batch, k_see)
     model = latent_model(mind, params, states)
-    return models.branched(model, act[0], view, states.features, k_roll, hp.horizon)[0]
+    weight = batch.weight.reshape(-1)
+    data, _ = models.branched(model, act[0], view, states.features, k_roll, hp.horizon, weight)
+    decay = jnp.asarray(hp.discount) ** jnp.arange(hp.horizon, dtype=float)
+    return data._replace(weight=decay[:, None] * data.weight)
 
 
 def actor_critic(spec: Spec, hp: Hyperparameters):
-    """How to act on features, and to learn it from dreams: advantage actor-critic."""
+    """The update from imagined rollouts, and the actors on features: advantage actor-critic."""
     representation, family = values.critic(hp.critic), policy_family(spec.action)
     values.require_explicit(representation, "dreamer")
     make = lambda: MLP(hp.hidden, "swish")
@@ -168,23 +197,35 @@ def actor_critic(spec: Spec, hp: Hyperparameters):
     def init(key: Key) -> Tree:
         return {"heads": initialise(heads, key, jnp.zeros(features)), "free": family.free}
 
-    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        policy, theta = outputs(params, batch.obs)
-        value, next_value = (v(outputs(target, x)[1]) for x in (batch.obs, batch.final))
-        discount = hp.discount * batch.discount
-        goal = lambda_returns(batch.reward, discount, batch.last, next_value, hp.trace_decay)
-        low, high = jnp.quantile(goal, jnp.array([0.05, 0.95]))
-        advantage = fixed((goal - value) / jnp.maximum(high - low, 1.0))
-        gain = advantage * policy.log_prob(batch.action)
-        entropy = policy.entropy()
-        error = representation.loss(theta, values.dirac(fixed(goal)))
+    def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
+        data, returns, advantage = batch
+        policy, theta = outputs(params, data.obs)
+        gain, entropy = advantage * policy.log_prob(data.action), policy.entropy()
+        error = representation.loss(theta, values.dirac(returns))
         total = error - gain - hp.entropy_coefficient * entropy
         metrics = {"critic_loss": error, "policy_loss": -gain, "entropy": entropy}
-        mean = {name: (batch.weight * x).mean() for name, x in metrics.items()}
-        return (batch.weight * total).mean(), mean | {"imagined_return": goal.mean()}
+        mean = {name: (data.weight * x).mean() for name, x in metrics.items()}
+        return (data.weight * total).mean(), mean | {"imagined_return": returns.mean()}
 
     optimiser = clipped(optax.adam, hp.learning_rate, 0.0, hp.max_gradient_norm)
-    update = descend(init, loss, optimiser, polyak(hp.target_rate))
+    descent = descend(init, loss, optimiser, polyak(hp.target_rate))
+
+    def start(key: Key, example: Transition) -> Behaviour:
+        return Behaviour(descent.init(key, example), jnp.zeros(()))
+
+    def apply(state: Behaviour, batch: Transition, key: Key) -> tuple[Behaviour, dict]:
+        target = state.learner.target
+        value, next_value = (v(outputs(target, x)[1]) for x in (batch.obs, batch.final))
+        discount = hp.discount * batch.discount
+        returns = lambda_returns(batch.reward, discount, batch.last, next_value, hp.trace_decay)
+        low, high = jnp.quantile(returns, jnp.array([0.05, 0.95]))
+        spread = RANGE_DECAY * state.spread + (1 - RANGE_DECAY) * (high - low)
+        unbiased = spread / (1 - RANGE_DECAY ** (state.learner.step + 1.0))
+        advantage = (returns - value) / jnp.maximum(unbiased, 1.0)
+        learner, metrics = descent.apply(state.learner, (batch, returns, advantage), key)
+        return Behaviour(learner, spread), metrics | {"return_range": unbiased}
+
+    update = Update(start, apply, lambda state: state.learner)
     explore = lambda view, x, key: (outputs(view.params, x)[0].sample(seed=key), ())
     exploit = lambda view, x, key: (outputs(view.params, x)[0].mode(), ())
     return update, (memoryless(explore), memoryless(exploit))
@@ -192,11 +233,8 @@ def actor_critic(spec: Spec, hp: Hyperparameters):
 
 def check(hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other."""
-    require_positive(learning_rate=hp.learning_rate, model_learning_rate=hp.model_learning_rate)
-    require_positive(size=hp.size, groups=hp.groups, classes=hp.classes, horizon=hp.horizon)
-    require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length, updates=hp.updates)
-    require_positive(batch_size=hp.batch_size, sequence_length=hp.sequence_length)
-    require_fraction(discount=hp.discount, trace_decay=hp.trace_decay, balance=hp.balance)
-    require_fraction(target_rate=hp.target_rate)
+    check_fields(hp)
+    family = hp.critic.family
+    require("implicit" not in family, f"dreamer cannot have an {family} critic: try quantile.")
     length = hp.sequence_length
     check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, length, hp.warmup)

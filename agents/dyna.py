@@ -1,41 +1,38 @@
-"""Q-learning that also learns from what it remembers of the process (Sutton 1991)."""
-
-from functools import partial
+"""Q-learning that also learns from transitions of a learnt table of the process (Sutton 1991)."""
 
 from flax import struct
 
 from agents import tabular
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, static
 from jaxrl.models.tabular import Counts, counted, recalled
 from jaxrl.types import Agent, Key, Spec, Transition, Tree
 from jaxrl.updates import dreaming, fitting, in_turn, repeated, waking
 
-static = partial(struct.field, pytree_node=False)
-
 
 @struct.dataclass
 class Hyperparameters(tabular.Hyperparameters):
-    """What Dyna-Q can be told, beyond an agent with a table."""
+    """The hyperparameters of Dyna-Q: those of a tabular agent, and of planning."""
 
-    decay_power: float = 0.0
-    """The step size falls with this power of a pair's number of updates; 0 keeps it constant."""
-    trace_decay: float = 0.0
-    """The lambda of the returns."""
-    num_envs: int = static(default=1)
-    """Environments that run side by side."""
-    rollout_length: int = static(default=1)
-    """Steps in each environment between two updates; traces are no longer."""
-    warmup: int = static(default=1)
-    """Environment steps of random acting before learning: the model needs one."""
-    target: str = static(default="peng-q")
-    """expected-sarsa, peng-q, sarsa or watkins-q."""
-    planning_updates: int = static(default=10)
-    """Updates from remembered transitions after each one from experience; epsilon counts all."""
-    recalled: int = static(default=1)
-    """Transitions that an update from memory learns from."""
+    decay_power: float = number(0.0, NOT_NEGATIVE)
+    """Power of the number of updates of a pair by which its step size is divided."""
+    trace_decay: float = number(0.0, FRACTION)
+    """Trace decay (lambda) of the returns."""
+    num_envs: int = static(1, POSITIVE)
+    """Number of environments that run in parallel."""
+    rollout_length: int = static(1, POSITIVE)
+    """Steps in each environment between two updates, which bound the length of traces."""
+    warmup: int = static(1, NOT_NEGATIVE)
+    """Environment steps of random actions before the first update."""
+    target: str = static("peng-q")
+    """Target of the update: expected-sarsa, peng-q, sarsa or watkins-q."""
+    planning_updates: int = static(10, POSITIVE)
+    """Updates from the model after each update from experience; epsilon counts all of them."""
+    recalled: int = static(1, POSITIVE)
+    """Transitions of the model in each of its updates."""
 
 
 def dyna_q(spec: Spec, hp: Hyperparameters) -> Agent:
-    """Dyna-Q: act, learn from it, count it, then learn from transitions drawn from the counts.
+    """Dyna-Q: act, count transitions, learn from them, then from samples of the counts.
 
     Raises an InputError as `tabular` does.
     """

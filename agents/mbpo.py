@@ -1,10 +1,13 @@
 """Soft actor-critic that learns from short imagined rollouts (Janner et al. 2019).
 
-Variants are options, each a transform of the model or of its loss: penalties of MOPO (Yu et al.
-2020), ends where a model does not know, value-gradient weights of VaGraM (Voelcker et al. 2022).
-One model (`--members 1`) with `--spectral` or `--ascent-steps 3` is what Zheng et al. (2023) put in
-place of an ensemble. RAVL, COMBO and MOREC have files of their own: another penalty of the critics,
-or another choice among what the model proposes.
+Variants are options, each a transform of the model or of its loss: the penalties of MOPO (Yu et al.
+2020), truncation where the model is uncertain, the value-gradient weights of VaGraM (Voelcker et
+al. 2022). Zheng et al. (2023) replace the ensemble by one model (`--members 1`) with `--spectral`
+or `--ascent-steps 3`. RAVL, COMBO and MOREC have their own files: they use another penalty of the
+critics, or another choice among the model's proposals.
+
+It differs from the papers in that imagined transitions are not stored: the current policy generates
+new ones for each gradient step, from the states of the replayed batch.
 """
 
 from collections.abc import Callable
@@ -19,7 +22,8 @@ from jax.core import Tracer
 
 from agents import sac
 from jaxrl import models, values
-from jaxrl.errors import require, require_fraction, require_positive, unknown
+from jaxrl.errors import require, unknown
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
 from jaxrl.lipschitz import worst_nearby
 from jaxrl.models import Dynamics, Model
 from jaxrl.models.ensemble import Choice
@@ -28,46 +32,44 @@ from jaxrl.models.losses import Value
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates import imagined, mixed
 
-static = partial(struct.field, pytree_node=False)
-
 
 @struct.dataclass
 class Hyperparameters(sac.Hyperparameters):
-    """What MBPO can be told, beyond SAC; `updates` are now those of the model."""
+    """The hyperparameters of MBPO: those of SAC, of which `updates` now counts the model's."""
 
-    model_learning_rate: float = 1e-3
-    """Step size of AdamW for the model."""
-    model_weight_decay: float = 1e-5
-    """Of the model's weights, per step and learning rate."""
-    penalty: float = 0.0
+    model_learning_rate: float = number(1e-3, POSITIVE)
+    """Learning rate of AdamW for the model."""
+    model_weight_decay: float = number(1e-5, NOT_NEGATIVE)
+    """Weight decay of AdamW for the model."""
+    penalty: float = number(0.0, NOT_NEGATIVE)
     """Weight of the uncertainty that is subtracted from imagined rewards."""
-    edge: float = 1e6
-    """Uncertainty beyond which imagined rollouts end; their value there is believed."""
-    robustness: float = 1.0
-    """Weight of the squared change of values between observations and the worst ones nearby."""
-    radius: float = 0.05
-    """How far nearby is, in each coordinate of an observation."""
-    ascent_steps: int = static(default=0)
-    """Steps of the search for the worst observation nearby; 0 leaves robustness out."""
-    uncertainty: str = static(default="none")
-    """What penalty and edge are of: aleatoric, deviation or disagreement, see
-    jaxrl.models.ensemble_model. With none, rollouts of random members cost as those of one."""
-    members: int = static(default=5)
-    """Networks in the model."""
-    elites: int = static(default=3)
-    """Of them, those that are believed."""
-    choice: str = static(default="random")
-    """What is believed of the members: average, median, random or trajectory."""
-    model_loss: str = static(default="likelihood")
-    """iterative-value-aware, likelihood, squared-error or value-gradient."""
-    model_hidden: tuple[int, ...] = static(default=(128, 128))
+    edge: float = number(1e6, NOT_NEGATIVE)
+    """Uncertainty above which imagined rollouts are truncated."""
+    robustness: float = number(1.0, NOT_NEGATIVE)
+    """Weight of the squared difference between the values of observations and the worst nearby."""
+    radius: float = number(0.05, NOT_NEGATIVE)
+    """Largest distance of a nearby observation in each coordinate."""
+    ascent_steps: int = static(0, NOT_NEGATIVE)
+    """Steps of the search for the worst observation nearby; 0 disables robustness."""
+    uncertainty: str = static("none")
+    """Measure of uncertainty for penalty and edge: aleatoric, deviation, disagreement or none; see
+    jaxrl.models.ensemble_model. Without one, a rollout costs no more than that of one member."""
+    members: int = static(5, POSITIVE)
+    """Number of networks in the ensemble that is the model."""
+    elites: int = static(3, POSITIVE)
+    """Number of members of least error that are used for imagined rollouts."""
+    choice: str = static("random")
+    """Rule that combines the elite members: average, median, random or trajectory."""
+    model_loss: str = static("likelihood")
+    """Loss of the model: iterative-value-aware, likelihood, squared-error or value-gradient."""
+    model_hidden: tuple[int, ...] = static((128, 128), POSITIVE)
     """Units of each hidden layer of the model."""
-    horizon: int = static(default=1)
+    horizon: int = static(1, POSITIVE)
     """Steps of an imagined rollout."""
-    dreams: int = static(default=20)
-    """Gradient steps of actor and critics for one of the model."""
-    real_share: float = static(default=0.05)
-    """How much of a batch is real experience."""
+    dreams: int = static(20, POSITIVE)
+    """Gradient steps of actor and critics for each gradient step of the model."""
+    real_share: float = static(0.05, FRACTION)
+    """Share of real transitions in a batch."""
 
 
 CHOICES = {
@@ -81,7 +83,7 @@ LOSSES = ("iterative-value-aware", "likelihood", "squared-error", "value-gradien
 
 
 class World(NamedTuple):
-    """How a model is learnt, and what it then is."""
+    """How a model is learnt, and the model that results."""
 
     update: Update
     model: Callable[[Tree], Model]  # of what `update` reads
@@ -93,9 +95,9 @@ def mbpo(
     penalty: sac.Penalty = sac.no_penalty,
     world: World | None = None,
 ) -> Agent:
-    """SAC on batches of a learnt model's rollouts from replayed states, and some that are real.
+    """SAC on batches of imagined rollouts from replayed states, mixed with real transitions.
 
-    The critics' `penalty` is added to that of `hp`, and the `world` is that of `hp` unless given.
+    The critics' `penalty` is added to that of `hp`; `world` overrides the model of `hp`.
     Raises an InputError as `sac` does, or if the model's hyperparameters do not fit.
     """
     check(hp)
@@ -105,9 +107,10 @@ def mbpo(
     world = world or world_of(spec, hp)
 
     def dream(view_of_world: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
-        starts = jax.tree.map(lambda x: x[: hp.batch_size // hp.horizon], batch.obs)
+        count = hp.batch_size // hp.horizon
+        starts, weight = jax.tree.map(lambda x: x[:count], (batch.obs, batch.weight))
         model = world.model(view_of_world)
-        return models.branched(model, base.explore, view, starts, key, hp.horizon)[0]
+        return models.branched(model, base.explore, view, starts, key, hp.horizon, weight)[0]
 
     update = imagined(base.update, world.update, mixed(dream, hp.real_share), hp.dreams)
     return base._replace(update=sac.remember(update, hp))
@@ -116,7 +119,7 @@ def mbpo(
 def steepness(
     hp: Hyperparameters, judge: sac.Judgement, params: Tree, batch: Transition, key: Key
 ) -> Array:
-    """What values change [B] between where they are asked for and the worst place nearby."""
+    """The squared difference [B] of the values of observations and of the worst ones nearby."""
     here = partial(judge.value, params)
     other = worst_nearby(here, batch.obs, hp.radius, key, hp.ascent_steps)
     return hp.robustness * jnp.square(here(batch.obs) - here(other))
@@ -132,12 +135,12 @@ def world_of(spec: Spec, hp: Hyperparameters) -> World:
 
 
 def probabilistic(hp: Hyperparameters) -> bool:
-    """Whether the model is a distribution, of which imagined steps are draws."""
+    """Whether the model is a distribution, from which imagined steps are sampled."""
     return hp.model_loss == "likelihood"
 
 
 def dynamics_of(spec: Spec, hp: Hyperparameters) -> tuple[Dynamics, Update]:
-    """The dynamics that the hyperparameters ask for, and how it learns."""
+    """The dynamics that the hyperparameters ask for, and its update."""
     make = models.gaussian_mlp if probabilistic(hp) else models.deterministic_mlp
     dynamics = make(spec, hp.members, hp.model_hidden)
     optimiser = optax.adamw(hp.model_learning_rate, weight_decay=hp.model_weight_decay)
@@ -145,7 +148,7 @@ def dynamics_of(spec: Spec, hp: Hyperparameters) -> tuple[Dynamics, Update]:
 
 
 def loss_of(spec: Spec, hp: Hyperparameters) -> ModelLoss:
-    """What the model is to be good at."""
+    """The loss of the model that the hyperparameters ask for."""
     if probabilistic(hp):
         return models.likelihood
     if hp.model_loss == "squared-error":
@@ -169,17 +172,18 @@ def critics_of(spec: Spec, hp: Hyperparameters) -> Value:
 
 
 def model_of(dynamics: Dynamics, view: Tree, hp: Hyperparameters, choice: Choice) -> Model:
-    """The model to dream in, by a choice among what the members propose."""
+    """The model for imagination, by a choice among the members' proposals."""
     model = models.ensemble_model(dynamics, view, choice, probabilistic(hp))
     if hp.uncertainty == "none":
         return model
     uncertainty = lambda now: now.info[hp.uncertainty]
     model = models.penalised(model, uncertainty, hp.penalty)
-    return models.truncated(model, lambda now: uncertainty(now) > hp.edge)
+    return models.truncated(model, lambda now: uncertainty(now) - hp.edge)
 
 
 def check(hp: Hyperparameters) -> None:
     """Raise an InputError if the model's hyperparameters do not fit each other."""
+    check_fields(hp)
     for kind, name, valid in (
         ("choice", hp.choice, CHOICES),
         ("uncertainty", hp.uncertainty, UNCERTAINTIES),
@@ -187,15 +191,13 @@ def check(hp: Hyperparameters) -> None:
     ):
         if name not in valid:
             raise unknown(kind, name, valid)
-    require_positive(members=hp.members, elites=hp.elites, horizon=hp.horizon, dreams=hp.dreams)
-    require_positive(model_learning_rate=hp.model_learning_rate)
-    require_fraction(real_share=hp.real_share)
     if hp.uncertainty == "none":
         for name, idle in (("penalty", 0.0), ("edge", Hyperparameters.edge)):
             value = getattr(hp, name)
             require(
                 isinstance(value, Tracer) or bool(value == idle),
-                f"{name} is of an uncertainty: choose aleatoric, deviation or disagreement.",
+                f"{name} needs a measure of uncertainty: set uncertainty to aleatoric, deviation "
+                "or disagreement.",
             )
     require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")
     require(

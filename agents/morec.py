@@ -1,10 +1,8 @@
-"""Rollouts that look real: a learnt reward of dynamics filters what a model proposes.
+"""MBPO in rollouts that are filtered by a learnt reward of dynamics (Luo et al. 2024, "MOREC").
 
-MBPO for data sets (Luo et al. 2024, "MOREC"): among the members' proposals the most credible is
-chosen, and a rollout ends where none is credible. Rollouts can then be long.
+For data sets: the most credible of the members' proposals is chosen, and a rollout is truncated
+where none is credible. Rollouts can then be long.
 """
-
-from functools import partial
 
 import jax
 import optax
@@ -12,34 +10,33 @@ from flax import struct
 
 from agents import mbpo
 from jaxrl import models
-from jaxrl.errors import require_positive
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, static
 from jaxrl.models.consistency import Judged, dynamics_reward, judged, jury
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
-
-static = partial(struct.field, pytree_node=False)
 
 
 @struct.dataclass
 class Hyperparameters(mbpo.Hyperparameters):
-    """What MOREC can be told, beyond MBPO."""
+    """The hyperparameters of MOREC: those of MBPO, and of the filter."""
 
-    jury_learning_rate: float = 1e-3
-    """Step size of Adam, of what tells real successors from proposed ones."""
-    credible: float = 0.3
-    """Score, of 1, below which a rollout ends; what is proposed as if it was real has 0.5."""
-    temperature: float = 0.1
-    """Of the choice among proposals: the best at 0."""
-    horizon: int = static(default=16)
+    jury_learning_rate: float = number(1e-3, POSITIVE)
+    """Learning rate of Adam for the discriminators of real and proposed successors."""
+    credible: float = number(0.3, FRACTION)
+    """Score in [0, 1] below which a rollout is truncated; indistinguishable successors have 0.5."""
+    temperature: float = number(0.1, NOT_NEGATIVE)
+    """Temperature of the softmax choice among proposals; 0 chooses the highest score."""
+    horizon: int = static(16, POSITIVE)
     """Steps of an imagined rollout."""
 
 
 def morec(spec: Spec, hp: Hyperparameters) -> Agent:
     """MBPO in filtered rollouts. Raises an InputError as `mbpo` does."""
-    require_positive(jury_learning_rate=hp.jury_learning_rate)
+    mbpo.check(hp)
     dynamics, fit = mbpo.dynamics_of(spec, hp)
 
     def propose(view: Tree, batch: Transition, key: Key) -> Array:
-        model = models.ensemble_model(dynamics, view, models.random_member())
+        noise = mbpo.probabilistic(hp)
+        model = models.ensemble_model(dynamics, view, models.random_member(), noise)
         k_enter, k_step = jax.random.split(key)
         return model.step(model.enter(batch.obs, k_enter), batch.action, k_step)[1].final
 

@@ -1,7 +1,8 @@
-"""Search in a learnt model of rewards and values (Schrittwieser et al. 2020).
+"""Tree search in a learnt model of rewards, ends and values (Schrittwieser et al. 2020).
 
-With Gumbel MuZero's search (Danihelka et al. 2022), whose policy is better than the prior however
-few the simulations. It learns from fresh rollouts, as PPO does, and not from a replay.
+The search is that of Gumbel MuZero (Danihelka et al. 2022), which improves on the prior with any
+number of simulations. It differs from the papers in learning from fresh rollouts, as PPO does, and
+not from a replay; in values that are trained on lambda-returns; and in learning terminations.
 """
 
 from functools import partial
@@ -14,45 +15,44 @@ from flax import struct
 
 from agents import alphazero
 from jaxrl import values
-from jaxrl.errors import require_discrete, require_positive
+from jaxrl.errors import require_discrete
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, static
 from jaxrl.layers import MLP, initialise
 from jaxrl.models.abstract import abstract, abstract_model, unrolled
 from jaxrl.models.model import reached
 from jaxrl.networks import Heads
-from jaxrl.policies import categorical
+from jaxrl.policies import allowed, categorical
 from jaxrl.returns import lambda_returns
 from jaxrl.search import SEARCHES, SearchOutput
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import clipped, descend, epochs, prepared
+from jaxrl.updates import clipped, decay_updates, descend, epochs, prepared
 from jaxrl.updates.onpolicy import check_divisible
-
-static = partial(struct.field, pytree_node=False)
 
 
 @struct.dataclass
 class Hyperparameters(alphazero.Hyperparameters):
-    """What MuZero can be told, beyond AlphaZero."""
+    """The hyperparameters of MuZero: those of AlphaZero, and of the model."""
 
-    reward_coefficient: float = 1.0
-    """Weight of the reward's loss."""
-    learning_rate: float = 2e-3
-    """Step size of Adam."""
-    epochs: int = static(default=8)
+    reward_coefficient: float = number(1.0, NOT_NEGATIVE)
+    """Coefficient of the loss of rewards."""
+    learning_rate: float = number(2e-3, POSITIVE)
+    """Learning rate of Adam."""
+    epochs: int = static(8, POSITIVE)
     """Passes over each rollout."""
-    minibatches: int = static(default=8)
-    """Gradient steps in a pass."""
-    hidden: tuple[int, ...] = static(default=(128,))
+    minibatches: int = static(8, POSITIVE)
+    """Minibatches in a pass, each of which is one gradient step."""
+    hidden: tuple[int, ...] = static((128,), POSITIVE)
     """Units of each hidden layer."""
-    search: str = static(default="gumbel")
-    """gumbel or puct."""
-    state_size: int = static(default=64)
-    """Numbers in a state of the model."""
-    sequence_length: int = static(default=4)
-    """Steps that the model is unrolled in learning."""
+    search: str = static("gumbel")
+    """Search algorithm: gumbel or puct."""
+    state_size: int = static(64, POSITIVE)
+    """Size of the model's state."""
+    sequence_length: int = static(4, POSITIVE)
+    """Steps for which the model is unrolled in training."""
 
 
 class Sample(NamedTuple):
-    """What the loss sees of each step."""
+    """The inputs of the loss for each step."""
 
     obs: Tree
     action: Array
@@ -61,10 +61,11 @@ class Sample(NamedTuple):
     last: Array
     policy: Array
     target: Array
+    weight: Array
 
 
 def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
-    """Learn a model that is right about rewards, ends, values and policies, and search in it.
+    """Learn a model that predicts rewards, ends, values and policies, and act by search in it.
 
     Raises an InputError if the hyperparameters do not fit each other, or actions are continuous.
     """
@@ -85,32 +86,33 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
     def outputs(params: Tree, state: Array) -> tuple[Array, Array]:
         return cast(tuple, heads.apply(params["heads"], state))
 
-    def judge(params: Tree, state: Array) -> tuple[Array, Array]:
+    def evaluator(params: Tree, state: Array) -> tuple[Array, Array]:
         logits, theta = outputs(params, state)
         return logits, v(theta)
 
     def act(search, view: Tree, obs: Tree, key: Key) -> tuple[Array, SearchOutput]:
         model = abstract_model(world, view.params["world"], representation, spec)
         state = world.encode(view.params["world"], obs)
-        found = search(model, partial(judge, view.params), (state, state), hp.discount, key)
+        root, at = (state, state), partial(evaluator, view.params)
+        found = search(model, at, root, hp.discount, key, allowed(spec, obs))
         return found.action, found
 
     def targets(view: Tree, batch: Transition) -> Sample:
-        value = judge(view.params, world.encode(view.params["world"], batch.final))[1]
+        value = evaluator(view.params, world.encode(view.params["world"], batch.final))[1]
         discount = hp.discount * batch.discount
         target = lambda_returns(batch.reward, discount, batch.last, value, hp.trace_decay)
         return Sample(
             batch.obs, batch.action, batch.reward, batch.discount, batch.last,
-            batch.extras.policy, target,
+            batch.extras.policy, target, batch.weight,
         )  # fmt: skip
 
     def loss(params: Tree, target: Tree, batch: Sample, key: Key) -> tuple[Array, dict]:
         first = jax.tree.map(lambda x: x[0], batch.obs)
         state, step = unrolled(world, params["world"], first, batch.action)
         logits, theta = outputs(params, state)
-        # Beyond the end of an episode there is nothing to be right about.
+        # Steps after the end of an episode have no targets.
         alive = reached(jnp.ones_like(batch.reward), batch.last)
-        over = lambda x: (alive * x).sum() / alive.sum()
+        over = lambda x: (batch.weight * alive * x).sum() / alive.sum()
         policy = over(optax.safe_softmax_cross_entropy(logits, batch.policy))
         error = over(representation.loss(theta, values.dirac(batch.target)))
         paid = over(representation.loss(step.reward, values.dirac(batch.reward)))
@@ -123,7 +125,7 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
     make = SEARCHES[hp.search]
     explore = partial(act, make(hp.simulations))
     exploit = partial(act, make(hp.simulations, noise=0.0))
-    steps = hp.decay_steps / (hp.num_envs * hp.rollout_length) * hp.epochs * hp.minibatches
+    steps = decay_updates(hp, hp.epochs * hp.minibatches)
     optimiser = clipped(optax.adam, hp.learning_rate, steps, hp.max_gradient_norm)
     update = descend(init, loss, optimiser)
     update = epochs(update, hp.epochs, hp.minibatches, hp.sequence_length)
@@ -133,5 +135,4 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     alphazero.check(spec, hp, "gumbel-muzero")
-    require_positive(state_size=hp.state_size, sequence_length=hp.sequence_length)
     check_divisible(hp.rollout_length, hp.num_envs, hp.minibatches, hp.sequence_length)

@@ -1,4 +1,8 @@
-"""Planning at every step in a learnt ensemble, without a policy (Chua et al. 2018)."""
+"""Planning at every step in a learnt ensemble, without a policy (Chua et al. 2018).
+
+It differs from the paper in that each candidate plan is evaluated in one rollout, not in several
+particles, and in learning rewards and ends.
+"""
 
 from functools import partial
 
@@ -6,59 +10,66 @@ import optax
 from flax import struct
 
 from jaxrl import models, planning
-from jaxrl.errors import require_continuous, require_fraction, require_positive, unknown
+from jaxrl.errors import require, require_continuous, unknown
+from jaxrl.fields import (
+    ENTRIES,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    check_fields,
+    number,
+    static,
+)
 from jaxrl.models.fitting import Fit
 from jaxrl.types import Agent, Key, Spec, Transition, Update
 from jaxrl.updates import replay
 from jaxrl.updates.offpolicy import check_buffer
 
-static = partial(struct.field, pytree_node=False)
-
 
 @struct.dataclass
 class Hyperparameters:
-    """What PETS can be told; the numbers that are not static can be swept by vmap."""
+    """The hyperparameters of PETS; those that are not static can be swept by vmap."""
 
-    learning_rate: float = 1e-3
-    """Step size of AdamW."""
-    weight_decay: float = 1e-4
-    """Of the model's weights, per step and learning rate."""
-    discount: float = 0.99
-    """Of rewards, per step of a plan."""
-    exploration_noise: float = 0.1
-    """Standard deviation of what is added to actions, to explore."""
-    temperature: float = 0.3
-    """Of MPPI's weights, in deviations of the return."""
-    members: int = static(default=5)
-    """Networks in the model."""
-    elites: int = static(default=5)
-    """Of them, those that are believed."""
-    planner: str = static(default="cem")
-    """cem or mppi."""
-    horizon: int = static(default=15)
+    learning_rate: float = number(1e-3, POSITIVE)
+    """Learning rate of AdamW for the model."""
+    weight_decay: float = number(1e-4, NOT_NEGATIVE)
+    """Weight decay of AdamW for the model."""
+    discount: float = number(0.99, FRACTION)
+    """Discount factor per step of a plan."""
+    exploration_noise: float = number(0.1, NOT_NEGATIVE)
+    """Standard deviation of the noise that is added to actions in training."""
+    temperature: float = number(0.3, POSITIVE)
+    """Temperature of MPPI, in standard deviations of the return."""
+    members: int = static(5, POSITIVE)
+    """Number of networks in the ensemble that is the model."""
+    elites: int = static(5, POSITIVE)
+    """Number of members of least error that are used for planning."""
+    planner: str = static("cem")
+    """Planning algorithm: cem or mppi."""
+    horizon: int = static(15, POSITIVE)
     """Steps of a plan."""
-    candidates: int = static(default=128)
-    """Plans that are tried in a round."""
-    rounds: int = static(default=4)
-    """Rounds of improving a plan."""
-    num_envs: int = static(default=1)
-    """Environments that run side by side."""
-    rollout_length: int = static(default=1)
-    """Steps in each environment between two rounds of learning."""
-    updates: int = static(default=4)
-    """Gradient steps of the model in a round of learning."""
-    batch_size: int = static(default=256)
-    """Transitions in a gradient step."""
-    buffer_size: int = static(default=100_000)
-    """Transitions that are kept."""
-    warmup: int = static(default=500)
-    """Environment steps of random acting before learning."""
-    hidden: tuple[int, ...] = static(default=(128, 128))
+    candidates: int = static(128, POSITIVE)
+    """Candidate plans in a round."""
+    rounds: int = static(4, POSITIVE)
+    """Rounds of improvement of a plan."""
+    num_envs: int = static(1, POSITIVE)
+    """Number of environments that run in parallel."""
+    rollout_length: int = static(1, POSITIVE)
+    """Steps in each environment between two rounds of gradient steps."""
+    updates: int = static(4, POSITIVE)
+    """Gradient steps of the model after each rollout."""
+    batch_size: int = static(256, POSITIVE)
+    """Transitions in a batch."""
+    buffer_size: int = static(100_000, ENTRIES)
+    """Capacity of the replay buffer, in transitions."""
+    warmup: int = static(500, NOT_NEGATIVE)
+    """Environment steps of random actions before the first update."""
+    hidden: tuple[int, ...] = static((128, 128), POSITIVE)
     """Units of each hidden layer."""
 
 
 def pets(spec: Spec, hp: Hyperparameters) -> Agent:
-    """Learn a probabilistic ensemble, and act by plans in it: each rollout believes one member.
+    """Learn a probabilistic ensemble, and plan in it: each rollout follows one member.
 
     Raises an InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
@@ -68,9 +79,9 @@ def pets(spec: Spec, hp: Hyperparameters) -> Agent:
     world = models.fitted(dynamics, models.likelihood, optimiser, hp.elites)
     model = lambda view: models.ensemble_model(dynamics, view, models.trajectory_member())
     improve = {
-        "cem": planning.cross_entropy(hp.candidates, hp.candidates // 8, hp.rounds),
-        "mppi": planning.path_integral(hp.candidates, hp.temperature, hp.rounds),
-    }[hp.planner]
+        "cem": partial(planning.cross_entropy, hp.candidates, -(-hp.candidates // 8)),
+        "mppi": partial(planning.path_integral, hp.candidates, hp.temperature),
+    }[hp.planner](rounds=hp.rounds)
     plans = partial(planning.planner, model, spec, improve, hp.horizon, hp.discount)
 
     def apply(state: Fit, batch: Transition, key: Key) -> tuple[Fit, dict]:
@@ -86,8 +97,6 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     require_continuous(spec, "pets")
     if hp.planner not in ("cem", "mppi"):
         raise unknown("planner", hp.planner, ("cem", "mppi"))
-    require_positive(learning_rate=hp.learning_rate, batch_size=hp.batch_size)
-    require_positive(members=hp.members, elites=hp.elites, horizon=hp.horizon, rounds=hp.rounds)
-    require_positive(updates=hp.updates, num_envs=hp.num_envs)
-    require_fraction(discount=hp.discount)
+    check_fields(hp)
+    require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")
     check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)

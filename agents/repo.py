@@ -1,8 +1,8 @@
-"""A world model that keeps only what it can foretell and what pays (Zhu et al. 2023, "RePo").
+"""A world model that keeps only what is predictable or task-relevant (Zhu et al. 2023, "RePo").
 
 Dreamer without reconstruction: latent states predict rewards and ends, under the constraint that
-what an observation adds to what was foretold is at most some nats. Features that mean nothing and
-cannot be foretold are too dear to keep; those that can be foretold cost nothing, and may stay.
+the divergence between posterior and prior is at most a number of nats. Irrelevant features that
+cannot be predicted are dropped; those that can be predicted cost nothing and may stay.
 """
 
 import jax
@@ -11,7 +11,7 @@ import optax
 from flax import struct
 
 from agents import dreamer
-from jaxrl.errors import require_positive
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number
 from jaxrl.models.latent import World
 from jaxrl.types import Agent, Array, Key, Spec, Tree, Update
 from jaxrl.updates import clipped, descend
@@ -21,26 +21,26 @@ fixed = jax.lax.stop_gradient
 
 @struct.dataclass
 class Hyperparameters(dreamer.Hyperparameters):
-    """What RePo can be told, beyond Dreamer."""
+    """The hyperparameters of RePo: those of Dreamer, and of the constraint."""
 
-    information: float = 3.0
-    """Nats of divergence that are allowed in a step."""
-    initial_weight: float = 1e-2
-    """Weight of the divergence at first; it grows while there is too much, and falls after."""
-    free: float = 0.0
-    """Nats of divergence that cost nothing."""
+    information: float = number(3.0, POSITIVE)
+    """Upper bound of the divergence between posterior and prior per step, in nats."""
+    initial_weight: float = number(1e-2, POSITIVE)
+    """Initial Lagrange multiplier of the divergence; it grows while the bound is exceeded."""
+    free: float = number(0.0, NOT_NEGATIVE)
+    """Divergence in nats below which it is not penalised."""
 
 
 def repo(spec: Spec, hp: Hyperparameters) -> Agent:
-    """Dreamer in a world of what pays. Raises an InputError as `dreamer` does."""
-    require_positive(information=hp.information, initial_weight=hp.initial_weight)
+    """Dreamer with a model that need not reconstruct. Raises an InputError as `dreamer` does."""
     return dreamer.dreamer(spec, hp, predictive)
 
 
 def predictive(mind: World, hp: Hyperparameters) -> Update:
-    """How the world model learns from (sequences, view), by a Lagrangian.
+    """The update of the world model from (sequences, view), by a Lagrangian.
 
-    Source: Zhu et al. (2023), the constrained objective; the multiplier is learnt by its logarithm.
+    Source: the constrained objective of Zhu et al. (2023); the logarithm of the multiplier is
+    learnt.
     """
 
     def init(key: Key) -> Tree:
@@ -49,7 +49,8 @@ def predictive(mind: World, hp: Hyperparameters) -> Update:
 
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
         terms = mind.parts(params["world"], batch[0], key)
-        means = {name: x.mean() for name, x in terms.items() if name != "image_loss"}
+        weighted = lambda x: (batch[0].weight * x).mean()
+        means = {name: weighted(x) for name, x in terms.items() if name != "image_loss"}
         weight, excess = jnp.exp(params["log_weight"]), means["divergence"] - hp.information
         total = means["reward_loss"] + means["end_loss"] + fixed(weight) * means["divergence"]
         dual = -params["log_weight"] * fixed(excess)

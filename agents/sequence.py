@@ -1,8 +1,8 @@
-"""Several actions for one decision: SAC whose actor learns through a model.
+"""SAC whose actor emits a sequence of actions for one observation, and learns through a model.
 
-The actor sees a state and emits a sequence of actions, each after the last. It learns by temporal
-recall: a learnt model tells which states the sequence will meet, and the critics of single steps
-judge every action there. Then it acts without a model, blindly for as long as the sequence is.
+The actor is trained by temporal recall: a learnt model predicts the states along the sequence, and
+critics of single steps evaluate every action there. It acts without a model, in open loop for the
+length of a sequence.
 Source: Patel and Siegelmann (2025), "Overcoming slow decision frequencies".
 """
 
@@ -18,34 +18,34 @@ from flax import struct
 
 from agents import sac
 from jaxrl import models, values
-from jaxrl.errors import require, require_positive
+from jaxrl.errors import require
+from jaxrl.fields import POSITIVE, number, static
 from jaxrl.layers import MLP, Dense, initialise
-from jaxrl.models.dynamics import predict
+from jaxrl.models.dynamics import predict, vector_size
 from jaxrl.networks import blank, flat
 from jaxrl.policies import tanh_family
 from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
 from jaxrl.updates import delayed, descend, fitting, polyak
 
-static = partial(struct.field, pytree_node=False)
 fixed = jax.lax.stop_gradient
 
 
 @struct.dataclass
 class Hyperparameters(sac.Hyperparameters):
-    """What a sequence actor can be told, beyond SAC."""
+    """The hyperparameters of a sequence actor: those of SAC, and of sequences and their model."""
 
-    model_learning_rate: float = 1e-3
-    """Step size of Adam for the model."""
-    length: int = static(default=4)
-    """Actions that are learnt for one decision."""
-    held: int = static(default=4)
-    """Actions that are played for one decision, at most length."""
-    model_hidden: tuple[int, ...] = static(default=(128, 128))
+    model_learning_rate: float = number(1e-3, POSITIVE)
+    """Learning rate of Adam for the model."""
+    length: int = static(4, POSITIVE)
+    """Actions in a sequence in training."""
+    held: int = static(4, POSITIVE)
+    """Actions of a sequence that are played after one observation, at most length."""
+    model_hidden: tuple[int, ...] = static((128, 128), POSITIVE)
     """Units of each hidden layer of the model."""
 
 
 class Sequence(nn.Module):
-    """Policy outputs [J, ..., size] after inputs [..., D], each of what was emitted before it."""
+    """A recurrent policy: its outputs [..., size] depend on the actions emitted before."""
 
     hidden: tuple[int, ...]
     activation: str
@@ -53,13 +53,13 @@ class Sequence(nn.Module):
     actions: int
 
     def setup(self) -> None:
-        """The state that actions unfold from, and how."""
+        """The torso, the recurrent cell and the head."""
         self.torso = MLP(self.hidden, self.activation)
         self.cell = nn.GRUCell(self.hidden[-1])
         self.head = Dense(self.size, 0.01)
 
     def __call__(self, x: Array) -> Array:
-        """The first outputs, in which all parameters take part."""
+        """The first outputs, which involve all parameters."""
         _, out = self.after(self.begin(x), jnp.zeros((*x.shape[:-1], self.actions)))
         return out
 
@@ -83,12 +83,12 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
     base = sac.networks(spec, hp, representation)
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises
-    judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
+    mean_of = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
     dynamics = models.deterministic_mlp(spec, 1, hp.model_hidden)
     world = models.fitted(
         dynamics, models.squared_error, optax.adam(hp.model_learning_rate), bootstrap=False
     )
-    wanted = hp.target_entropy * width
+    target_entropy = hp.target_entropy * width
 
     def init(key: Key) -> Tree:
         k_actor, k_rest = jax.random.split(key)
@@ -117,23 +117,23 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
         view, data = batch
         k_now, k_next, k_subset = jax.random.split(key, 3)
-        believed = ensemble(hp.ensemble, k_subset)
+        reduced = ensemble(hp.ensemble, k_subset)
         temperature = jnp.exp(params["log_temperature"])
         # Critics of single steps: the next action is the first of a new sequence.
         first, log_prob = (x[0] for x in unfold(fixed(params), data.final, k_next[None], 1))
-        future = believed.decode(base.q(target, data.final, first))
-        goal = sac.soft_target(future, temperature * log_prob, data, hp.discount)
-        error = believed.loss(base.q(params, data.obs, data.action), goal)
-        # Temporal recall: each action is judged in the state that the ones before it lead to.
+        future = reduced.decode(base.q(target, data.final, first))
+        aim = sac.soft_target(future, temperature * log_prob, data, hp.discount)
+        error = reduced.loss(base.q(params, data.obs, data.action), aim)
+        # Temporal recall: each action is evaluated in the state that the ones before it lead to.
         actions, log_probs = unfold(params, data.obs, jax.random.split(k_now, hp.length), hp.length)
 
         def meet(obs: Array, action: Array) -> tuple[Array, Array]:
             return predict(dynamics, view, obs, action).mean[0, :, :-1], obs
 
         _, met = jax.lax.scan(meet, flat(spec.observation, data.obs), fixed(actions))
-        scores = values.mean(judged.decode(base.q(fixed(params), fixed(met), actions)))
+        scores = values.mean(mean_of.decode(base.q(fixed(params), fixed(met), actions)))
         policy = (fixed(temperature) * log_probs - scores).mean(0)
-        balance = -params["log_temperature"] * fixed(log_probs.mean(0) + wanted)
+        balance = -params["log_temperature"] * fixed(log_probs.mean(0) + target_entropy)
         total = (data.weight * (error + policy + balance)).mean()
         metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
         return total, metrics | {"temperature": temperature, "entropy": -log_probs.mean()}
@@ -162,5 +162,5 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     sac.check(spec, hp)
-    require_positive(length=hp.length, held=hp.held)
+    vector_size(spec)  # raises
     require(hp.held <= hp.length, f"held {hp.held} must be at most length {hp.length}.")

@@ -4,6 +4,7 @@ Beyond the paper, predictions are restricted to the region of the data, because 
 outside of it, and terminations are learnt, by logistic regression on polynomials of the successor.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -14,46 +15,48 @@ from flax import struct
 
 from agents import ppo
 from jaxrl import models
-from jaxrl.errors import require, require_continuous, require_positive
+from jaxrl.errors import require, require_continuous
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, check_fields, number, static
 from jaxrl.models.dynamics import vector_size
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
 from jaxrl.updates import imagined, together
-
-static = partial(struct.field, pytree_node=False)
 
 
 @struct.dataclass
 class Hyperparameters(ppo.Hyperparameters):
     """Hyperparameters of SINDy-Dyna; those of PPO are for its updates in the surrogate."""
 
-    threshold: float = 0.01
+    threshold: float = number(0.01, NOT_NEGATIVE)
     """Coefficients of the surrogate below this size are set to zero."""
-    ridge: float = 1e-6
+    ridge: float = number(1e-6, NOT_NEGATIVE)
     """Ridge penalty of the surrogate, relative to the mean square of a feature."""
-    num_envs: int = static(default=4)
+    num_envs: int = static(4, POSITIVE)
     """Number of environments that run in parallel."""
-    rollout_length: int = static(default=125)
+    rollout_length: int = static(125, POSITIVE)
     """Steps in each environment between two fits of the surrogate."""
-    warmup: int = static(default=500)
-    """Environment steps with random actions before learning begins."""
-    degree: int = static(default=3)
+    warmup: int = static(500, NOT_NEGATIVE)
+    """Environment steps of random actions before the first update."""
+    degree: int = static(3, POSITIVE)
     """Degree of the polynomials of observation and action in the surrogate."""
-    members: int = static(default=10)
+    members: int = static(10, POSITIVE)
     """Number of bootstrap fits; the surrogate is the median of their coefficients."""
-    circles: tuple[int, ...] = static(default=())
+    circles: tuple[int, ...] = static((), NOT_NEGATIVE)
     """Indices of cosines in the observation that are followed by the sine of the same angle. The
     surrogate keeps such pairs on the unit circle; exact ones are also found in the data."""
-    dreams: int = static(default=20)
+    dreams: int = static(20, POSITIVE)
     """Updates of PPO after each fit of the surrogate."""
-    dream_envs: int = static(default=32)
+    dream_envs: int = static(32, POSITIVE)
     """Number of parallel rollouts in the surrogate for one update."""
-    dream_length: int = static(default=64)
+    dream_length: int = static(64, POSITIVE)
     """Steps of a rollout in the surrogate."""
 
 
-def sindy(spec: Spec, hp: Hyperparameters) -> Agent:
+def sindy(
+    spec: Spec, hp: Hyperparameters, terminated: Callable[[Array], Array] | None = None
+) -> Agent:
     """PPO that learns in a surrogate only; all experience is stored as a few matrices.
 
+    Terminations are learnt, unless a function `terminated` of successors [B, D] is given.
     Raises an InputError as `ppo` does, if actions are discrete, or if observations are no vector.
     """
     check(spec, hp)
@@ -77,8 +80,11 @@ def sindy(spec: Spec, hp: Hyperparameters) -> Agent:
         model = models.sparse_model(
             spec, library, coefficients, project, survival=alive, bounds=bounds
         )
+        model = model if terminated is None else models.known_termination(model, terminated)
         pool = batch.obs.reshape(-1, batch.obs.shape[-1])
-        starts = pool[jax.random.randint(k_start, (hp.dream_envs,), 0, pool.shape[0])]
+        # Starts of no weight are never drawn.
+        likely = jnp.where(batch.weight.reshape(-1) > 0, 0.0, -jnp.inf)
+        starts = pool[jax.random.categorical(k_start, likely, shape=(hp.dream_envs,))]
         return models.branched(model, agent.explore, view, starts, k_roll, hp.dream_length)[0]
 
     def init(key: Key, example: Transition) -> Tree:
@@ -92,6 +98,7 @@ def sindy(spec: Spec, hp: Hyperparameters) -> Agent:
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "sindy")
+    check_fields(hp)
     size = vector_size(spec)
     require(
         all(0 <= i < size - 1 for i in hp.circles),
@@ -99,5 +106,3 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
         "last.",
     )
     require(hp.memory == "none", "sindy has no memory: try ppo.")
-    require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length, members=hp.members)
-    require_positive(dreams=hp.dreams, dream_envs=hp.dream_envs, dream_length=hp.dream_length)

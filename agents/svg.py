@@ -1,11 +1,11 @@
 """Policy gradients straight through a learnt model (Heess et al. 2015; Hafner et al. 2020).
 
-A rollout of the policy in a model is a differentiable function of the policy: its lambda-return is
-climbed by its own gradient, through actions, model and values. Where SAC asks critics of actions
-which way is up, this asks the model.
+A rollout of the policy in a model is a differentiable function of the policy: the gradient of its
+lambda-return passes through actions, model and values. No critic of actions is needed. The model is
+an ensemble with reparametrised noise; states are the observations themselves, as in the first paper
+and unlike the second.
 """
 
-from functools import partial
 from typing import cast
 
 import distrax
@@ -14,7 +14,17 @@ import optax
 from flax import struct
 
 from jaxrl import models, values
-from jaxrl.errors import require, require_continuous, require_fraction, require_positive
+from jaxrl.errors import require, require_continuous
+from jaxrl.fields import (
+    ENTRIES,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_OR_INFINITE,
+    check_fields,
+    number,
+    static,
+)
 from jaxrl.networks import network
 from jaxrl.policies import tanh_family
 from jaxrl.returns import lambda_returns
@@ -22,54 +32,53 @@ from jaxrl.types import Agent, Array, Key, Spec, Tree, memoryless
 from jaxrl.updates import clipped, descend, fitting, polyak, replay
 from jaxrl.updates.offpolicy import check_buffer
 
-static = partial(struct.field, pytree_node=False)
 fixed = jax.lax.stop_gradient
 
 
 @struct.dataclass
 class Hyperparameters:
-    """What SVG can be told; the numbers that are not static can be swept by vmap."""
+    """The hyperparameters of SVG; those that are not static can be swept by vmap."""
 
-    learning_rate: float = 1e-3
-    """Step size of Adam, of actor and critic."""
-    model_learning_rate: float = 1e-3
-    """Step size of Adam for the model."""
-    discount: float = 0.99
-    """Of rewards, per step."""
-    trace_decay: float = 0.95
-    """The lambda of imagined returns."""
-    entropy_coefficient: float = 1e-3
-    """Weight of the entropy bonus."""
-    target_rate: float = 0.01
-    """How fast the target critic follows the critic."""
-    max_gradient_norm: float = 10.0
-    """Global norm at which gradients are clipped: those through many steps can be large."""
+    learning_rate: float = number(1e-3, POSITIVE)
+    """Learning rate of Adam for actor and critic."""
+    model_learning_rate: float = number(1e-3, POSITIVE)
+    """Learning rate of Adam for the model."""
+    discount: float = number(0.99, FRACTION)
+    """Discount factor per environment step."""
+    trace_decay: float = number(0.95, FRACTION)
+    """Trace decay (lambda) of imagined returns."""
+    entropy_coefficient: float = number(1e-3, NOT_NEGATIVE)
+    """Coefficient of the entropy bonus in the loss."""
+    target_rate: float = number(0.01, FRACTION)
+    """Step size with which the target critic moves towards the critic; 1 copies it."""
+    max_gradient_norm: float = number(10.0, POSITIVE_OR_INFINITE)
+    """Global norm to which gradients are clipped; those through many steps can be large."""
     critic: values.Critic = values.Critic()
-    """What the critic predicts of the return."""
-    members: int = static(default=5)
-    """Networks in the model."""
-    elites: int = static(default=3)
-    """Of them, those that are believed."""
-    model_hidden: tuple[int, ...] = static(default=(128, 128))
+    """Critic's representation of the return."""
+    members: int = static(5, POSITIVE)
+    """Number of networks in the ensemble that is the model."""
+    elites: int = static(3, POSITIVE)
+    """Number of members of least error that are used for imagined rollouts."""
+    model_hidden: tuple[int, ...] = static((128, 128), POSITIVE)
     """Units of each hidden layer of the model."""
-    horizon: int = static(default=5)
+    horizon: int = static(5, POSITIVE)
     """Steps of an imagined rollout."""
-    num_envs: int = static(default=1)
-    """Environments that run side by side."""
-    rollout_length: int = static(default=1)
-    """Steps in each environment between two rounds of learning."""
-    updates: int = static(default=2)
-    """Gradient steps in a round of learning, of the model and of actor and critic."""
-    batch_size: int = static(default=128)
-    """Transitions in a gradient step of the model, and rollouts in one of the actor."""
-    buffer_size: int = static(default=100_000)
-    """Transitions that are kept."""
-    warmup: int = static(default=1_000)
-    """Environment steps of random acting before learning."""
-    hidden: tuple[int, ...] = static(default=(64, 64))
+    num_envs: int = static(1, POSITIVE)
+    """Number of environments that run in parallel."""
+    rollout_length: int = static(1, POSITIVE)
+    """Steps in each environment between two rounds of gradient steps."""
+    updates: int = static(2, POSITIVE)
+    """Gradient steps after each rollout, of the model and of actor and critic."""
+    batch_size: int = static(128, POSITIVE)
+    """Transitions in a batch, each of which is the start of one imagined rollout."""
+    buffer_size: int = static(100_000, ENTRIES)
+    """Capacity of the replay buffer, in transitions."""
+    warmup: int = static(1_000, NOT_NEGATIVE)
+    """Environment steps of random actions before the first update."""
+    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
     """Units of each hidden layer."""
-    activation: str = static(default="elu")
-    """Of hidden layers: elu, gelu, relu, swish or tanh."""
+    activation: str = static("elu")
+    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
 
 
 def svg(spec: Spec, hp: Hyperparameters) -> Agent:
@@ -98,16 +107,20 @@ def svg(spec: Spec, hp: Hyperparameters) -> Agent:
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
         view, data = batch
         model = models.dispersed(dynamics, view, hp.elites)
-        dreamt, _ = models.branched(model, memoryless(draw), params, data.obs, key, hp.horizon)
+        dreamt, _ = models.branched(
+            model, memoryless(draw), params, data.obs, key, hp.horizon, data.weight
+        )
         discount = hp.discount * dreamt.discount
-        goal = lambda_returns(
+        returns = lambda_returns(
             dreamt.reward, discount, dreamt.last, v(target, dreamt.final), hp.trace_decay
         )
-        # The actor climbs the return of each start; what follows is in it already.
-        gain = goal[0].mean() - hp.entropy_coefficient * (dreamt.weight * dreamt.extras).mean()
+        # The actor maximises the return of each start, which includes those of later steps.
+        entropy = -(fixed(dreamt.weight) * dreamt.extras).mean()
+        gain = (data.weight * returns[0]).mean() + hp.entropy_coefficient * entropy
         theta = net.step(params, (), fixed(dreamt.obs))[0][1]
-        error = (dreamt.weight * representation.loss(theta, values.dirac(fixed(goal)))).mean()
-        return error - gain, {"critic_loss": error, "imagined_return": goal.mean()}
+        error = representation.loss(theta, values.dirac(fixed(returns)))
+        error = (fixed(dreamt.weight) * error).mean()
+        return error - gain, {"critic_loss": error, "imagined_return": returns.mean()}
 
     explore = lambda view, obs, key: (draw(view.params, obs, key)[0], ())
     exploit = lambda view, obs, key: (pi(view.params, obs).mode(), ())
@@ -121,9 +134,6 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "svg")
     values.require_explicit(values.critic(hp.critic), "svg")
-    require_positive(learning_rate=hp.learning_rate, model_learning_rate=hp.model_learning_rate)
-    require_positive(members=hp.members, elites=hp.elites, horizon=hp.horizon)
-    require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length, updates=hp.updates)
-    require_fraction(discount=hp.discount, trace_decay=hp.trace_decay, target_rate=hp.target_rate)
+    check_fields(hp)
     require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")
     check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)
