@@ -27,8 +27,10 @@ from envs.transforms import (
 from jaxrl.environments import (
     auto_reset,
     auto_reset_from_pool,
+    bound_actions,
     episode_statistics,
     scale_actions,
+    self_resetting,
     time_limit,
     vectorize,
 )
@@ -38,6 +40,7 @@ __all__ = [
     "action_repeat",
     "auto_reset",
     "auto_reset_from_pool",
+    "bound_actions",
     "cast_observation",
     "check",
     "clip_actions",
@@ -55,6 +58,7 @@ __all__ = [
     "proc_maze",
     "reward_transform",
     "scale_actions",
+    "self_resetting",
     "sticky_actions",
     "tabular_mdp",
     "time_limit",

@@ -70,16 +70,25 @@ def make(
 
 
 def from_brax(env: Any) -> Env:
-    """Adapt any `brax.envs.Env` without wrappers: `done` is a termination, nothing is a limit.
+    """Adapt any `brax.envs.Env`: `done` is a termination, unless `info["truncation"]` says not.
 
     Actions are in [-1, 1], as brax scales them itself. Wrap the result in
-    `jaxrl.environments.time_limit`: many of these environments never end.
+    `jaxrl.environments.time_limit`: many of these environments never end. Raises `InputError` for
+    an environment in a wrapper that resets it, because the final observation is lost there.
     """
+    info = jax.eval_shape(env.reset, jax.random.key(0)).info
+    if any("first" in name.lower() for name in info):
+        raise InputError(
+            "from_brax needs an environment that does not reset itself: pass env.unwrapped, and "
+            "wrap the result in envs.time_limit."
+        )
 
     def emit(state: Any, reward: Array, done: Array) -> TimeStep:
         obs = jax.tree.map(lambda x: x.astype(jnp.float32), state.obs)
         reward, done = reward.astype(jnp.float32), done.astype(jnp.float32)
-        return TimeStep(obs, reward, 1.0 - done, done > 0, obs, {})
+        # brax's EpisodeWrapper reports its limit as done, and here that it was the limit.
+        cut = jnp.asarray(state.info.get("truncation", 0.0), jnp.float32)
+        return TimeStep(obs, reward, 1.0 - done * (1.0 - cut), done > 0, obs, {})
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         state = env.reset(key)

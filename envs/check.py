@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl.conformance import blank_of, check_spec, check_types, may_depend, plain
 from jaxrl.environments import vectorize
-from jaxrl.errors import InputError
-from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree, select
+from jaxrl.errors import InputError, typed_key
+from jaxrl.loop import random_actions
+from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep, Tree, select
 
 LANES = 4
 
@@ -21,84 +23,27 @@ def check(env: Env, *, key: Key | None = None, steps: int = 100) -> None:
     ends: take enough of them for episodes to end. Checked are shapes and dtypes against the
     spec; that states keep their structure; that it works under jit, vmap and scan; that equal
     keys give equal results, with nothing remembered on the side; that rewards and observations
-    are finite; that `discount` is in [0, 1], and 0 only where `last` holds; and that `final` is
-    the successor, never the observation of a reset.
+    are finite; that `discount` is in [0, 1], and 0 only where `last` holds; that `final` is the
+    successor, never the observation of a reset; that `spec.mask` always allows an action; and that
+    no clock which the observation does not show makes `discount` 0, as a time limit must not.
 
     Raises `InputError`, one sentence that says what to fix, at the first fault.
     """
-    key = jax.random.key(0) if key is None else key
-    _check_spec(env.spec)
-    _check_types(env, key)
+    key = jax.random.key(0) if key is None else typed_key(key)
+    check_spec(env.spec)
+    env = env._replace(spec=env.spec._replace(action=plain(env.spec.action)))
+    _trace("jit", lambda: check_types(env, key))
     _check_pure(env, key)
     run = jax.jit(lambda k: _run(env, k, steps))
-    first, ts = _trace("vmap and scan", lambda: run(key))
-    _require(_same((first, ts), run(key)), "step and init must give equal results for equal keys.")
+    first, ts, ticks = _trace("vmap and scan", lambda: run(key))
+    _require(
+        _same((first, ts), run(key)[:2]), "step and init must give equal results for equal keys."
+    )
     _check_first(first)
     _check_run(jax.tree.map(lambda x: x[:, 0], ts))
     _check_final(first, ts)
-
-
-def _check_spec(spec: Any) -> None:
-    _require(isinstance(spec, Spec), "spec must be a jaxrl.types.Spec(observation, action).")
-    leaves = jax.tree.leaves(spec.observation)
-    _require(
-        bool(leaves) and all(isinstance(x, jax.ShapeDtypeStruct) for x in leaves),
-        "spec.observation must hold one jax.ShapeDtypeStruct per array.",
-    )
-    action = spec.action
-    _require(
-        isinstance(action, Discrete | Box), "spec.action must be a jaxrl.types.Discrete or Box."
-    )
-    if isinstance(action, Discrete):
-        _require(
-            isinstance(action.num, int) and action.num >= 1,
-            "spec.action.num must be an int of at least 1.",
-        )
-    else:
-        low, high = jnp.asarray(action.low), jnp.asarray(action.high)
-        _require(
-            low.shape == high.shape and bool((low <= high).all()),
-            "spec.action must have low and high of one shape, and low <= high.",
-        )
-
-
-def _check_types(env: Env, key: Key) -> None:
-    """Compare, without running anything, what `init` and `step` return with the spec."""
-    action = _random_action(env.spec, key)
-    begun = _trace("jit", lambda: jax.eval_shape(env.init, key))
-    _check_output("init", begun, env.spec)
-    stepped = _trace("jit", lambda: jax.eval_shape(env.step, begun[0], action, key))
-    _check_output("step", stepped, env.spec)
-    for part, old, new in zip(("state", "time step"), begun, stepped):
-        old, new = _types(old), _types(new)
-        _require(
-            old == new,
-            f"step must return a {part} of the structure, shapes and dtypes that init returns "
-            f"(scan needs it): init has {old[0]}, step has {new[0]}.",
-        )
-
-
-def _check_output(name: str, output: Any, spec: Spec) -> None:
-    _require(
-        isinstance(output, tuple) and len(output) == 2 and isinstance(output[1], TimeStep),
-        f"{name} must return (state, jaxrl.types.TimeStep).",
-    )
-    ts = output[1]
-    for field, dtype in (("reward", jnp.float32), ("discount", jnp.float32), ("last", bool)):
-        value = getattr(ts, field)
-        shape, found = getattr(value, "shape", None), getattr(value, "dtype", type(value))
-        _require(
-            shape == () and found == dtype,
-            f"{name} must return {field} of shape () and dtype {jnp.dtype(dtype)}, "
-            f"not {shape} and {found}.",
-        )
-    for field in ("obs", "final"):
-        found, shown = _types(getattr(ts, field)), _types(spec.observation)
-        _require(
-            found == shown,
-            f"{name} must return {field} as in spec.observation, {shown[0]}, not {found[0]}.",
-        )
-    _require(isinstance(ts.info, dict), f"{name} must return info as a dict.")
+    _check_mask(env.spec, first, ts)
+    _check_clock(env, key, steps, ticks)
 
 
 def _check_pure(env: Env, key: Key) -> None:
@@ -107,7 +52,7 @@ def _check_pure(env: Env, key: Key) -> None:
     def program(key: Key) -> tuple[Tree, Tree]:
         state, first = env.init(key)
         before, structure = jax.tree.flatten(state)
-        output = env.step(state, _random_action(env.spec, key), key)
+        output = env.step(state, _random_action(env.spec, key, first.obs), key)
         after, now = jax.tree.flatten(state)
         _require(
             structure == now and all(x is y for x, y in zip(before, after)),
@@ -180,36 +125,125 @@ def _check_final(first: TimeStep, ts: TimeStep) -> None:
     )
 
 
-def _run(env: Env, key: Key, steps: int) -> tuple[TimeStep, TimeStep]:
-    """What `init` returns [B], and the steps [T, 2, B] of random actions, each with two keys."""
+def _check_mask(spec: Spec, first: TimeStep, ts: TimeStep) -> None:
+    """Check that some action is allowed wherever one is to be chosen."""
+    if spec.mask is not None:
+        live = ~np.asarray(ts.last)
+        begun, later = (np.asarray(spec.mask(obs)) for obs in (first.obs, ts.obs))
+        _require(
+            bool(begun.any(-1).all()) and bool((later.any(-1) | ~live).all()),
+            "spec.mask must allow at least one action while an episode lasts.",
+        )
+
+
+def _check_clock(env: Env, key: Key, steps: int, ticks: Array) -> None:
+    """Look for a time limit that is reported as a termination, by turning the clocks of a state.
+
+    A clock is an integer of the state to which every step adds 1: `ticks` [T, n, B] says so of
+    each leaf. Where to set it far ahead ends an episode with discount 0, or to set it back prevents
+    that, and `final` is always the same with either, time alone has ended the episode, and the
+    observation does not tell it.
+    """
+    leaves, structure = jax.tree.flatten(jax.eval_shape(env.init, key)[0])
+    always = np.asarray(ticks).all((0, 2))
+    clocks = [i for i in np.flatnonzero(always) if _matters(env, leaves, structure, int(i))]
+    if not clocks:
+        return
+    lanes, (init_key, run_key) = vectorize(env, LANES), jax.random.split(key)
+
+    def turned(state: Tree, settings: Array) -> Tree:
+        """The state with each clock of which the setting [clocks] is not negative set to it."""
+        leaves, structure = jax.tree.flatten(state)
+        for clock, value in zip(clocks, settings):
+            top = jnp.iinfo(leaves[clock].dtype).max - 1
+            value = jnp.minimum(value, top).astype(leaves[clock].dtype)
+            leaves[clock] = jnp.where(value < 0, leaves[clock], value)
+        return structure.unflatten(leaves)
+
+    def advance(carry: tuple[Tree, Tree], key: Key) -> tuple[tuple[Tree, Tree], Array]:
+        state, obs = carry
+        action_key, reset_key, step_key = jax.random.split(key, 3)
+        keys = jax.random.split(action_key, LANES)
+        action = jax.vmap(lambda key, obs: _random_action(env.spec, key, obs))(keys, obs)
+        states = jax.vmap(lambda setting: turned(state, setting))(settings)
+        all_new, all_ts = jax.vmap(lambda state: lanes.step(state, action, step_key))(states)
+        new, ts = jax.tree.map(lambda x: x[0], (all_new, all_ts))
+        equal = lambda x: (x == x[0]).reshape(*x.shape[:2], -1).all(-1)
+        same = jnp.array([equal(x) for x in jax.tree.leaves(all_ts.final)]).all(0)
+        changed = ((all_ts.discount == 0) == ahead) & ((ts.discount == 0) != ahead)
+        found = jnp.stack([changed.any(1), (same | ~changed).all(1)])
+        fresh, begun = lanes.init(reset_key)
+        return select(ts.last, (fresh, begun.obs), (new, ts.obs)), found
+
+    # One row that turns nothing, and for each clock one ahead and one back.
+    one = jnp.eye(len(clocks), dtype=jnp.int32)
+    settings = jnp.concatenate([0 * one[:1] - 1, 1_000_001 * one - 1, one - 1])
+    ahead = settings.max(1, keepdims=True) > 0
+    state, first = lanes.init(init_key)
+    run = jax.jit(lambda start: jax.lax.scan(advance, start, jax.random.split(run_key, steps))[1])
+    changed, hidden = np.moveaxis(np.asarray(run((state, first.obs))), 1, 0)  # [T, settings] each
+    _require(
+        not (changed.any(0) & hidden.all(0)).any(),
+        "discount becomes 0 because a clock runs out that the observation does not show: a "
+        "time limit must set last and leave discount at 1, as envs.time_limit does, or else "
+        "the observation must tell the time.",
+    )
+
+
+def _matters(env: Env, leaves: list, structure: Any, clock: int) -> bool:
+    """Whether the discount may depend on a leaf of the state."""
+
+    def discount(value: Array, others: list, action: Array, key: Key) -> Array:
+        state = structure.unflatten([*others[:clock], value, *others[clock:]])
+        return jnp.asarray(env.step(state, action, key)[1].discount)
+
+    others = leaves[:clock] + leaves[clock + 1 :]
+    return may_depend(discount, leaves[clock], others, blank_of(env.spec.action), jax.random.key(0))
+
+
+def _run(env: Env, key: Key, steps: int) -> tuple[TimeStep, TimeStep, Array]:
+    """What `init` returns [B], and the steps [T, 2, B] of random actions, each with two keys.
+
+    And, of each leaf of the state, whether it is a number to which the step added 1 [T, n, B].
+    """
     lanes = vectorize(env, LANES)
     init_key, run_key = jax.random.split(key)
 
-    def advance(state: Tree, key: Key) -> tuple[Tree, TimeStep]:
+    def advance(carry: tuple[Tree, Tree], key: Key) -> tuple[Tree, tuple]:
+        state, obs = carry
         action_key, reset_key, step_key = jax.random.split(key, 3)
         keys = jax.random.split(action_key, LANES)
-        action = jax.vmap(lambda k: _random_action(env.spec, k))(keys)
+        action = jax.vmap(lambda k, obs: _random_action(env.spec, k, obs))(keys, obs)
         both = jax.vmap(lambda k: lanes.step(state, action, k))(jax.random.split(step_key))
-        state, ts = jax.tree.map(lambda x: x[0], both)
-        return select(ts.last, lanes.init(reset_key)[0], state), both[1]
+        before, (state, ts) = state, jax.tree.map(lambda x: x[0], both)
+        counts = zip(jax.tree.leaves(before), jax.tree.leaves(state))
+        ticks = jnp.array([_ticks(old, new) for old, new in counts]).reshape(-1, LANES)
+        fresh, begun = lanes.init(reset_key)
+        return select(ts.last, (fresh, begun.obs), (state, ts.obs)), (both[1], ticks)
 
     state, first = lanes.init(init_key)
-    return first, jax.lax.scan(advance, state, jax.random.split(run_key, steps))[1]
+    keys = jax.random.split(run_key, steps)
+    return first, *jax.lax.scan(advance, (state, first.obs), keys)[1]
 
 
-def _random_action(spec: Spec, key: Key) -> Array:
+def _ticks(old: Array, new: Array) -> Array:
+    """Whether an integer [B] of the state has grown by 1; no other leaf ever does."""
+    if old.ndim != 1 or not jnp.issubdtype(old.dtype, jnp.integer):
+        return jnp.zeros(LANES, bool)
+    return new == old + 1
+
+
+def _random_action(spec: Spec, key: Key, obs: Tree = None) -> Array:
+    """A random action that the mask allows; 10 beyond the finite bound where one is infinite."""
     if isinstance(spec.action, Discrete):
-        return jax.random.randint(key, (), 0, spec.action.num, jnp.int32)
-    low, high = (jnp.clip(jnp.asarray(x, jnp.float32), -10.0, 10.0) for x in spec.action)
-    return jax.random.uniform(key, low.shape, jnp.float32, low, high)
-
-
-def _types(tree: Tree) -> tuple[str, Any]:
-    """A readable description of a tree's structure, shapes and dtypes; equal only if these are."""
-    leaves, structure = jax.tree.flatten(tree)
-    types = [(jnp.shape(x), str(getattr(x, "dtype", type(x).__name__))) for x in leaves]
-    shown = ", ".join(f"{dtype}{list(shape)}" for shape, dtype in types)
-    return (shown if len(types) <= 1 else f"({shown})"), (structure, types)
+        one = None if obs is None else jax.tree.map(lambda x: jnp.asarray(x)[None], obs)
+        return random_actions(spec, 1, key, one)[0]
+    low, high = spec.action
+    below = jnp.where(jnp.isfinite(high), high - 10.0, -10.0)
+    low = jnp.where(jnp.isfinite(low), low, below)
+    high = jnp.where(jnp.isfinite(high), high, jnp.maximum(low + 10.0, 10.0))
+    unit = jax.random.uniform(key, low.shape, jnp.float32)
+    return low * (1.0 - unit) + high * unit
 
 
 def _rows(tree: Tree, axes: int) -> np.ndarray:

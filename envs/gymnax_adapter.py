@@ -6,9 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from envs.errors import unknown_parameters
 from envs.transforms import cast_observation
+from jaxrl.conformance import blank_of, may_depend
+from jaxrl.environments import strong, time_limit
 from jaxrl.errors import InputError
 from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree
 
@@ -34,7 +37,8 @@ def make(name: str, **params: Any) -> Env:
     shape_names = list(inspect.signature(factory).parameters)
     given = {key: value for key, value in params.items() if key in shape_names}
     try:
-        env = factory(**given)
+        with jax.ensure_compile_time_eval():  # some look at their own arrays when they are made
+            env = factory(**given)
     except OSError as error:
         raise InputError(
             f"{name} downloads its data when first made, and that failed ({error}): "
@@ -53,52 +57,79 @@ def make(name: str, **params: Any) -> Env:
 def from_gymnax(env: Any, params: Any = None) -> Env:
     """Adapt any `gymnax.environments.environment.Environment`, with its defaults or `params`.
 
-    Observations are float32: those of a `Discrete` space become one-hot vectors, other integers
-    are cast. The spec is of what the environment emits, not of what its space declares. The end
-    that `params.max_steps_in_episode` brings is a truncation: it leaves `discount` at 1.
+    Observations are float32, but bytes stay bytes: those of a `Discrete` space become one-hot
+    vectors, other integers are cast. The spec is of what the environment emits, not of what its
+    space declares. The end that `params.max_steps_in_episode` brings is a truncation, which leaves
+    `discount` at 1: also where `step_env` reports it as done, as it did before gymnax 1.0. Raises
+    `InputError` for a wrapped environment, or actions that are neither `Discrete` nor a `Box`.
     """
     from gymnax.environments import spaces
 
+    if hasattr(env, "_env"):
+        raise InputError(
+            f"from_gymnax reads an environment below its wrappers, so {type(env).__name__} would "
+            "have no effect: pass the environment itself, env._env, and use transforms of envs."
+        )
     params = env.default_params if params is None else params
     space, actions = env.observation_space(params), env.action_space(params)
+    limit = getattr(params, "max_steps_in_episode", None)
 
     def observe(obs: Tree) -> Tree:
         if isinstance(space, spaces.Discrete):
             return jax.nn.one_hot(obs, space.n, dtype=jnp.float32)
-        return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), obs)
+        kept = lambda x: x.dtype if x.dtype == jnp.uint8 else jnp.float32
+        return jax.tree.map(lambda x: jnp.asarray(x, kept(jnp.asarray(x))), obs)
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         obs, state = env.reset_env(key, params)
         obs, zero = observe(obs), jnp.zeros((), jnp.float32)
-        return _strong(state), TimeStep(obs, zero, zero + 1.0, jnp.zeros((), bool), obs, {})
+        return strong(state), TimeStep(obs, zero, zero + 1.0, jnp.zeros((), bool), obs, {})
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-        obs, state, reward, terminated, _ = env.step_env(key, state, action, params)
-        obs, terminated = observe(obs), jnp.asarray(terminated, bool)
+        obs, new, reward, done, _ = env.step_env(key, state, action, params)
+        obs, done = observe(obs), jnp.asarray(done, bool)
+        terminated = done
+        if limited:
+            # Would it have ended without the limit? One of more steps than anybody takes.
+            endless = params.replace(max_steps_in_episode=_like(limit, 2**30))
+            terminated = done & jnp.asarray(env.step_env(key, state, action, endless)[3], bool)
+        last = done | env.is_truncated(new, params) if counts else done
         discount = 1.0 - terminated.astype(jnp.float32)
-        last = terminated | env.is_truncated(state, params)
         reward = jnp.asarray(reward, jnp.float32)
-        return _strong(state), TimeStep(obs, reward, discount, last, obs, {})
+        return strong(new), TimeStep(obs, reward, discount, last, obs, {})
 
     # Old-style keys are of no use here; a shape is enough to trace with.
-    observation = jax.eval_shape(lambda: init(jax.random.key(0))[1].obs)
+    state, first = jax.eval_shape(init, jax.random.key(0))
+    counts = hasattr(state, "time") and limit is not None and hasattr(env, "is_truncated")
     if isinstance(actions, spaces.Discrete):
-        return Env(init, step, Spec(observation, Discrete(int(actions.n))))
-    if not isinstance(actions, spaces.Box):
+        action = Discrete(int(actions.n))
+    elif isinstance(actions, spaces.Box):
+        bound = lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.float32), actions.shape)
+        action = Box(bound(actions.low), bound(actions.high))
+    else:
         raise InputError(f"from_gymnax takes Discrete or Box actions, not {actions!r}.")
-    low = jnp.broadcast_to(jnp.asarray(actions.low, jnp.float32), actions.shape)
-    high = jnp.broadcast_to(jnp.asarray(actions.high, jnp.float32), actions.shape)
-    return Env(init, step, Spec(observation, Box(low, high)))
+    limited = limit is not None and _done_by(env, params, state, blank_of(action))
+    made = Env(init, step, Spec(first.obs, action))
+    if limit is None or isinstance(limit, Tracer):
+        return made
+    # With a state that has no clock, the limit is one of ours; it also tells of short episodes.
+    ours = time_limit(made, limit)
+    return made._replace(fresh=ours.fresh) if counts or limited else ours
 
 
-def _strong(tree: Tree) -> Tree:
-    """Arrays of the same dtypes, none weak: a state keeps its type from `init` on."""
+def _like(old: Any, value: int) -> Any:
+    """A number of the type of `old`, so that parameters keep theirs."""
+    return jnp.asarray(value, jnp.asarray(old).dtype)
 
-    def strong(x: Any) -> Array:
-        x = jnp.asarray(x)
-        return x if jnp.issubdtype(x.dtype, jax.dtypes.extended) else jnp.asarray(x, x.dtype)
 
-    return jax.tree.map(strong, tree)
+def _done_by(env: Any, params: Any, state: Tree, action: Array) -> bool:
+    """Whether what `step_env` calls done may depend on `params.max_steps_in_episode`."""
+
+    def done(limit: Array, state: Tree, key: Key) -> Array:
+        return env.step_env(key, state, action, params.replace(max_steps_in_episode=limit))[3]
+
+    limit = jnp.asarray(params.max_steps_in_episode)
+    return may_depend(done, limit, state, jax.random.key(0))
 
 
 def _derived(name: str, defaults: Any, changed: dict[str, Any]) -> dict[str, Any]:

@@ -33,8 +33,10 @@ def proc_maze(size: int = 4) -> Env:
     if size < 2:
         raise InputError(f"ProcMaze needs a size of at least 2, not {size}.")
 
+    cells = size * size
+
     def show(state: Maze) -> Array:
-        cell = lambda at: jnp.arange(size * size) == at[0] * size + at[1]
+        cell = lambda at: jnp.arange(cells) == at[0] * size + at[1]
         openings = state.north.reshape(-1), state.west.reshape(-1)
         return jnp.concatenate([*openings, cell(state.place), cell(state.goal)])
 
@@ -48,7 +50,8 @@ def proc_maze(size: int = 4) -> Env:
         up = jax.random.bernoulli(k_maze, 0.5, (size, size))
         north = (row > 0) & (up | (column == 0))
         west = (column > 0) & ~north
-        ends = jax.random.choice(k_place, size * size, (2,), replace=False)
+        first, offset = jax.random.randint(k_place, (2,), 0, jnp.array([cells, cells - 1]))
+        ends = first, (first + 1 + offset) % cells  # two that differ, each pair equally likely
         place, goal = (jnp.stack(jnp.divmod(x, size)) for x in ends)
         state = Maze(north, west, place, goal)
         return state, emit(state, 0.0)
@@ -64,4 +67,4 @@ def proc_maze(size: int = 4) -> Env:
         return state, emit(state, -1.0)
 
     observation = jax.ShapeDtypeStruct((4 * size * size,), jnp.bool_)
-    return Env(init, step, Spec(observation, Discrete(4)))
+    return Env(init, step, Spec(observation, Discrete(4)), fresh=1.0)

@@ -43,4 +43,4 @@ def pan_flute(pipes: int = 5, length: int = 3, leak: float | Array = 0.02) -> En
         return level, emit(level, chord.astype(jnp.float32))
 
     observation = jax.ShapeDtypeStruct((pipes * length,), jnp.bool_)
-    return Env(init, step, Spec(observation, Discrete(pipes)))
+    return Env(init, step, Spec(observation, Discrete(pipes)), fresh=1.0)

@@ -44,4 +44,4 @@ def from_mdp(mdp: TabularMDP) -> Env:
         return new, TimeStep(obs, reward[state, action, slot], kept, kept == 0.0, obs, {})
 
     observation = jax.ShapeDtypeStruct((states,), jnp.float32)
-    return Env(init, step, Spec(observation, Discrete(actions)))
+    return Env(init, step, Spec(observation, Discrete(actions)), fresh=1.0)

@@ -9,9 +9,9 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import DTypeLike
 
-from jaxrl.environments import require_box
+from jaxrl.environments import composed, require_box
 from jaxrl.errors import InputError
-from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree, select
+from jaxrl.types import Array, Box, Discrete, Env, Key, TimeStep, Tree, select
 
 
 def flatten_observation(env: Env) -> Env:
@@ -21,13 +21,23 @@ def flatten_observation(env: Env) -> Env:
     def flat(obs: Tree) -> Array:
         return jnp.concatenate([jnp.ravel(x).astype(jnp.float32) for x in jax.tree.leaves(obs)])
 
-    return _observe(env, flat, jax.ShapeDtypeStruct((sum(sizes),), jnp.float32))
+    leaves, structure = jax.tree.flatten(env.spec.observation)
+
+    def unflat(vector: Array) -> Tree:
+        parts = jnp.split(vector, np.cumsum(sizes)[:-1], axis=-1)
+        return structure.unflatten(
+            part.reshape(*part.shape[:-1], *leaf.shape).astype(leaf.dtype)
+            for part, leaf in zip(parts, leaves)
+        )
+
+    return _observe(env, flat, jax.ShapeDtypeStruct((sum(sizes),), jnp.float32), unflat)
 
 
 def cast_observation(env: Env, dtype: DTypeLike) -> Env:
     """Give each array of the observation another type, such as bool for an image of 0 and 1."""
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), env.spec.observation)
-    return _observe(env, lambda obs: jax.tree.map(lambda x: x.astype(dtype), obs), shapes)
+    back = lambda obs: jax.tree.map(lambda x, y: x.astype(y.dtype), obs, env.spec.observation)
+    return _observe(env, lambda obs: jax.tree.map(lambda x: x.astype(dtype), obs), shapes, back)
 
 
 def mask_observation(env: Env, indices: Sequence[int]) -> Env:
@@ -37,6 +47,7 @@ def mask_observation(env: Env, indices: Sequence[int]) -> Env:
     `InputError` if the observation is not one array or has no such feature.
     """
     obs = _array_observation(env, "mask_observation")
+    _require_no_mask(env, "mask_observation", "it may read the features that are dropped")
     size = obs.shape[-1]
     wrong = [i for i in indices if not -size <= i < size]
     if wrong:
@@ -45,7 +56,7 @@ def mask_observation(env: Env, indices: Sequence[int]) -> Env:
     if not keep.size:
         raise InputError(f"mask_observation leaves none of the {size} features.")
     shape = jax.ShapeDtypeStruct((*obs.shape[:-1], len(keep)), obs.dtype)
-    return _observe(env, lambda x: x[..., keep], shape)
+    return _observe(env, lambda x: x[..., keep], shape, lambda x: x)
 
 
 def distracted(env: Env, size: int, persistence: float = 0.9) -> Env:
@@ -65,7 +76,7 @@ def distracted(env: Env, size: int, persistence: float = 0.9) -> Env:
         )
 
     def show(state: Tree, noise: Array, ts: TimeStep) -> tuple[Tree, TimeStep]:
-        join = lambda x: jnp.concatenate([x, noise])
+        join = lambda x: jnp.concatenate([x, noise.astype(obs.dtype)])
         return (state, noise), ts._replace(obs=join(ts.obs), final=join(ts.final))
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
@@ -81,7 +92,7 @@ def distracted(env: Env, size: int, persistence: float = 0.9) -> Env:
         return show(state, persistence * noise + math.sqrt(1 - persistence**2) * fresh, ts)
 
     shape = jax.ShapeDtypeStruct((obs.shape[0] + size,), obs.dtype)
-    return Env(init, step, env.spec._replace(observation=shape))
+    return _showing(env, init, step, shape, lambda seen: seen[..., : obs.shape[0]])
 
 
 def frame_stack(env: Env, num: int) -> Env:
@@ -107,7 +118,7 @@ def frame_stack(env: Env, num: int) -> Env:
         return (state, frames), ts._replace(obs=frames, final=frames)
 
     shape = jax.ShapeDtypeStruct((*obs.shape[:-1], num * size), obs.dtype)
-    return Env(init, step, Spec(shape, env.spec.action))
+    return _showing(env, init, step, shape, lambda frames: frames[..., -size:])
 
 
 def sticky_actions(env: Env, probability: float | Array) -> Env:
@@ -118,6 +129,7 @@ def sticky_actions(env: Env, probability: float | Array) -> Env:
     """
     if not isinstance(probability, Tracer) and not 0 <= probability <= 1:
         raise InputError(f"sticky_actions needs a probability in [0, 1], not {probability}.")
+    _require_no_mask(env, "sticky_actions", "an action that is repeated may be forbidden")
 
     def blank() -> Array:
         if isinstance(env.spec.action, Discrete):
@@ -145,6 +157,7 @@ def action_repeat(env: Env, num: int) -> Env:
     Raises `InputError` if `num` is not positive.
     """
     _require_positive("action_repeat", num)
+    _require_no_mask(env, "action_repeat", "an action that is repeated may be forbidden")
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         first_key, *_ = keys = jax.random.split(key, num)
@@ -165,7 +178,8 @@ def action_repeat(env: Env, num: int) -> Env:
 def clip_actions(env: Env) -> Env:
     """Clip actions to the action box, which then is unbounded: any real action is allowed.
 
-    Raises `InputError` if the actions are not a `Box`.
+    For actors of one's own; agents need finite bounds, which `bound_actions` gives back. Raises
+    `InputError` if the actions are not a `Box`.
     """
     box = require_box(env, "clip_actions")
 
@@ -186,17 +200,33 @@ def reward_transform(env: Env, fn: Callable[[Array], Array]) -> Env:
     return env._replace(step=step)
 
 
-def _observe(env: Env, fn: Callable[[Tree], Tree], shape: Tree) -> Env:
-    """Show `fn(obs)`, of the given shape, instead of `obs`."""
+def _observe(
+    env: Env, fn: Callable[[Tree], Tree], shape: Tree, inverse: Callable[[Tree], Tree]
+) -> Env:
+    """Show `fn(obs)`, of the given shape, instead of `obs = inverse(fn(obs))`."""
 
     def show(state: Tree, ts: TimeStep) -> tuple[Tree, TimeStep]:
         return state, ts._replace(obs=fn(ts.obs), final=fn(ts.final))
 
-    return Env(
-        init=lambda key: show(*env.init(key)),
-        step=lambda state, action, key: show(*env.step(state, action, key)),
-        spec=Spec(shape, env.spec.action),
-    )
+    init = lambda key: show(*env.init(key))
+    step = lambda state, action, key: show(*env.step(state, action, key))
+    return _showing(env, init, step, shape, inverse)
+
+
+def _showing(
+    env: Env, init: Callable, step: Callable, shape: Tree, inverse: Callable[[Tree], Tree]
+) -> Env:
+    """An environment that shows observations of another shape; `inverse` gives back the old."""
+    spec = env.spec._replace(observation=shape, mask=composed(env.spec.mask, inverse))
+    return env._replace(init=init, step=step, spec=spec)
+
+
+def _require_no_mask(env: Env, who: str, why: str) -> None:
+    if env.spec.mask is not None:
+        raise InputError(
+            f"{who} does not work where spec.mask forbids actions, because {why}: drop the mask "
+            "with env._replace(spec=env.spec._replace(mask=None))."
+        )
 
 
 def _array_observation(env: Env, who: str) -> jax.ShapeDtypeStruct:

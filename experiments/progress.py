@@ -17,7 +17,11 @@ from jaxrl.loop import EPISODE_METRICS, Evaluation
 from jaxrl.offline import without_data
 from jaxrl.types import Array, Run, Tree
 
-RENAMED = {"episode_return": "train_return", "episode_length": "train_length"}
+RENAMED = {
+    "episode_return": "train_return",
+    "episode_length": "train_length",
+    "episode_repeats": "train_repeats",
+}
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 

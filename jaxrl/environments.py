@@ -9,31 +9,47 @@ takes one key, for the number of lanes that `vectorize` was given, or a vector o
 n lanes: pools of initial states are made, and refreshed, a few lanes at a time.
 """
 
-from typing import NamedTuple
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl.errors import InputError
+from jaxrl.errors import InputError, typed_key
 from jaxrl.types import Array, Box, Counter, Env, Key, TimeStep, Tree, count, select
 
 
 def vectorize(env: Env, num: int) -> Env:
     """Run `num` independent lanes: all arrays gain a leading axis [num], the spec does not.
 
-    Raises `InputError` if `num` is not a positive integer.
+    Python numbers and weakly typed arrays become arrays of their dtypes. Raises `InputError` if
+    `num` is not a positive integer.
     """
     _require_positive("vectorize needs a positive number of lanes", num)
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
-        return jax.vmap(env.init)(key if key.ndim else jax.random.split(key, num))
+        key = typed_key(key)
+        keys = key if key.ndim else jax.random.split(key, num)
+        return jax.vmap(lambda key: strong(env.init(key)))(keys)
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-        return jax.vmap(env.step)(state, action, jax.random.split(key, num))
+        keys = jax.random.split(typed_key(key), num)
+        return jax.vmap(lambda *inputs: strong(env.step(*inputs)))(state, action, keys)
 
     return env._replace(init=init, step=step)
+
+
+def strong(tree: Tree) -> Tree:
+    """The same arrays, none of a weak type: what a loop carries must keep its types."""
+
+    def one(x: Any) -> Array:
+        x = jnp.asarray(x)
+        return x if jnp.issubdtype(x.dtype, jax.dtypes.extended) else jnp.asarray(x, x.dtype)
+
+    return jax.tree.map(one, tree)
 
 
 def auto_reset(env: Env) -> Env:
@@ -54,15 +70,24 @@ def auto_reset(env: Env) -> Env:
     return env._replace(step=step)
 
 
+class Pool(NamedTuple):
+    """Initial states from which lanes restart, in a ring, each used once while there are enough."""
+
+    entries: Tree  # [size, ...] states and their observations
+    oldest: Counter  # where the next ones are written
+    unread: Array  # [] how many of the last written were never used
+    again: Array  # [] the next to be used once more
+
+
 def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
-    """Restart the lanes that end from a random entry of a pool of initial states.
+    """Restart the lanes that end from a pool of initial states, each used once if possible.
 
     The pool holds `size` of them, made at `init`; each step replaces the `refresh` oldest by
-    fresh ones, so that resets cost `refresh` initial states a step instead of one a lane.
-    `refresh=0` keeps the first pool for ever. Takes a batched environment.
-
-    Entries are drawn with replacement, so lanes may share an initial state: the law of one
-    episode is exact, but episodes that restart from one pool are not independent.
+    fresh ones, so that resets cost `refresh` initial states a step instead of one a lane. No two
+    episodes share an initial state unless more of them end than `refresh` a step, on average and
+    in bursts longer than `size`; then entries are used again, in turn. `info["episode_repeats"]`
+    is True where a lane goes on from an initial state that was used before. `refresh=0` keeps the
+    first pool for ever. Takes a batched environment.
 
     Raises `InputError` if `size` is not positive, if `refresh` does not divide it, or if the
     environment is not batched.
@@ -78,32 +103,60 @@ def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
         return state, ts.obs
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
+        key = typed_key(key)
         if key.ndim:
             raise InputError("auto_reset_from_pool goes outside every other pool, and once only.")
         lanes_key, pool_key = jax.random.split(key)
         state, ts = env.init(lanes_key)
-        if ts.last.ndim != 1:
+        if jnp.ndim(ts.last) != 1:
             raise InputError(
                 "auto_reset_from_pool takes a batched environment: vectorize it first."
             )
-        return (state, initial(jax.random.split(pool_key, size)), count()), ts
+        entries = initial(jax.random.split(pool_key, size))
+        pool = Pool(entries, count(), jnp.int32(size), jnp.int32(0))
+        return (state, pool), marked(ts, jnp.zeros_like(ts.last))
+
+    def marked(ts: TimeStep, repeats: Array) -> TimeStep:
+        return ts._replace(info={**ts.info, "episode_repeats": repeats})
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-        state, pool, oldest = state
-        # One derivation for all purposes: beside a small environment, keys are what is dear. The
-        # words of a key that is used for nothing else are as random as any.
-        keys = jax.random.split(key, 1 + refresh + jax.tree.leaves(action)[0].shape[0])
+        state, (entries, oldest, unread, again) = state
+        keys = jax.random.split(typed_key(key), 1 + refresh)
         state, ts = env.step(state, action, keys[0])
         if refresh:
-            pool = _write(pool, initial(keys[1 : 1 + refresh]), oldest.value)
+            entries = _write(entries, initial(keys[1:]), oldest.value)
             oldest = Counter((oldest.value + refresh) % size)
-        # One draw a lane; the bias of the remainder is at most size / 2**32.
-        pick = jax.random.key_data(keys[1 + refresh :])[:, 0] % jnp.uint32(size)
-        fresh, first = jax.tree.map(lambda x: x[pick], pool)
+            unread = jnp.minimum(unread + refresh, size)
+        # Lanes that end take the entries that were never used, from the oldest of these on.
+        ended = jnp.cumsum(ts.last.astype(jnp.int32))
+        rank, number = ended - 1, ended[-1]
+        repeats = ts.last & (rank >= unread)
+        # Indices stay below twice the size, as far as lanes are no more than entries.
+        new = oldest.value + size - unread + rank
+        pick = jax.lax.select(repeats, again + rank - unread, new) % size
+        again = (again + jnp.maximum(number - unread, 0)) % size
+        pool = Pool(entries, oldest, jnp.maximum(unread - number, 0), again)
+        fresh, first = jax.tree.map(lambda x: x[pick], entries)
         obs = select(ts.last, first, ts.obs)
-        return (select(ts.last, fresh, state), pool, oldest), ts._replace(obs=obs)
+        return (select(ts.last, fresh, state), pool), marked(ts._replace(obs=obs), repeats)
 
     return env._replace(init=init, step=step)
+
+
+def self_resetting(env: Env, num: int) -> Env:
+    """`num` lanes of an environment that begin new episodes by themselves.
+
+    `env.fresh` initial states are drawn per lane and step: with 1 by `auto_reset`, and else by
+    `auto_reset_from_pool`, with a pool that all lanes can restart from at once. Raises
+    `InputError` if `num` or `env.fresh` is not positive.
+    """
+    if not env.fresh > 0:
+        raise InputError(f"An environment needs a share `fresh` above zero, not {env.fresh}.")
+    lanes, refresh = vectorize(env, num), max(1, math.ceil(env.fresh * num))
+    if refresh >= num:
+        return auto_reset(lanes)
+    size = -(-max(256, num) // refresh) * refresh
+    return auto_reset_from_pool(lanes, size=size, refresh=refresh)
 
 
 def time_limit(env: Env, steps: int | Array) -> Env:
@@ -117,7 +170,7 @@ def time_limit(env: Env, steps: int | Array) -> Env:
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         state, ts = env.init(key)
-        return (state, jnp.zeros(ts.last.shape, jnp.int32)), ts
+        return (state, jnp.zeros(jnp.shape(ts.last), jnp.int32)), ts
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         state, elapsed = state
@@ -125,7 +178,9 @@ def time_limit(env: Env, steps: int | Array) -> Env:
         elapsed = elapsed + 1
         return (state, elapsed), ts._replace(last=ts.last | (elapsed >= steps))
 
-    return env._replace(init=init, step=step)
+    # Short episodes need more initial states: at least one for each that lasts to the limit.
+    shortest = 0.0 if isinstance(steps, Tracer) else min(1.0, 1.0 / float(np.min(steps)))
+    return env._replace(init=init, step=step, fresh=max(env.fresh, shortest))
 
 
 def episode_statistics(env: Env) -> Env:
@@ -141,8 +196,8 @@ def episode_statistics(env: Env) -> Env:
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         state, ts = env.init(key)
-        total = jnp.zeros(ts.last.shape, jnp.float32)
-        length = jnp.zeros(ts.last.shape, jnp.int32)
+        total = jnp.zeros(jnp.shape(ts.last), jnp.float32)
+        length = jnp.zeros(jnp.shape(ts.last), jnp.int32)
         return (state, total, length), report(ts, total, length)
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
@@ -165,14 +220,42 @@ def scale_actions(env: Env) -> Env:
     box = require_box(env, "scale_actions")
     bounds = [x for x in box if not isinstance(x, Tracer)]
     if not all(np.isfinite(x).all() for x in bounds):
-        raise InputError("scale_actions needs finite bounds: clip_actions or set the action box.")
+        raise InputError(
+            "Training needs actions with finite bounds, but those of this environment are "
+            "infinite: choose a range with envs.bound_actions(env, low, high)."
+        )
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         unit = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
-        return env.step(state, box.low + unit * (box.high - box.low), key)
+        # Two products, for the difference of two large bounds may overflow.
+        return env.step(state, box.low * (1.0 - unit) + box.high * unit, key)
 
     ones = jnp.ones_like(box.low)
     return env._replace(step=step, spec=env.spec._replace(action=Box(-ones, ones)))
+
+
+def bound_actions(env: Env, low: float | Array, high: float | Array) -> Env:
+    """Restrict actions to those between `low` and `high`; others are clipped.
+
+    Makes an environment with unbounded actions trainable. Works on one lane and on a batch.
+    Raises `InputError` if the actions are not a `Box`, or for bounds that are not finite, not in
+    order or outside of its own.
+    """
+    box = require_box(env, "bound_actions")
+    low, high = (jnp.broadcast_to(jnp.asarray(x, jnp.float32), box.shape) for x in (low, high))
+    if not any(isinstance(x, Tracer) for x in (low, high, *box)):
+        finite = np.isfinite(low) & np.isfinite(high)
+        fits = finite & (low <= high) & (box.low <= low) & (high <= box.high)
+        if not fits.all():
+            raise InputError(
+                f"bound_actions needs finite bounds, low <= high, within {box.low} to {box.high}, "
+                f"not {low} and {high}."
+            )
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        return env.step(state, jnp.clip(action, low, high), key)
+
+    return env._replace(step=step, spec=env.spec._replace(action=Box(low, high)))
 
 
 class Revealed(NamedTuple):
@@ -193,18 +276,27 @@ def revealed(env: Env) -> Env:
         return state, ts._replace(obs=obs, final=final)
 
     state = jax.eval_shape(env.init, jax.random.key(0))[0]
-    return Env(
-        lambda key: show(*env.init(key)),
-        lambda state, action, key: show(*env.step(state, action, key)),
-        env.spec._replace(observation=Revealed(env.spec.observation, state)),
+    spec = env.spec._replace(
+        observation=Revealed(env.spec.observation, state),
+        mask=composed(env.spec.mask, lambda seen: seen.obs),
     )
+    return env._replace(
+        init=lambda key: show(*env.init(key)),
+        step=lambda state, action, key: show(*env.step(state, action, key)),
+        spec=spec,
+    )
+
+
+def composed(mask: Callable | None, inverse: Callable[[Tree], Tree]) -> Callable | None:
+    """The mask of a transformed observation, from which `inverse` recovers the one it reads."""
+    return None if mask is None else lambda obs: mask(inverse(obs))
 
 
 def require_box(env: Env, who: str) -> Box:
     """The action box of an environment; `InputError`, in the name of `who`, if it has none."""
     if not isinstance(env.spec.action, Box):
         raise InputError(f"{who} needs continuous actions (a Box), not {env.spec.action}.")
-    return env.spec.action
+    return Box(*(jnp.asarray(x, jnp.float32) for x in env.spec.action))
 
 
 def _write(pool: Tree, entries: Tree, position: Array) -> Tree:

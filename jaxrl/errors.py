@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl.types import Box, Discrete, Spec
+from jaxrl.types import Box, Discrete, Key, Spec
 
 
 class InputError(ValueError):
@@ -49,6 +50,22 @@ def require_non_negative(**sizes: Any) -> None:
 def require_fraction(**values: Any) -> None:
     """Raise an InputError naming the first of `values` that is outside [0, 1]."""
     require_values(lambda x: (x >= 0) & (x <= 1), "lie between 0 and 1", **values)
+
+
+def typed_key(key: Any) -> Key:
+    """A typed JAX key; one of the older kind, of `jax.random.PRNGKey`, is converted.
+
+    Raises an InputError for anything else.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return key
+    words = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
+    require(
+        dtype == jnp.uint32 and jnp.shape(key)[-1:] == words,
+        f"A key must be made by jax.random.key, as in jax.random.key(0), not {type(key).__name__}.",
+    )
+    return jax.random.wrap_key_data(key)
 
 
 def require_discrete(spec: Spec, who: str) -> Discrete:

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxrl.conformance import conforming
 from jaxrl.environments import (
-    auto_reset_from_pool,
     episode_statistics,
     scale_actions,
+    self_resetting,
     vectorize,
 )
-from jaxrl.errors import require, require_positive
+from jaxrl.errors import require, require_positive, typed_key
 from jaxrl.fields import check_fields
 from jaxrl.types import (
     Actor,
@@ -36,9 +37,10 @@ from jaxrl.types import (
     count,
     lanes,
     select,
+    share_counters,
 )
 
-EPISODE_METRICS = ("episode_return", "episode_length")
+EPISODE_METRICS = ("episode_return", "episode_length", "episode_repeats")
 
 
 def rollout(
@@ -68,13 +70,29 @@ def rollout(
         )
         return (state, new, select(new.last, fresh, memory)), (record, new.info)
 
-    end, (trajectory, info) = jax.lax.scan(step, start, jax.random.split(key, (length, 2)))
+    keys = jax.random.split(typed_key(key), (max(length, 1), 2))
+    if not length:  # a scan of no steps is not one under `jax.disable_jit`
+        return start, *jax.tree.map(none_of, jax.eval_shape(step, start, keys[0])[1])
+    end, (trajectory, info) = jax.lax.scan(step, start, keys)
     return end, trajectory, info
 
 
-def random_actions(spec: Spec, batch_size: int, key: Key) -> Array:
-    """Uniformly random actions [B, ...] of a space."""
+def none_of(shape: jax.ShapeDtypeStruct) -> Array:
+    """No arrays of a shape: one of length 0, [0, *shape]."""
+    if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
+        return jax.random.split(jax.random.key(0), (1, *shape.shape))[:0]
+    return jnp.zeros((0, *shape.shape), shape.dtype)
+
+
+def random_actions(spec: Spec, batch_size: int, key: Key, obs: Tree = None) -> Array:
+    """Uniformly random actions [B, ...] of a space, among those that `spec.mask` allows if any.
+
+    The mask is asked about observations [B, *], which are not needed if there is none.
+    """
     if isinstance(spec.action, Discrete):
+        if spec.mask is not None and obs is not None:
+            scores = jnp.where(spec.mask(obs), 0.0, -jnp.inf)
+            return jax.random.categorical(key, scores).astype(jnp.int32)
         return jax.random.randint(key, (batch_size,), 0, spec.action.num)
     low, high = spec.action
     return jax.random.uniform(key, (batch_size, *low.shape), minval=low, maxval=high)
@@ -87,7 +105,7 @@ def random_policy(spec: Spec, agent: Agent) -> Actor:
         batch_size = lanes(obs)
 
         def explore(key: Key) -> Tree:
-            action = random_actions(spec, batch_size, key)
+            action = random_actions(spec, batch_size, key, obs)
             zero = jnp.zeros(batch_size)
             row = Transition(obs, action, zero, zero, zero > 0, obs, (), zero)
             example = jax.tree.map(lambda x: x[None][:0], row)
@@ -95,7 +113,7 @@ def random_policy(spec: Spec, agent: Agent) -> Actor:
             return agent.explore.step(seen, agent.explore.init(batch_size), obs, key)[2]
 
         extras = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(explore, key))
-        return random_actions(spec, batch_size, key), memory, extras
+        return random_actions(spec, batch_size, key, obs), memory, extras
 
     return Actor(lambda batch_size: (), step)
 
@@ -106,11 +124,12 @@ def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> 
     `warmup` is the number of steps in each lane, taken at random before the first update and
     handed to the update's `init`. The metrics of a step are means over its transitions; those of
     finished episodes are left as sums per transition, which `advance` turns into means, so that
-    averaging over any number of steps stays exact.
+    averaging over any number of steps stays exact. A run may come out of `jax.vmap`, which gives
+    each member a copy of the counters: they are made one again.
     """
 
     def init(key: Key) -> Run:
-        k_env, k_warm, k_learn, k_run = jax.random.split(key, 4)
+        k_env, k_warm, k_learn, k_run = jax.random.split(typed_key(key), 4)
         state, now = env.init(k_env)
         start = (state, now, ())
         (state, now, _), data, _ = rollout(
@@ -121,6 +140,7 @@ def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> 
         return Run(learner, (state, now, memory), k_run, count())
 
     def step(run: Run) -> tuple[Run, dict]:
+        run = share_counters(run)
         k_roll, k_learn = jax.random.split(jax.random.fold_in(run.key, run.step.value))
         view = agent.update.read(run.learner)
         world, data, info = rollout(env, agent.explore, view, run.world, k_roll, rollout_length)
@@ -149,7 +169,7 @@ def episode_means(metrics: dict) -> dict:
     }
 
 
-def summarise(metrics: dict) -> dict:
+def summarise(metrics: dict[str, Any]) -> dict[str, Any]:
     """Metrics on the host, as numpy arrays: NaN in place of means over no episode at all.
 
     Compiled code never makes a NaN on purpose, so that `jax_debug_nans` finds only true faults:
@@ -206,7 +226,7 @@ def evaluate(
     """
     require_positive(episodes=episodes, max_steps=max_steps)
     env = vectorize(env, episodes)
-    k_init, k_run = jax.random.split(key)
+    k_init, k_run = jax.random.split(typed_key(key))
 
     def going(carry: tuple) -> Array:
         *_, done, _, _, step = carry
@@ -312,9 +332,10 @@ def assemble(
     """
     check_collection(hp)
     hp = resolve_decay(hp, steps)
+    env = conforming(env)
     env = scale_actions(env) if isinstance(env.spec.action, Box) else env
     agent = make_agent(env.spec, hp)
-    lanes = auto_reset_from_pool(vectorize(episode_statistics(env), hp.num_envs))
+    lanes = self_resetting(episode_statistics(env), hp.num_envs)
     warmup = budget(hp, 1, 1).warmup // hp.num_envs
     return Setup(experiment(lanes, agent, hp.rollout_length, warmup), agent, env)
 
@@ -350,7 +371,7 @@ def make_train(
 
     def train(key: Key, hp: Any = hp) -> Result:
         setup, spent = assemble(make_agent, lane(hp), hp, steps), budget(hp, steps, evaluations)
-        k_run, k_evaluate = jax.random.split(key)
+        k_run, k_evaluate = jax.random.split(typed_key(key))
         equal = len(set(spent.blocks)) == 1
         dtype = jnp.uint32 if spent.steps < 2**32 else jnp.float32
 

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import InputError, unknown
+from jaxrl.errors import require, unknown
 from jaxrl.layers import CNN, MLP, Dense, Tower, initialise
 from jaxrl.types import Array, Box, Discrete, Key, Spec, Tree, select
 
@@ -42,23 +42,43 @@ def torso(
 ) -> nn.Module:
     """The module that turns one kind of observation into features.
 
-    `encoder` is "mlp", "cnn", or "auto": a CNN for images [H, W, C] and an MLP for anything else.
-    Observations that are trees are flattened and concatenated.
+    `encoder` is "mlp", "cnn", or "auto": a CNN for what `is_image` says is an image and an MLP for
+    anything else. Observations that are trees are flattened and concatenated. Raises an InputError
+    for an unknown encoder, or a CNN without images of at least 3 x 3.
     """
     leaves = jax.tree.leaves(observation)
-    image = len(leaves) == 1 and len(leaves[0].shape) == 3
     if encoder not in ("auto", "mlp", "cnn"):
         raise unknown("encoder", encoder, ("auto", "mlp", "cnn"))
-    if encoder == "cnn" and not image:
+    if encoder == "cnn":
         shapes = ", ".join(str(leaf.shape) for leaf in leaves)
-        raise InputError(f"A cnn encoder needs images [H, W, C], but observations are {shapes}.")
-    if image and encoder != "mlp":
+        fits = len(leaves) == 1 and len(leaves[0].shape) == 3 and min(leaves[0].shape[:2]) >= 3
+        require(
+            fits and leaves[0].shape[2] > 0,
+            "A cnn encoder needs images [H, W, C] of at least 3 x 3, but observations are "
+            f"{shapes}: choose mlp or auto.",
+        )
+    if encoder == "cnn" or (encoder == "auto" and is_image(observation)):
         return CNN(hidden=tuple(hidden), activation=activation, layer_norm=layer_norm)
     return MLP(tuple(hidden), activation, layer_norm)
 
 
+def is_image(observation: Tree) -> bool:
+    """Whether observations look like images [H, W, C].
+
+    That is one array of three axes, at least 3 x 3, with no more channels than rows or columns;
+    square arrays of bytes or bools may have more, as stacked frames do.
+    """
+    leaves = jax.tree.leaves(observation)
+    if len(leaves) != 1 or len(leaves[0].shape) != 3:
+        return False
+    height, width, channels = leaves[0].shape
+    few = 0 < channels <= min(height, width)
+    frames = height == width and channels > 0 and leaves[0].dtype in (jnp.uint8, jnp.bool_)
+    return min(height, width) >= 3 and (few or frames)
+
+
 def flat(observation: Tree, obs: Tree) -> Array:
-    """Observations [..., *] as one float array: images stay, all else becomes [..., D]."""
+    """Observations [..., *] as one float array [..., D], in the environment's own units."""
     specs, leaves = jax.tree.leaves(observation), jax.tree.leaves(obs)
     lead = leaves[0].shape[: leaves[0].ndim - len(specs[0].shape)]
     return jnp.concatenate(
@@ -67,10 +87,25 @@ def flat(observation: Tree, obs: Tree) -> Array:
     )
 
 
+def scaled(observation: Tree, obs: Tree) -> Tree:
+    """Observations [..., *] in the units of networks: bytes 0 to 255 as fractions of 255.
+
+    The spec's dtype says what is a byte, so that imagined bytes, which are floats, are scaled too.
+    """
+
+    def one(spec: jax.ShapeDtypeStruct, leaf: Array) -> Array:
+        return leaf.astype(float) / 255 if spec.dtype == jnp.uint8 else leaf
+
+    leaves, structure = jax.tree.flatten(obs)
+    return structure.unflatten(map(one, jax.tree.leaves(observation), leaves))
+
+
 def inputs(spec: Spec, torso: nn.Module, obs: Tree) -> Array:
-    """Observations [..., *] as the one float array that a torso takes."""
-    image = isinstance(torso, CNN)
-    return jax.tree.leaves(obs)[0].astype(float) if image else flat(spec.observation, obs)
+    """Observations [..., *] as the one float array that a torso takes, bytes scaled to [0, 1]."""
+    obs = scaled(spec.observation, obs)
+    if isinstance(torso, CNN):
+        return jax.tree.leaves(obs)[0].astype(float)
+    return flat(spec.observation, obs)
 
 
 class Heads(nn.Module):
@@ -118,8 +153,9 @@ def flat_action(spec: Spec, action: Array) -> Array:
 
 
 def joined(spec: Spec, obs: Tree, action: Array) -> Array:
-    """Observations and actions [..., *] as vectors [..., D + A]."""
-    return jnp.concatenate([flat(spec.observation, obs), flat_action(spec, action)], -1)
+    """Observations, with bytes scaled to [0, 1], and actions [..., *] as vectors [..., D + A]."""
+    seen = flat(spec.observation, scaled(spec.observation, obs))
+    return jnp.concatenate([seen, flat_action(spec, action)], -1)
 
 
 def feedforward(module: nn.Module, spec: Spec, prepare: Callable[[Tree], Array]) -> Network:

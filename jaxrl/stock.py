@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxrl.environments import composed
 from jaxrl.errors import require, require_positive, require_values
 from jaxrl.types import Array, Env, Key, TimeStep, Transition, Tree, Update
 from jaxrl.values import ReturnDistribution, Statistic
@@ -110,7 +111,8 @@ def stocked(
         return (inner, stock), show(ts, stock)
 
     shape = Stocked(env.spec.observation, jax.ShapeDtypeStruct((), jnp.float32))
-    return Env(init, step, env.spec._replace(observation=shape))
+    mask = composed(env.spec.mask, lambda seen: seen.obs)
+    return env._replace(init=init, step=step, spec=env.spec._replace(observation=shape, mask=mask))
 
 
 def require_bounds(bounds: tuple[float | Array, float | Array]) -> None:

@@ -34,7 +34,7 @@ class Box(NamedTuple):
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one action."""
-        return self.low.shape
+        return jnp.shape(self.low)
 
 
 class Spec(NamedTuple):
@@ -63,6 +63,9 @@ class Env(NamedTuple):
     init: Callable[[Key], tuple[Tree, TimeStep]]
     step: Callable[[Tree, Array, Key], tuple[Tree, TimeStep]]
     spec: Spec  # of one lane, also when the environment is a batch of them
+    fresh: float = 1 / 16
+    # fresh: initial states drawn per lane and step, where lanes restart from a pool of them; with
+    # 1 each lane draws its own. Episodes shorter than 1 / fresh on average share initial states.
 
 
 class Transition(NamedTuple):
@@ -107,7 +110,8 @@ class Counter(NamedTuple):
 
     Counters and buffer positions must not depend on a key: then `jax.vmap` over seeds leaves
     them unbatched, and what they index is written as one contiguous slice. `population_axes`
-    recognises them by this type, so that it stays so from one compiled call to the next.
+    recognises them by this type, so that it stays so from one compiled call to the next, and
+    `share_counters` takes together what a plain `jax.vmap` has copied to each member.
     """
 
     value: Array  # [] int32
@@ -136,6 +140,27 @@ def population_axes(tree: Tree) -> Tree:
         tree,
         is_leaf=lambda node: isinstance(node, Counter),
     )
+
+
+@jax.custom_batching.custom_vmap
+def shared(value: Array) -> Array:
+    """A value that is the same in all members, and stays one value where `vmap` has copies of it.
+
+    So what it indexes is written as one slice, instead of one scatter a member.
+    """
+    return value
+
+
+@shared.def_vmap
+def _shared_by_members(size: int, batched: list[bool], value: Array) -> tuple[Array, bool]:
+    return (value[0] if batched[0] else value), False
+
+
+def share_counters(tree: Tree) -> Tree:
+    """The same tree, with counters that are one for all members of a population."""
+    counter = lambda node: isinstance(node, Counter)
+    share = lambda node: Counter(shared(node.value)) if counter(node) else node
+    return jax.tree.map(share, tree, is_leaf=counter)
 
 
 def count(start: int = 0) -> Counter:
@@ -174,8 +199,7 @@ def select(condition: Array, new: Tree, old: Tree) -> Tree:
         if isinstance(x, Counter):
             return x
         x = jnp.asarray(x)
-        return jnp.where(
-            condition.reshape(condition.shape + (1,) * (x.ndim - condition.ndim)), x, y
-        )
+        return jnp.where(where.reshape(where.shape + (1,) * (x.ndim - where.ndim)), x, y)
 
+    where = jnp.asarray(condition)
     return jax.tree.map(pick, new, old, is_leaf=lambda node: isinstance(node, Counter))

@@ -10,9 +10,11 @@ from jaxrl.environments import (
     auto_reset_from_pool,
     episode_statistics,
     scale_actions,
+    self_resetting,
     time_limit,
     vectorize,
 )
+from jaxrl.errors import InputError
 from jaxrl.types import Box, Counter, Discrete, Env, Spec, TimeStep, population_axes
 
 
@@ -155,23 +157,47 @@ def test_time_limit_needs_a_positive_number(steps):
 
 
 @pytest.mark.parametrize("refresh", [0, 1, 2, 8])
-def test_pool_restarts_from_its_entries_and_refreshes_in_a_circle(refresh):
+def test_pool_uses_every_entry_once_while_there_are_enough(refresh):
     env = auto_reset_from_pool(vectorize(counter_env(), 6), size=8, refresh=refresh)
     _, (before, after, ts) = play(env, 40)
-    (_, old, position), (states, new, _) = before, after
-    last, restarts = np.asarray(ts.last), 0
+    (_, old), (states, new) = before, after
+    last, used, restarts, repeats = np.asarray(ts.last), set(), 0, 0
     for t in range(40):
         start = (t * refresh) % 8
-        assert position.value[t] == start
-        changed = np.flatnonzero(np.asarray(old[0][t] != new[0][t]))
+        assert old.oldest.value[t] == start
+        changed = np.flatnonzero(np.asarray(old.entries[0][t] != new.entries[0][t]))
         np.testing.assert_array_equal(changed, np.arange(start, start + refresh))
-        for lane in np.flatnonzero(last[t]):
-            entry = np.flatnonzero(np.asarray(new[0][t] == states[t, lane]))
-            assert len(entry) == 1
-            np.testing.assert_array_equal(ts.obs[t, lane], new[1][t, entry[0]])
-            restarts += 1
-    assert restarts > 10
+        pool = np.asarray(new.entries[0][t])
+        ended, unused = np.flatnonzero(last[t]), set(pool.tolist()) - used
+        fresh = 0
+        for lane in ended:  # in this order, for two lanes may be given the same old one
+            (entry,) = np.flatnonzero(pool == states[t, lane])
+            np.testing.assert_array_equal(ts.obs[t, lane], new.entries[1][t, entry])
+            assert bool(ts.info["episode_repeats"][t, lane]) == (float(pool[entry]) in used)
+            fresh += float(pool[entry]) not in used
+            used.add(float(pool[entry]))
+        assert fresh == min(len(ended), len(unused))
+        assert not ts.info["episode_repeats"][t][~last[t]].any()
+        restarts, repeats = restarts + len(ended), repeats + len(ended) - fresh
+    assert restarts > 10 and (repeats > 0) == (refresh == 0)
     assert (ts.final[..., 0][last] > 5).all()
+
+
+def test_lanes_that_end_together_all_begin_episodes_of_their_own():
+    """As many levels as episodes, also where all end at once; and what a pool costs is told."""
+    levels = counter_env(end=1e9)
+    env = self_resetting(time_limit(levels, 20), 400)  # a pool of 400, 25 new ones a step
+    _, (_, after, ts) = play(env, 100)
+    starts = np.asarray(ts.obs[..., 0])[np.asarray(ts.last)]
+    assert starts.size == 2000 and len(np.unique(starts)) > 1990  # two may be drawn alike
+    assert jax.tree.leaves(after[1].entries)[0].shape[1] == 400
+    plain = self_resetting(levels._replace(fresh=1.0), 400)
+    state, one = jax.eval_shape(plain.init, jax.random.key(0))
+    assert state.shape == (400,) and "episode_repeats" not in one.info
+    short = self_resetting(time_limit(levels, 1), 3)  # the limit says that all end at each step
+    assert "episode_repeats" not in jax.eval_shape(short.init, jax.random.key(0))[1].info
+    with pytest.raises(InputError, match="above zero, not 0"):
+        self_resetting(levels._replace(fresh=0.0), 4)
 
 
 def test_pool_restarts_have_the_law_of_fresh_ones():
@@ -216,8 +242,9 @@ def test_pool_position_is_shared_by_a_population():
         lambda s, k: env.step(s, jnp.zeros(4, int), k)[0], in_axes=(axes, 0), out_axes=axes
     )
     state = step(state, keys)
-    assert isinstance(state[2], Counter) and state[2].value.shape == () and state[2].value == 2
-    assert state[1][0].shape == (3, 8)
+    position = state[1].oldest
+    assert isinstance(position, Counter) and position.value.shape == () and position.value == 2
+    assert state[1].entries[0].shape == (3, 8)
 
 
 @pytest.mark.parametrize(
