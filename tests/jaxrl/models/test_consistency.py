@@ -64,8 +64,10 @@ def test_it_learns_the_ratio_of_densities_and_filters_candidates(judged):
 
 def test_the_jury_is_of_several_times(judged):
     state, _ = judged
-    kept = jax.tree.leaves(state.past)[0]
-    assert kept.shape[0] == 3
-    assert min(np.abs(kept[0] - kept[1]).max(), np.abs(kept[1] - kept[2]).max()) > 1e-3
+    past, params = jax.tree.leaves(state.past), jax.tree.leaves(state.learner.params)
+    assert all(x.shape[0] == 3 for x in past)
+    for i in range(3):  # of hundreds of parameters, some have moved far in a hundred steps of Adam
+        assert max(np.abs(x[i] - x[i - 1]).max() for x in past) > 1e-2
     newest = (int(state.learner.step) // 100) % 3
-    np.testing.assert_array_equal(kept[newest], jax.tree.leaves(state.learner.params)[0])
+    for x, y in zip(past, params, strict=True):
+        np.testing.assert_array_equal(x[newest], y)
