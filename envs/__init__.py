@@ -30,7 +30,6 @@ from jaxrl.environments import (
     bound_actions,
     episode_statistics,
     scale_actions,
-    self_resetting,
     time_limit,
     vectorize,
 )
@@ -58,7 +57,6 @@ __all__ = [
     "proc_maze",
     "reward_transform",
     "scale_actions",
-    "self_resetting",
     "sticky_actions",
     "tabular_mdp",
     "time_limit",

@@ -13,8 +13,9 @@ import numpy as np
 import envs
 from agents import AGENTS
 from experiments import datasets, provenance, records, results, stored
+from jaxrl.budget import Budget, budget
 from jaxrl.errors import InputError, require, require_positive, unknown
-from jaxrl.loop import Budget, Setup, assemble, budget
+from jaxrl.loop import Setup, assemble
 from jaxrl.offline import offline
 from jaxrl.types import Env, Transition
 

@@ -1,6 +1,7 @@
 """Reinforcement learning as compositions of pure functions."""
 
-from jaxrl.loop import advance, assemble, budget, evaluate, make_train, rollout, summarise
+from jaxrl.budget import budget
+from jaxrl.loop import advance, assemble, evaluate, make_train, rollout, summarise
 from jaxrl.policy import load
 
 __all__ = [

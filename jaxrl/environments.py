@@ -9,7 +9,6 @@ takes one key, for the number of lanes that `vectorize` was given, or a vector o
 n lanes: pools of initial states are made, and refreshed, a few lanes at a time.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -141,22 +140,6 @@ def auto_reset_from_pool(env: Env, *, size: int = 256, refresh: int = 1) -> Env:
         return (select(ts.last, fresh, state), pool), marked(ts._replace(obs=obs), repeats)
 
     return env._replace(init=init, step=step)
-
-
-def self_resetting(env: Env, num: int) -> Env:
-    """`num` lanes of an environment that begin new episodes by themselves.
-
-    `env.fresh` initial states are drawn per lane and step: with 1 by `auto_reset`, and else by
-    `auto_reset_from_pool`, with a pool that all lanes can restart from at once. Raises
-    `InputError` if `num` or `env.fresh` is not positive.
-    """
-    if not env.fresh > 0:
-        raise InputError(f"An environment needs a share `fresh` above zero, not {env.fresh}.")
-    lanes, refresh = vectorize(env, num), max(1, math.ceil(env.fresh * num))
-    if refresh >= num:
-        return auto_reset(lanes)
-    size = -(-max(256, num) // refresh) * refresh
-    return auto_reset_from_pool(lanes, size=size, refresh=refresh)
 
 
 def time_limit(env: Env, steps: int | Array) -> Env:

@@ -1,7 +1,5 @@
 """Interaction, evaluation, and the one training loop."""
 
-import dataclasses
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxrl.budget import budget, check_collection, resolve_decay
 from jaxrl.conformance import conforming
 from jaxrl.environments import (
+    auto_reset,
+    auto_reset_from_pool,
     episode_statistics,
     scale_actions,
-    self_resetting,
     vectorize,
 )
-from jaxrl.errors import require, require_positive, typed_key
-from jaxrl.fields import check_fields
+from jaxrl.errors import InputError, require_positive, typed_key
 from jaxrl.types import (
     Actor,
     Agent,
@@ -256,68 +255,20 @@ class Setup(NamedTuple):
     env: Env  # one lane, as the agent sees it: what `evaluate` wants
 
 
-class Budget(NamedTuple):
-    """How a number of environment steps is spent: warm-up, then blocks of updates."""
+def self_resetting(env: Env, num: int) -> Env:
+    """`num` lanes of an environment that begin new episodes by themselves.
 
-    warmup: int  # environment steps before the first update, in all lanes
-    per_update: int  # environment steps of one update, in all lanes
-    blocks: tuple[int, ...]  # updates before each evaluation
-
-    @property
-    def updates(self) -> int:
-        """The number of updates."""
-        return sum(self.blocks)
-
-    @property
-    def steps(self) -> int:
-        """The environment steps that are taken, warm-up included."""
-        return self.steps_at(len(self.blocks))
-
-    def steps_at(self, evaluation: int) -> int:
-        """The environment steps taken before an evaluation; 0 is before the first update."""
-        return self.warmup + self.per_update * sum(self.blocks[:evaluation])
-
-
-def budget(hp: Any, steps: float, evaluations: int) -> Budget:
-    """Spend at least `steps` environment steps, with as few updates as that takes, at least one.
-
-    The warm-up counts, rounded up to whole rollouts. Evaluation i of n comes after i / n of the
-    updates, rounded; there are no more evaluations than updates. Raises an InputError for numbers
-    that are not positive.
+    `env.fresh` initial states are drawn per lane and step: with 1 by `auto_reset`, and else by
+    `auto_reset_from_pool`, with a pool that all lanes can restart from at once. Raises
+    `InputError` if `num` or `env.fresh` is not positive.
     """
-    check_collection(hp)
-    require_positive(steps=steps, evaluations=evaluations)
-    require(math.isfinite(steps), f"steps must be a finite number, but it is {steps}.")
-    per_update = hp.num_envs * hp.rollout_length
-    warmup = -(-hp.warmup // per_update) * per_update
-    updates = max(1, -(-(math.ceil(steps) - warmup) // per_update))
-    number = min(int(evaluations), updates)
-    ends = [(2 * i * updates + number) // (2 * number) for i in range(number + 1)]
-    return Budget(warmup, per_update, tuple(b - a for a, b in itertools.pairwise(ends)))
-
-
-def check_collection(hp: Any) -> None:
-    """Raise an InputError unless the hyperparameters say how experience is collected."""
-    check_fields(hp)
-    require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
-    require(hp.warmup >= 0, f"warmup must not be negative, but it is {hp.warmup}.")
-
-
-def resolve_decay(hp: Any, steps: float | None) -> Any:
-    """Hyperparameters whose `decay_steps` follows from `decay`, a share of a run of `steps`.
-
-    The share is of the environment steps after the warm-up, since the learning rate falls with
-    each update. A `decay_steps` that is not 0 stays, and so do hyperparameters without these.
-    """
-    if steps is None or not (hasattr(hp, "decay") and hasattr(hp, "decay_steps")):
-        return hp
-    spent = budget(hp, steps, 1)
-    share = hp.decay * (spent.steps - spent.warmup)
-    if isinstance(hp.decay_steps, Tracer):
-        share = jnp.where(hp.decay_steps == 0, share, hp.decay_steps)
-    elif hp.decay_steps != 0:
-        return hp
-    return dataclasses.replace(hp, decay_steps=share)
+    if not env.fresh > 0:
+        raise InputError(f"An environment needs a share `fresh` above zero, not {env.fresh}.")
+    lanes, refresh = vectorize(env, num), max(1, math.ceil(env.fresh * num))
+    if refresh >= num:
+        return auto_reset(lanes)
+    size = -(-max(256, num) // refresh) * refresh
+    return auto_reset_from_pool(lanes, size=size, refresh=refresh)
 
 
 def assemble(

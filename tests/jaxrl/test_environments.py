@@ -10,11 +10,11 @@ from jaxrl.environments import (
     auto_reset_from_pool,
     episode_statistics,
     scale_actions,
-    self_resetting,
     time_limit,
     vectorize,
 )
 from jaxrl.errors import InputError
+from jaxrl.loop import self_resetting
 from jaxrl.types import Box, Counter, Discrete, Env, Spec, TimeStep, population_axes
 
 
