@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint format install clean
 
@@ -22,11 +23,13 @@ format: $(VENV)/.installed
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "jaxrl needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is %d.%d: say PYTHON=python3.12, for example" % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PIP) --upgrade pip
+	$(PIP) --constraint constraints.txt --editable '.[test]' || \
+		(echo "The versions of constraints.txt cannot be had: installing the newest." && \
+		$(PIP) --editable '.[test]')
 	touch $@
 
 clean:
