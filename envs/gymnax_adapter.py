@@ -96,7 +96,9 @@ def from_gymnax(env: Any, params: Any = None) -> Env:
         last = done | env.is_truncated(new, params) if counts else done
         discount = 1.0 - terminated.astype(jnp.float32)
         reward = jnp.asarray(reward, jnp.float32)
-        return strong(new), TimeStep(obs, reward, discount, last, obs, {})
+        # Some of gymnax's states change their types in double precision.
+        new = jax.tree.map(lambda x, old: x.astype(old.dtype), strong(new), state)
+        return new, TimeStep(obs, reward, discount, last, obs, {})
 
     # Old-style keys are of no use here; a shape is enough to trace with.
     state, first = jax.eval_shape(init, jax.random.key(0))

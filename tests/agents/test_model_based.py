@@ -229,8 +229,8 @@ def test_a_policy_is_learnt_in_latent_dreams():
         ("mbpo", "Pendulum-v1", dict(choice="best"), "There is no choice called 'best'"),
         ("mbpo", "Pendulum-v1", dict(elites=6), "elites 6 must be at most members 5"),
         ("mbpo", "Pendulum-v1", dict(horizon=3), "batch_size 256 is not divisible by horizon 3"),
-        ("mbpo", "Pendulum-v1", dict(penalty=1.0), "penalty is of an uncertainty"),
-        ("mbpo", "Pendulum-v1", dict(edge=2.0), "edge is of an uncertainty"),
+        ("mbpo", "Pendulum-v1", dict(penalty=1.0), "penalty needs a measure of uncertainty"),
+        ("mbpo", "Pendulum-v1", dict(edge=2.0), "edge needs a measure of uncertainty"),
         ("mbpo", "CartPole-v1", {}, "continuous"),
         ("pets", "CartPole-v1", {}, "continuous"),
         ("pets", "Pendulum-v1", dict(planner="shoot"), "There is no planner called 'shoot'"),
@@ -242,7 +242,7 @@ def test_a_policy_is_learnt_in_latent_dreams():
         ("sequence-sac", "Pendulum-v1", dict(held=5), "held 5 must be at most length 4"),
         ("sindy", "CartPole-v1", {}, "continuous"),
         ("sindy", "Pendulum-v1", dict(circles=(2,)), "must be places in an observation of 3"),
-        ("dyna-q", "CartPole-v1", dict(target="q"), "There is no target called 'q'"),
+        ("dyna-q", "chain", dict(target="q"), "There is no target called 'q'"),
     ],
 )
 def test_bad_input_is_one_sentence(name, env, options, words):
