@@ -94,7 +94,7 @@ def test_a_data_set_of_random_actions_is_enough_to_be_near_the_best(name):
     ("name", "options", "words"),
     [
         ("combo", dict(real_share=0.0), "real_share 0.0 leaves one out"),
-        ("ravl", dict(ensemble=AGENTS["ravl"].defaults.ensemble.replace(members=1)), "not 1"),
+        ("ravl", dict(ensemble=AGENTS["ravl"].defaults.ensemble.replace(members=1)), "at least 2 for ravl"),
         ("morec", dict(jury_learning_rate=0.0), "jury_learning_rate must be above zero"),
         ("morec", dict(choice="best"), "There is no choice called 'best'"),
     ],
