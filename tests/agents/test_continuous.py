@@ -12,6 +12,7 @@ from agents import AGENTS
 from jaxrl import advance, assemble, values
 from jaxrl.networks import critic_ensemble
 from jaxrl.types import Box, Env, Spec, TimeStep
+from tests.compiling import OPTIMISED
 
 NAMES = ("sac", "redq", "tqc", "td3", "d4pg")
 SMALL = dict(
@@ -67,7 +68,9 @@ def learnt(name, env, rounds, family=None, **options):
         every = values.ensemble(rep, hp.ensemble.members, values.average)
         return action[:, 0], values.mean(every.decode(theta))
 
-    found = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 10))
+    found = jax.jit(jax.vmap(train), compiler_options=OPTIMISED)(
+        jax.random.split(jax.random.key(0), 10)
+    )
     return jax.tree.map(lambda x: np.asarray(x).mean(0), found)
 
 

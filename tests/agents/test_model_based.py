@@ -10,6 +10,7 @@ from agents import AGENTS, mbpo, sac
 from jaxrl import advance, assemble, dp, evaluate, values
 from jaxrl.models.tabular import most_likely
 from jaxrl.types import Box, Env, Spec, TimeStep
+from tests.compiling import OPTIMISED
 
 KEYS = jax.random.split(jax.random.key(0), 8)
 
@@ -56,7 +57,9 @@ def scores(name, steps, **options):
         view = setup.agent.update.read(run.learner)
         return evaluate(setup.env, setup.agent.exploit, view, jax.random.key(1), 16).returns.mean()
 
-    return np.asarray(jax.jit(jax.vmap(train))(KEYS)) - best_return(16, jax.random.key(1))
+    return np.asarray(jax.jit(jax.vmap(train), compiler_options=OPTIMISED)(KEYS)) - best_return(
+        16, jax.random.key(1)
+    )
 
 
 def test_dreams_take_the_place_of_experience():
@@ -104,7 +107,9 @@ def test_sequences_need_fewer_decisions():
             view = setup.agent.update.read(run.learner)
             return evaluate(place, setup.agent.exploit, view, key, 16).returns.mean()
 
-        return np.asarray(jax.jit(jax.vmap(train))(KEYS)) - best_return(16, key)
+        return np.asarray(jax.jit(jax.vmap(train), compiler_options=OPTIMISED)(KEYS)) - best_return(
+            16, key
+        )
 
     sequences = after("sequence-sac", point(), model_hidden=(32, 32))
     repeated = after("sac", envs.action_repeat(point(), 4))
@@ -164,7 +169,9 @@ def test_planning_saves_steps():
             run, _ = advance(setup.experiment, setup.experiment.init(key), 150)
             return setup.agent.update.read(run.learner).params
 
-        return jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 16))
+        return jax.jit(jax.vmap(train), compiler_options=OPTIMISED)(
+            jax.random.split(jax.random.key(0), 16)
+        )
 
     mdp = envs.tabular_mdp("gridworld", rows=4, columns=4, slip=0.0)
 
@@ -198,7 +205,7 @@ def test_search_learns_a_gridworld(name, options, least):
         view = setup.agent.update.read(run.learner)
         return evaluate(setup.env, setup.agent.exploit, view, key, 8).returns.mean()
 
-    found = np.asarray(jax.jit(jax.vmap(train))(KEYS))
+    found = np.asarray(jax.jit(jax.vmap(train), compiler_options=OPTIMISED)(KEYS))
     assert np.median(found) >= least, found
 
 
@@ -219,7 +226,7 @@ def test_a_policy_is_learnt_in_latent_dreams():
         view = setup.agent.update.read(run.learner)
         return evaluate(setup.env, setup.agent.exploit, view, key, 8).returns.mean()
 
-    found = np.asarray(jax.jit(jax.vmap(train))(KEYS[:5]))
+    found = np.asarray(jax.jit(jax.vmap(train), compiler_options=OPTIMISED)(KEYS[:5]))
     assert np.median(found) >= -5, found
 
 

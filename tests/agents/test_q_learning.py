@@ -12,6 +12,7 @@ from jaxrl.dp import value_iteration
 from jaxrl.environments import time_limit
 from jaxrl.stock import Stocked
 from jaxrl.values import Critic, Objective
+from tests.compiling import OPTIMISED
 
 REPLAY = dict(
     epsilon=1.0, hidden=(), num_envs=8, rollout_length=4, batch_size=128, buffer_size=8192,
@@ -54,7 +55,10 @@ def test_the_optimal_policy_is_found(name):
     )
     hp = AGENTS[name].defaults.replace(**OPTIONS[name])
     keys = jax.random.split(jax.random.key(0), 6)
-    views = jax.jit(jax.vmap(lambda key: trained(AGENTS[name].make, env, hp, 300, key)))(keys)
+    views = jax.jit(
+        jax.vmap(lambda key: trained(AGENTS[name].make, env, hp, 300, key)),
+        compiler_options=OPTIMISED,
+    )(keys)
     exploit = AGENTS[name].make(env.spec, hp).exploit
     action = jax.vmap(lambda view: exploit.step(view, (), jnp.eye(5), keys[0])[0])(views)
     best = np.asarray(value_iteration(mdp, hp.discount).theta).argmax(-1)
@@ -111,7 +115,9 @@ def test_one_network_obeys_every_stock():
         view = trained(stocked.stocked_dqn, env, hp, 300, key)
         return stocked.stocked_dqn(env.spec, hp).exploit.step(view, (), obs, key)[0]
 
-    found = jax.jit(jax.vmap(policy))(jax.random.split(jax.random.key(0), 3))
+    found = jax.jit(jax.vmap(policy), compiler_options=OPTIMISED)(
+        jax.random.split(jax.random.key(0), 3)
+    )
     assert (np.asarray(found) == np.asarray(stock < 0)).mean() > 0.85, found
 
 

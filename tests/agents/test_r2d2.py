@@ -11,6 +11,7 @@ from jaxrl import advance, assemble, evaluate
 from jaxrl.environments import auto_reset, vectorize
 from jaxrl.loop import rollout
 from jaxrl.networks import dueling, network
+from tests.compiling import OPTIMISED
 
 KEYS = jax.random.split(jax.random.key(0), 4)
 PROCESS = dict(states=5, actions=2, end=0.1, seed=1, max_steps_in_episode=6)
@@ -94,7 +95,7 @@ def test_a_memory_remembers_what_feed_forward_networks_cannot():
             view = setup.agent.update.read(run.learner)
             return evaluate(setup.env, setup.agent.exploit, view, key, 64).returns.mean()
 
-        return jax.jit(jax.vmap(run))(KEYS[:3])
+        return jax.jit(jax.vmap(run), compiler_options=OPTIMISED)(KEYS[:3])
 
     with_memory, without = score("gru"), score("none")
     assert (with_memory > 0.9).all() and (without < 0.5).all()

@@ -13,6 +13,7 @@ from jaxrl import assemble
 from jaxrl.models.backbones import backbone
 from jaxrl.models.latent import world
 from jaxrl.types import Discrete, Spec, Transition
+from tests.compiling import OPTIMISED
 
 KEY = jax.random.key(0)
 SPEC = Spec(jax.ShapeDtypeStruct((2,), jnp.float32), Discrete(2))
@@ -28,7 +29,10 @@ def sequences(key, length=8, lanes=32):
 
 
 def explained(learn, steps=500):
-    """The share of each observation's variance [2] that latent classes tell, by regression."""
+    """The share of each observation's variance [2] that latent classes tell, by regression.
+
+    Of four seeds the median, as of the metrics in each step.
+    """
     carry = partial(backbone, "gru", size=16, window=8)
     mind = world(SPEC, carry, 4, 4, (32,), balance=0.8, free=0.0)
     update = learn(mind, HP)
@@ -37,15 +41,25 @@ def explained(learn, steps=500):
         k_data, k_learn = jax.random.split(key)
         return update.apply(state, (sequences(k_data), None), k_learn)
 
-    state = update.init(KEY, sequences(KEY))
-    train = jax.jit(lambda state: jax.lax.scan(step, state, jax.random.split(KEY, steps)))
-    state, metrics = train(state)
-    data = sequences(jax.random.key(1), lanes=128)
-    obs = data.obs.reshape(-1, 2)
-    seen = mind.see(update.read(state), mind.blank(obs.shape[0]), obs, KEY)
-    x = np.concatenate([np.asarray(seen.classes), np.ones((len(obs), 1))], -1)
-    fit = x @ np.linalg.lstsq(x, np.asarray(obs), rcond=1e-3)[0]
-    return 1 - ((obs - fit) ** 2).mean(0) / obs.var(0), metrics
+    obs = np.asarray(sequences(jax.random.key(1), lanes=128).obs.reshape(-1, 2))
+
+    def train(key):
+        state = update.init(key, sequences(key))
+        state, metrics = jax.lax.scan(step, state, jax.random.split(key, steps))
+        seen = mind.see(update.read(state), mind.blank(obs.shape[0]), jnp.asarray(obs), key)
+        return seen.classes, metrics
+
+    classes, metrics = jax.jit(jax.vmap(train), compiler_options=OPTIMISED)(
+        jax.random.split(KEY, 4)
+    )
+
+    def share(x):
+        x = np.concatenate([x, np.ones((len(obs), 1))], -1)
+        fit = x @ np.linalg.lstsq(x, obs, rcond=1e-3)[0]
+        return 1 - ((obs - fit) ** 2).mean(0) / obs.var(0)
+
+    median = lambda x: np.median(np.asarray(x), 0)
+    return median([share(x) for x in np.asarray(classes)]), jax.tree.map(median, metrics)
 
 
 def test_noise_is_left_out_and_what_pays_is_kept():

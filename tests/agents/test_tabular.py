@@ -8,6 +8,7 @@ import envs
 from agents import AGENTS
 from jaxrl import advance, assemble
 from tests.agents.test_oracles import optimal_values
+from tests.compiling import OPTIMISED
 
 PARAMS = dict(states=5, actions=3, seed=4)
 GAMMA = 0.8
@@ -37,7 +38,11 @@ def learnt(name, **options):
         run, _ = advance(setup.experiment, setup.experiment.init(key), 3000)
         return setup.agent.update.read(run.learner).params
 
-    return np.asarray(jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 16)))
+    return np.asarray(
+        jax.jit(jax.vmap(train), compiler_options=OPTIMISED)(
+            jax.random.split(jax.random.key(0), 16)
+        )
+    )
 
 
 @pytest.mark.parametrize(

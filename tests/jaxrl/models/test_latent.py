@@ -13,6 +13,7 @@ from jaxrl.models import latent
 from jaxrl.models.backbones import backbone
 from jaxrl.types import Discrete, Spec, Transition
 from jaxrl.updates import descend
+from tests.compiling import OPTIMISED
 
 KEY = jax.random.key(0)
 LOGITS = jax.random.normal(KEY, (4, 3, 5))
@@ -86,7 +87,10 @@ def clock(steps, lanes, rng):
     [("gru", "history"), ("state-space", "observation"), ("transformer", "observation")],
 )
 def test_a_dream_is_the_process(name, posterior):
-    """Open loop, from the start of an episode: observations, rewards and ends, in each step."""
+    """Open loop, from the start of an episode: observations, rewards and ends, in each step.
+
+    Of three seeds at least two must be right in nine lanes of ten.
+    """
     carry = partial(backbone, name, size=32, layers=1, window=24)
     world = latent.world(
         SPEC, carry, groups=4, classes=4, hidden=(32,), free=0.1, posterior=posterior
@@ -99,7 +103,6 @@ def test_a_dream_is_the_process(name, posterior):
 
     update = descend(world.init, loss, optax.adam(3e-3))
 
-    @jax.jit
     def train(key):
         def step(state, key):
             k_pick, k_learn = jax.random.split(key)
@@ -108,13 +111,15 @@ def test_a_dream_is_the_process(name, posterior):
 
         return jax.lax.scan(step, update.init(key, None), jax.random.split(key, 700))[0].params
 
-    params = train(KEY)
     # Back twice, then on as far as it goes: 2, 1, 0, 1, 2, 3, 4, 5.
     actions = [0, 0, 1, 1, 1, 1, 1]
     hours = [1, 0, 1, 2, 3, 4, 5]
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=OPTIMISED)
+    @jax.vmap
     def dream(key):
+        k_train, key = jax.random.split(key)
+        params = train(k_train)
         state = world.see(params, world.blank(64), jnp.tile(jnp.asarray(show(2)), (64, 1)), key)
         model = latent.latent_model(world, params, state)
         found, keys = [], jax.random.split(key, len(actions))
@@ -124,10 +129,11 @@ def test_a_dream_is_the_process(name, posterior):
             found.append((bits, now.reward, now.discount))
         return found
 
-    for hour, (bits, reward, discount) in zip(hours, dream(jax.random.key(3))):
-        assert (np.asarray(bits) == show(np.array(hour))).all(-1).mean() > 0.9, hour
-        assert (np.abs(np.asarray(reward) - (hour == 0)) < 0.2).mean() > 0.9, hour
-        assert (np.abs(np.asarray(discount) - (hour != 5)) < 0.2).mean() > 0.9, hour
+    share = lambda right: np.median(np.asarray(right).mean(-1))
+    for hour, (bits, reward, discount) in zip(hours, dream(jax.random.split(KEY, 3))):
+        assert share((np.asarray(bits) == show(np.array(hour))).all(-1)) > 0.9, hour
+        assert share(np.abs(np.asarray(reward) - (hour == 0)) < 0.2) > 0.9, hour
+        assert share(np.abs(np.asarray(discount) - (hour != 5)) < 0.2) > 0.9, hour
 
 
 def test_classes_of_history_are_those_of_all_paths():
