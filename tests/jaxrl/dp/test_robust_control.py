@@ -22,6 +22,7 @@ from jaxrl.dp.robust_control import (
     worst_case_process,
 )
 from jaxrl.values import scalar
+from tests.compiling import OPTIMISED
 from tests.jaxrl.dp.cases import categorical
 
 GAMMA = 0.9
@@ -112,7 +113,8 @@ def test_distributions_are_backed_up_under_the_same_worst_case():
     for divergence, strength in ((WITHIN[1], 0.15), (PRICED[0], 0.5)):
         mix = robust_mixed(strength, divergence)
         sweep = lambda theta, _, mix=mix: (backup(model, family, theta, select, mix), None)
-        theta = jax.lax.scan(sweep, zeros(family, 12, 3), None, 150)[0]
+        solved = lambda theta, sweep=sweep: jax.lax.scan(sweep, theta, None, 150)[0]
+        theta = jax.jit(solved, compiler_options=OPTIMISED)(zeros(family, 12, 3))
         expected = robust_policy_evaluation(SPARSE, policy, GAMMA, strength, divergence).theta
         np.testing.assert_allclose(values.mean(family.decode(theta)), expected, atol=2e-3)
 

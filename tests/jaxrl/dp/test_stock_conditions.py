@@ -13,6 +13,7 @@ from jaxrl.dp.stock import (
     stock_greedy,
 )
 from jaxrl.values import cvar, expected_utility, quantile
+from tests.compiling import OPTIMISED
 from tests.jaxrl.dp.histories import (
     HORIZON,
     INTEGERS,
@@ -33,7 +34,10 @@ from tests.jaxrl.dp.histories import (
 def failures(u, gamma, seeds=20, start=0.0):
     """In how many random processes the stock misses the best expected utility u of c + G."""
     count = 0
-    solver = jax.jit(lambda mdp, stocks: solve(mdp, expected_utility(u), stocks, gamma)[1])
+    solver = jax.jit(
+        lambda mdp, stocks: solve(mdp, expected_utility(u), stocks, gamma)[1],
+        compiler_options=OPTIMISED,
+    )
     for seed in range(seeds):
         mdp = tree_mdp(seed)
         returns, chances = brute_force(mdp, gamma)
