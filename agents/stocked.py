@@ -13,7 +13,7 @@ from agents import dqn
 from jaxrl import values
 from jaxrl.errors import require
 from jaxrl.fields import number
-from jaxrl.stock import Stocked, relabelled, stocked
+from jaxrl.stock import restocked, stock_of, stocked
 from jaxrl.types import Agent, Array, Env, Key, Spec, Update
 
 
@@ -56,12 +56,12 @@ def stocked_dqn(
     representation: values.Representation | None = None,
     statistic: values.Statistic | None = None,
 ) -> Agent:
-    """DQN on `Stocked` observations, trained for all stocks within bounds at once.
+    """DQN on observations with a stock, trained for all stocks within bounds at once.
 
     Raises an InputError as `dqn` does, and if observations have no stock.
     """
     require(
-        isinstance(spec.observation, Stocked),
+        stock_of(spec.observation) is not None,
         "stocked-dqn needs observations with a stock: transform the environment by `stocked`.",
     )
 
@@ -70,6 +70,6 @@ def stocked_dqn(
         return jax.random.uniform(key, stock.shape, minval=low, maxval=high)
 
     def schedule(update: Update, _: dqn.Hyperparameters) -> Update:
-        return dqn.remember(relabelled(update, hp.discount, draw, bounds(hp)), hp)
+        return dqn.remember(restocked(update, hp.discount, draw, bounds(hp)), hp)
 
     return dqn.dqn(spec, hp, representation, statistic, schedule=schedule)

@@ -35,9 +35,9 @@ def cache(folder: Path | None = None, limit: int = LIMIT) -> Path | None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     level = jax.config.jax_logging_level
     if level in (None, "NOTSET"):
-        # XLA warns of each program that it reads, in vain; to set a level back keeps it quiet,
-        # and lets the warnings of JAX itself through.
-        jax.config.update("jax_logging_level", "ERROR")
+        # XLA reports an error for each program that it reads, in vain; to set a level back keeps
+        # it quiet, and lets the warnings of JAX itself through.
+        jax.config.update("jax_logging_level", "CRITICAL")
         jax.config.update("jax_logging_level", level)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -12,7 +12,7 @@ from jaxrl import networks, values
 from jaxrl.implicit import ImplicitHead, with_fractions
 from jaxrl.layers import initialise
 from jaxrl.policies import allowed, epsilon_greedy, only_allowed
-from jaxrl.stock import Stocked, with_stock
+from jaxrl.stock import stock_of, with_stock
 from jaxrl.types import Actor, Array, Discrete, Key, Spec, Tree, memoryless
 from jaxrl.updates import Learner
 from jaxrl.values import Representation, Statistic
@@ -38,10 +38,8 @@ class ActionValues(NamedTuple):
         It is that of stock and return together if the observation has a stock. The statistic of
         a forbidden action is below all others.
         """
-        stocked, mask = isinstance(obs, Stocked), self.allowed(obs)
-        statistic = (
-            with_stock(self.statistic, cast(Array, obs.stock)) if stocked else self.statistic
-        )
+        stock, mask = stock_of(obs), self.allowed(obs)
+        statistic = self.statistic if stock is None else with_stock(self.statistic, stock)
         return statistic if mask is None else lambda future: only_allowed(statistic(future), mask)
 
     def scores(self, params: Tree, obs: Tree) -> Array:

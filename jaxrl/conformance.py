@@ -52,6 +52,10 @@ def check_spec(spec: Any) -> None:
     )
     strange = [str(x.dtype) for x in leaves if not number(x.dtype)]
     require(not strange, f"spec.observation must be of real numbers or bools, not {strange}.")
+    require(
+        all(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(spec.signals)),
+        "spec.signals must hold one jax.ShapeDtypeStruct per array, or be () if there are none.",
+    )
     sizes = [math.prod(x.shape) for x in leaves]
     require(sum(sizes) > 0, "spec.observation must hold at least one number, but it is empty.")
     action = spec.action
@@ -132,11 +136,12 @@ def check_output(name: str, output: Any, spec: Spec) -> None:
             f"{name} must return {field} of shape () and dtype {jnp.dtype(dtype)}, "
             f"not {shape} and {found}.",
         )
-    for field in ("obs", "final"):
-        found, shown = types_of(getattr(ts, field)), types_of(spec.observation)
+    wanted = {"obs": "observation", "final": "observation", "signals": "signals"}
+    for field, declared in wanted.items():
+        found, shown = types_of(getattr(ts, field)), types_of(getattr(spec, declared))
         require(
             found == shown,
-            f"{name} must return {field} as in spec.observation, {shown[0]}, not {found[0]}.",
+            f"{name} must return {field} as in spec.{declared}, {shown[0]}, not {found[0]}.",
         )
     require(isinstance(ts.info, dict), f"{name} must return info as a dict.")
 

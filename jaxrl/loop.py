@@ -66,6 +66,7 @@ def rollout(
             final=new.final,
             extras=extras,
             weight=jnp.ones_like(new.reward),
+            signals=new.signals,
         )
         return (state, new, select(new.last, fresh, memory)), (record, new.info)
 
@@ -106,7 +107,8 @@ def random_policy(spec: Spec, agent: Agent) -> Actor:
         def explore(key: Key) -> Tree:
             action = random_actions(spec, batch_size, key, obs)
             zero = jnp.zeros(batch_size)
-            row = Transition(obs, action, zero, zero, zero > 0, obs, (), zero)
+            told = jax.tree.map(lambda x: jnp.zeros((batch_size, *x.shape), x.dtype), spec.signals)
+            row = Transition(obs, action, zero, zero, zero > 0, obs, (), zero, told)
             example = jax.tree.map(lambda x: x[None][:0], row)
             seen = agent.update.read(agent.update.init(key, example))
             return agent.explore.step(seen, agent.explore.init(batch_size), obs, key)[2]

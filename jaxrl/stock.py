@@ -16,17 +16,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl.environments import composed
+from jaxrl.conditioned import Condition, Conditioned, conditioned, relabelled
 from jaxrl.errors import require, require_positive, require_values
-from jaxrl.types import Array, Env, Key, TimeStep, Transition, Tree, Update
+from jaxrl.types import Array, Env, Key, TimeStep, Tree, Update
 from jaxrl.values import ReturnDistribution, Statistic
 
 
-class Stocked(NamedTuple):
-    """An observation with the stock at that time."""
+class Stock(NamedTuple):
+    """The context of an observation that is conditioned on a stock."""
 
-    obs: Tree  # [..., *observation]
-    stock: Tree  # [...] one number each; in a spec its shape and type
+    value: Tree  # [...] one number each; in a spec its shape and type
+
+
+def stock_of(obs: Tree) -> Array | None:
+    """The stocks [...] of observations; None if they are not conditioned on any."""
+    shown = isinstance(obs, Conditioned) and isinstance(obs.context, Stock)
+    return obs.context.value if shown else None
 
 
 def with_stock(statistic: Statistic, stock: Array) -> Statistic:
@@ -59,7 +64,7 @@ def next_stock(
     stock: Array,
     reward: Array,
     discount: float | Array,
-    bounds: tuple[float, float] = (-jnp.inf, jnp.inf),
+    bounds: tuple[float | Array, float | Array] = (-jnp.inf, jnp.inf),
 ) -> Array:
     """The stock (c + r) / discount, clipped to `bounds`, and c + r where the discount is 0.
 
@@ -71,19 +76,17 @@ def next_stock(
     return jnp.clip(moved, *bounds)
 
 
-def stocked(
-    env: Env,
+def stock(
     gamma: float | Array,
     initial: float | Array | Callable[[Key], Array] = 0.0,
-    bounds: tuple[float, float] = (-jnp.inf, jnp.inf),
-) -> Env:
-    """An environment of one lane that shows the stock with the observation, as `Stocked`.
+    bounds: tuple[float | Array, float | Array] = (-jnp.inf, jnp.inf),
+) -> Condition:
+    """The condition whose context is the `Stock`.
 
-    `initial` is the stock at the start of an episode, or draws it from a key. Apply it below
-    auto-reset, so that each episode starts with a stock of its own. A stock other than 0 grows as
-    gamma**-t: `bounds` keep it in the range that a network is trained for. Raises an InputError if
-    gamma is not above zero, if the bounds are not ascending, or if `initial` is a number outside
-    them.
+    `initial` is the stock at the start of an episode, or draws it from a key. A stock other than 0
+    grows as gamma**-t: `bounds` keep it in the range that a network is trained for. Raises an
+    InputError if gamma is not above zero, if the bounds are not ascending, or if `initial` is a
+    number outside them.
     """
     require_positive(gamma=gamma)
     require_bounds(bounds)
@@ -94,25 +97,25 @@ def stocked(
             **({} if any(isinstance(x, Tracer) for x in bounds) else {"initial stock": initial}),
         )
 
-    def show(ts: TimeStep, stock: Array) -> TimeStep:
-        return ts._replace(obs=Stocked(ts.obs, stock), final=Stocked(ts.final, stock))
+    def init(key: Key, obs: Tree) -> Stock:
+        value = initial(key) if callable(initial) else initial
+        return Stock(jnp.clip(jnp.asarray(value, jnp.float32), *bounds))
 
-    def init(key: Key) -> tuple[Tree, TimeStep]:
-        env_key, stock_key = jax.random.split(key)
-        state, ts = env.init(env_key)
-        stock = initial(stock_key) if callable(initial) else initial
-        stock = jnp.clip(jnp.asarray(stock, jnp.float32), *bounds)
-        return (state, stock), show(ts, stock)
+    def after(context: Stock, action: Array, step: TimeStep) -> Stock:
+        later = next_stock(context.value, step.reward, gamma * step.discount, bounds)
+        return Stock(later.astype(context.value.dtype))
 
-    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-        inner, stock = state
-        inner, ts = env.step(inner, action, key)
-        stock = next_stock(stock, ts.reward, gamma * ts.discount, bounds).astype(stock.dtype)
-        return (inner, stock), show(ts, stock)
+    return Condition(Stock(jax.ShapeDtypeStruct((), jnp.float32)), init, after)
 
-    shape = Stocked(env.spec.observation, jax.ShapeDtypeStruct((), jnp.float32))
-    mask = composed(env.spec.mask, lambda seen: seen.obs)
-    return env._replace(init=init, step=step, spec=env.spec._replace(observation=shape, mask=mask))
+
+def stocked(
+    env: Env,
+    gamma: float | Array,
+    initial: float | Array | Callable[[Key], Array] = 0.0,
+    bounds: tuple[float | Array, float | Array] = (-jnp.inf, jnp.inf),
+) -> Env:
+    """An environment of one lane, `conditioned` on the `stock` of these arguments."""
+    return conditioned(env, stock(gamma, initial, bounds))
 
 
 def require_bounds(bounds: tuple[float | Array, float | Array]) -> None:
@@ -125,29 +128,17 @@ def require_bounds(bounds: tuple[float | Array, float | Array]) -> None:
         )
 
 
-def relabelled(
+def restocked(
     update: Update,
     gamma: float | Array,
     draw: Callable[[Key, Array], Array],
-    bounds: tuple[float, float] = (-jnp.inf, jnp.inf),
+    bounds: tuple[float | Array, float | Array] = (-jnp.inf, jnp.inf),
 ) -> Update:
-    """Learn from transitions between `Stocked` observations with other stocks than they had.
+    """Learn from single transitions, `relabelled` with other stocks than they had.
 
     `draw` is a function of a key and the stocks [...] of a batch to the stocks [...] to learn for;
-    those of the successors follow from the rewards. It is for single transitions, of one step or
-    folded by `n_step` outside of this, and not for sequences. `gamma` and `bounds` are those of
-    `stocked`. Raises an InputError if gamma is not above zero, or the bounds are not ascending.
+    those of the successors follow from the rewards. `gamma` and `bounds` are those of `stock`,
+    which raises the same errors.
     """
-    require_positive(gamma=gamma)
-    require_bounds(bounds)
-
-    def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
-        draw_key, learn_key = jax.random.split(key)
-        stock = draw(draw_key, batch.obs.stock)
-        later = next_stock(stock, batch.reward, gamma * batch.discount, bounds)
-        batch = batch._replace(
-            obs=batch.obs._replace(stock=stock), final=batch.final._replace(stock=later)
-        )
-        return update.apply(state, batch, learn_key)
-
-    return update._replace(apply=apply)
+    rule = stock(gamma, lambda key: jnp.zeros(()), bounds)
+    return relabelled(update, rule, lambda key, batch: Stock(draw(key, batch.obs.context.value)))

@@ -44,6 +44,7 @@ class Spec(NamedTuple):
     action: Discrete | Box
     mask: Callable[[Tree], Array] | None = None
     # mask: observation [..., *] -> bool [..., A], True where a discrete action is allowed
+    signals: Tree = ()  # one jax.ShapeDtypeStruct per leaf of `TimeStep.signals`
 
 
 class TimeStep(NamedTuple):
@@ -55,6 +56,7 @@ class TimeStep(NamedTuple):
     last: Array  # [] bool, an episode boundary, terminated or truncated: cuts traces
     final: Tree  # S_{t+1} itself, never a reset observation: bootstrap from this
     info: dict  # statistics to report
+    signals: Tree = ()  # [..., *signals] what else learners may learn from: see `Transition`
 
 
 class Env(NamedTuple):
@@ -79,6 +81,9 @@ class Transition(NamedTuple):
     final: Tree  # [..., *observation] the true successor
     extras: Tree  # what the actor reported: a log-probability, a memory, ...
     weight: Array  # [...] of this sample in a loss: 1, unless a transform says otherwise
+    signals: Tree = ()
+    # signals: [..., *signals] what the environment tells learners of the step besides the reward,
+    # such as several rewards, an intervention, or the end of an option; policies never see it
 
 
 class Update(NamedTuple):

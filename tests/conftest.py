@@ -17,8 +17,14 @@ if version("jaxlib").startswith("0.9."):  # later ones do not know it
     FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()
 
-# What is read from the cache of compiled programs is warned of, each time, in vain.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Locations in the programs are for reading them, which no test does.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+
+# Tracing makes many small objects that live, which the collector would visit again and again.
+gc.set_threshold(100_000, 20, 100)
+
+# What is read from the cache of compiled programs is reported as an error, each time, in vain.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def features() -> str:
@@ -57,6 +63,12 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 MEMORY = 300 * 2**20  # bytes by which a process may grow before it lets go of compiled programs
 KEPT = [0]  # bytes after the last time
+
+
+def pytest_collection_finish(session):
+    """What is imported by now stays until the end: the collector need not look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_teardown(item, nextitem):

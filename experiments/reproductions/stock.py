@@ -25,8 +25,9 @@ from experiments.plots import band
 from experiments.reproductions.report import save
 from jaxrl import advance, assemble, dp, evaluate, values
 from jaxrl.action_values import action_values
+from jaxrl.conditioned import Conditioned
 from jaxrl.errors import require_positive
-from jaxrl.stock import Stocked
+from jaxrl.stock import Stock
 from jaxrl.types import Array, Key
 
 TITLE = "CVaR of the return at each level: exact optimum, one commanded network, and risk-neutral"
@@ -99,7 +100,7 @@ def commanded(hp: stocked.Hyperparameters, chosen: Options, key: Key) -> Array:
     q = action_values(spec, family, SHORTFALL, hp.hidden, hp.activation, hp.encoder, hp.dueling)
     stocks = jnp.arange(hp.lowest_stock, hp.highest_stock + 1)
     first = jnp.tile(jax.nn.one_hot(0, spec.observation.obs.shape[0]), (stocks.size, 1))
-    score = q.scores(view.params, Stocked(first, stocks)).max(-1)
+    score = q.scores(view.params, Conditioned(first, Stock(stocks))).max(-1)
 
     def play(level: Array) -> Array:
         _, index = dp.best_stock_for_cvar(score, stocks, level)

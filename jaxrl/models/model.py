@@ -52,8 +52,9 @@ def starting_from(model: Model, obs: Tree) -> Env:
         zero, state = jnp.zeros(lanes(obs)), model.enter(obs, key)
         # Before the first step the reported info is zero.
         reported = jax.eval_shape(model.step, state, blank_action(model.spec, lanes(obs)), key)[1]
-        info = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), reported.info)
-        return state, TimeStep(obs, zero, zero + 1.0, zero > 0, obs, info)
+        none = lambda tree: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree)
+        info, signals = none(reported.info), none(reported.signals)
+        return state, TimeStep(obs, zero, zero + 1.0, zero > 0, obs, info, signals)
 
     return Env(init, model.step, model.spec)
 

@@ -119,6 +119,7 @@ def mixed(dream: Dream, share: float) -> Dream:
         # Time comes first, so that regular steps through the list visit all depths alike.
         index = jnp.arange(size - real) * lanes(made) // max(size - real, 1)
         join = lambda x, y: jnp.concatenate([x[:real], y[index]])
-        return jax.tree.map(join, batch, made)
+        # A model that tells no signals leaves them out of the real transitions too.
+        return jax.tree.map(join, batch._replace(signals=made.signals), made)
 
     return blend

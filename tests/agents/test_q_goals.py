@@ -9,7 +9,8 @@ from scipy.stats import norm
 from agents import dqn, munchausen, pqn
 from jaxrl import values
 from jaxrl.action_values import action_values
-from jaxrl.stock import Stocked
+from jaxrl.conditioned import Conditioned
+from jaxrl.stock import Stock
 from jaxrl.types import Discrete, Spec, Transition
 
 SPEC = Spec(jax.ShapeDtypeStruct((4,), jnp.float32), Discrete(3))
@@ -21,28 +22,32 @@ SMALL = dict(low=-2.0, high=4.0, atoms=ATOMS)  # narrow: some goals are outside
 
 def batch_of(*shape):
     """Random transitions, some of which terminate or are truncated."""
-    draw = lambda *more: jnp.asarray(RNG.normal(size=(*shape, *more)), jnp.float32)
-    discount = jnp.asarray(RNG.random(shape) > 0.3, jnp.float32)
-    truncated = jnp.asarray(RNG.random(shape) > 0.7)
-    action = jnp.asarray(RNG.integers(0, 3, shape))
+    draw = lambda *more: np.float32(RNG.normal(size=(*shape, *more)))
+    discount = np.float32(RNG.random(shape) > 0.3)
+    truncated = RNG.random(shape) > 0.7
+    action = np.int32(RNG.integers(0, 3, shape))
     return Transition(draw(4), action, draw() * 2, discount, (discount == 0) | truncated,
-                      draw(4), (), jnp.asarray(RNG.random(shape) + 0.5, jnp.float32))  # fmt: skip
+                      draw(4), (), np.float32(RNG.random(shape) + 0.5))  # fmt: skip
 
 
 def measured(make, hp, batch, **options):
     """The reported loss of one update, and the outputs of its networks on the batch."""
     agent = make(SPEC, hp, schedule=lambda update, _: update, **options)
-    state = agent.update.init(KEY, batch)
-    noisy = lambda x, key: x + 0.1 * jax.random.normal(key, x.shape)
-    keys = lambda i: jax.random.split(jax.random.key(i), len(jax.tree.leaves(state.params)))
-    leaves, shape = jax.tree.flatten(state.params)
-    params, target = (jax.tree.unflatten(shape, list(map(noisy, leaves, keys(i)))) for i in (1, 2))
-    state = state._replace(params=params, target=target)
-    loss = agent.update.apply(state, batch, KEY)[1]["loss"]
-    family = values.critic(hp.critic)
-    q = action_values(SPEC, family, hidden=hp.hidden, dueling=hp.dueling)
-    pairs = ((params, batch.obs), (target, batch.obs), (params, batch.final), (target, batch.final))
-    return float(loss), [np.asarray(q.outputs(*pair), np.float64) for pair in pairs]
+    noise = np.random.default_rng(1)
+    noisy = lambda x: x + np.float32(0.1 * noise.normal(size=x.shape))
+    start = jax.jit(agent.update.init)(KEY, batch)
+    params, target = (jax.tree.map(noisy, start.params) for _ in range(2))
+    q = action_values(SPEC, values.critic(hp.critic), hidden=hp.hidden, dueling=hp.dueling)
+
+    @jax.jit
+    def run(state, params, target, batch):
+        state = state._replace(params=params, target=target)
+        loss = agent.update.apply(state, batch, KEY)[1]["loss"]
+        return loss, [q.outputs(x, obs) for obs in (batch.obs, batch.final)
+                      for x in (params, target)]  # fmt: skip
+
+    loss, outputs = run(start, params, target, batch)
+    return float(loss), [np.asarray(x, np.float64) for x in outputs]
 
 
 def softmax(x):
@@ -165,21 +170,28 @@ def test_munchausen_of_scale_zero_is_soft():
 def test_the_stock_of_the_successor_counts():
     """The next action has the best E -|c' + Z|, for the stock c' that it is taken with."""
     spec = SPEC._replace(
-        observation=Stocked(SPEC.observation, jax.ShapeDtypeStruct((), jnp.float32))
+        observation=Conditioned(SPEC.observation, Stock(jax.ShapeDtypeStruct((), jnp.float32)))
     )
     family, statistic = values.quantile(ATOMS), values.homeostatic(0.0)
     q = action_values(spec, family, statistic, (8,))
-    params, target = q.init(KEY), q.init(jax.random.key(4))
+    params, target = map(jax.jit(q.init), jax.random.split(KEY))
     batch = batch_of(20)
-    stock = jnp.asarray(RNG.normal(size=20) * 2, jnp.float32)
-    batch = batch._replace(obs=Stocked(batch.obs, 9 * stock), final=Stocked(batch.final, stock))
+    stock = np.float32(RNG.normal(size=20) * 2)
+    batch = batch._replace(
+        obs=Conditioned(batch.obs, Stock(9 * stock)), final=Conditioned(batch.final, Stock(stock))
+    )
     hp = dqn.Hyperparameters(discount=GAMMA)
-    goal = dqn.bootstrap(q, params, target, batch, hp, KEY)
-    judge, future = (np.asarray(q.outputs(x, batch.final)) for x in (params, target))
+
+    @jax.jit
+    def run(params, target, batch):
+        atoms = dqn.bootstrap(q, params, target, batch, hp, KEY).atoms
+        return atoms, q.outputs(params, batch.final), q.outputs(target, batch.final)
+
+    atoms, judge, future = map(np.asarray, run(params, target, batch))
     for i in range(20):
         best = -abs(float(stock[i]) + judge[i]).mean(-1)
         wanted = batch.reward[i] + GAMMA * batch.discount[i] * future[i, best.argmax()]
-        np.testing.assert_allclose(goal.atoms[i], wanted, rtol=1e-4)
+        np.testing.assert_allclose(atoms[i], wanted, rtol=1e-4)
 
 
 def allow(obs):
@@ -197,30 +209,32 @@ def test_forbidden_actions_are_no_part_of_targets():
     """Neither of double nor of single DQN, nor of the soft values of Munchausen-DQN."""
     batch, spec = batch_of(40), SPEC._replace(mask=allow)
     q = action_values(spec, values.scalar(), hidden=(8,))
-    params, target = q.init(KEY), q.init(jax.random.key(4))
-    read = lambda params, obs: np.asarray(q.outputs(params, obs), np.float64)[..., 0]
+    params, target = map(jax.jit(q.init), jax.random.split(KEY))
+    outputs = jax.jit(q.outputs)
+    read = lambda params, obs: np.asarray(outputs(params, obs), np.float64)[..., 0]
+    mean = lambda aim, hp: jax.jit(lambda *rest: values.mean(aim(q, *rest, hp, KEY)))(
+        params, target, batch
+    )
     judge, future, now = (
         read(params, batch.final),
         read(target, batch.final),
         read(target, batch.obs),
     )
     mask, before = allowed(batch.final), allowed(batch.obs)
-    batch = batch._replace(action=jnp.asarray(before.argmax(-1)))  # one that may be taken
+    batch = batch._replace(action=before.argmax(-1))  # one that may be taken
     discount = GAMMA * np.asarray(batch.discount)
     for double in (True, False):
         best = np.where(mask, judge if double else future, -np.inf).argmax(-1)
         wanted = batch.reward + discount * np.take_along_axis(future, best[:, None], 1)[:, 0]
         hp = dqn.Hyperparameters(discount=GAMMA, double=double)
-        found = dqn.bootstrap(q, params, target, batch, hp, KEY)
-        np.testing.assert_allclose(values.mean(found), wanted, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(mean(dqn.bootstrap, hp), wanted, rtol=1e-4, atol=1e-5)
     tau, only = 0.5, lambda x, mask: np.where(mask, x, -np.inf)
     soft = tau * np.log(np.exp(only(future, mask) / tau).sum(-1))
     log = only(now, before) / tau - np.log(np.exp(only(now, before) / tau).sum(-1))[:, None]
     bonus = 0.9 * np.clip(tau * log[np.arange(40), batch.action], -1, 0)
     hp = munchausen.Hyperparameters(discount=GAMMA, temperature=tau)
-    found = munchausen.bootstrap(q, params, target, batch, hp, KEY)
     wanted = batch.reward + bonus + discount * soft
-    np.testing.assert_allclose(values.mean(found), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(mean(munchausen.bootstrap, hp), wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -234,12 +248,22 @@ def test_pqn(family, mask):
         discount=GAMMA, trace_decay=trace, epochs=1, minibatches=1, hidden=(8,), critic=critic
     )
     agent = pqn.pqn(SPEC._replace(mask=mask), hp)
-    state = agent.update.init(KEY, batch)
-    _, metrics = agent.update.apply(state, batch, KEY)
     q = action_values(SPEC, values.critic(critic), hidden=(8,), layer_norm=True)
-    now, future = (
-        np.asarray(q.outputs(state.params, x), np.float64) for x in (batch.obs, batch.final)
-    )
+    squeeze = values.on_support(values.uniform_support(-80.0, 80.0, ATOMS))
+
+    @jax.jit
+    def run(batch):
+        state = agent.update.init(KEY, batch)
+        _, metrics = agent.update.apply(state, batch, KEY)
+        now, future = (q.outputs(state.params, x) for x in (batch.obs, batch.final))
+        goals = values.lambda_distributions(
+            batch.reward, GAMMA * batch.discount, batch.last,
+            values.greedy(q.representation, future), trace, compress=squeeze,
+        )  # fmt: skip
+        error = q.representation.loss(values.take(now, batch.action), goals)
+        return metrics["loss"], now, future, values.mean(goals), (batch.weight * error).mean()
+
+    loss, now, future, projected, of_projected = (np.asarray(x, np.float64) for x in run(batch))
     value = lambda theta: theta[..., 0] if family == "scalar" else softmax(theta) @ z
     goal, wanted = np.zeros((steps, lanes)), 0.0
     for lane in range(lanes):
@@ -252,19 +276,10 @@ def test_pqn(family, mask):
             theta = now[t, lane, batch.action[t, lane]]
             wanted += batch.weight[t, lane] * (value(theta) - goal[t, lane]) ** 2 / 2
     if family == "scalar":
-        np.testing.assert_allclose(metrics["loss"], wanted / steps / lanes, rtol=1e-4)
+        np.testing.assert_allclose(loss, wanted / steps / lanes, rtol=1e-4)
     else:  # the linear projection keeps the means of what is inside the support
-        view = agent.update.read(state)
-        theta = q.outputs(view.params, batch.final)
-        following = values.greedy(q.representation, theta)
-        squeeze = values.on_support(values.uniform_support(-80.0, 80.0, ATOMS))
-        goals = values.lambda_distributions(
-            batch.reward, GAMMA * batch.discount, batch.last, following, trace, compress=squeeze
-        )
-        np.testing.assert_allclose(values.mean(goals), goal, atol=1e-4)
-        chosen = values.take(q.outputs(view.params, batch.obs), batch.action)
-        loss = (batch.weight * q.representation.loss(chosen, goals)).mean()
-        np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-4)
+        np.testing.assert_allclose(projected, goal, atol=1e-4)
+        np.testing.assert_allclose(loss, of_projected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("dueling", [False, True])
@@ -272,20 +287,20 @@ def test_implicit_action_values(dueling):
     """Fractions are fresh with a key, each sample's own, shared by actions, and midpoints else."""
     family = values.implicit_quantile(6)
     q = action_values(SPEC, family, hidden=(8,), dueling=dueling)
-    params, obs = q.init(KEY), jax.random.normal(KEY, (50, 4))
-    theta = q.outputs(params, obs, KEY)
-    fractions = np.asarray(theta[..., 6:])
+    params, obs = jax.jit(q.init)(KEY), np.float32(RNG.normal(size=(50, 4)))
+    outputs = jax.jit(q.outputs)
+    theta = np.asarray(outputs(params, obs, KEY))
+    fractions = theta[..., 6:]
     assert theta.shape == (50, 3, 12)
     assert (fractions[:, :1] == fractions).all() and len(np.unique(fractions)) == 300
     assert (
         abs(fractions.mean() - 0.5) < 0.1
-        and (fractions != q.outputs(params, obs, jax.random.key(9))[..., 6:]).all()
+        and (fractions != np.asarray(outputs(params, obs, jax.random.key(9)))[..., 6:]).all()
     )
     np.testing.assert_allclose(
-        q.outputs(params, obs)[..., 6:], np.tile(values.midpoints(6), (50, 3, 1))
+        np.asarray(outputs(params, obs))[..., 6:], np.tile(values.midpoints(6), (50, 3, 1))
     )
-    # The quantile at a fraction does not depend on the others: ask for one of them six times.
-    again = action_values(SPEC, values.implicit_quantile(6), hidden=(8,), dueling=dueling)
-    np.testing.assert_allclose(
-        again.outputs(params, obs[:1], KEY)[0], q.outputs(params, obs[0], KEY), rtol=1e-4
-    )
+    # The quantile at a fraction does not depend on the observations beside it.
+    alone = np.asarray(outputs(params, obs[:1], KEY))
+    again = np.asarray(jax.jit(q.outputs)(params, obs[0], KEY))
+    np.testing.assert_allclose(alone[0], again, rtol=1e-4)

@@ -8,9 +8,10 @@ import pytest
 import envs
 from agents import AGENTS, dqn, stocked
 from jaxrl import advance, assemble
+from jaxrl.conditioned import Conditioned
 from jaxrl.dp import value_iteration
 from jaxrl.environments import time_limit
-from jaxrl.stock import Stocked
+from jaxrl.stock import Stock
 from jaxrl.values import Critic, Objective
 from tests.compiling import OPTIMISED
 
@@ -109,7 +110,7 @@ def test_one_network_obeys_every_stock():
     )  # fmt: skip
     env = stocked.world(time_limit(two_steps(), 2), hp)
     stock = jnp.array([-3.0, -1.0, -0.5, 0.5, 1.0, 3.0])
-    obs = Stocked(jnp.tile(jnp.eye(2)[1], (6, 1)), stock)
+    obs = Conditioned(jnp.tile(jnp.eye(2)[1], (6, 1)), Stock(stock))
 
     def policy(key):
         view = trained(stocked.stocked_dqn, env, hp, 300, key)
