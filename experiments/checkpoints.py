@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def save(manager: ocp.CheckpointManager, updates: int, runs: Tree, progress: dic
         return  # it is there already: nothing was learnt since
     progress = progress | {"checksum": checksum(runs), "shapes": shapes(runs)}
     args = ocp.args.Composite(
-        runs=ocp.args.StandardSave(runs), progress=ocp.args.JsonSave(progress)
+        arrays=ocp.args.StandardSave(named(runs)), progress=ocp.args.JsonSave(progress)
     )
     try:
         manager.save(updates, args=args, force=True)
@@ -83,14 +84,14 @@ def restore(folder: Path, like: Tree, kind: str = LAST) -> tuple[int, Tree, dict
     *earlier, latest = complete(folder, kind) or [-1]
     require(latest >= 0, f"{folder} has no complete checkpoint: train into it first.")
     path = folder / kind / str(latest)
-    json, arrays = ocp.args.JsonRestore(), ocp.args.StandardRestore(like)
     try:
         with manager(folder, kind, read_only=True) as checkpoints:
-            args = ocp.args.Composite(progress=json)
+            args = ocp.args.Composite(progress=ocp.args.JsonRestore())
             progress = checkpoints.restore(latest, args=args).progress
-            same = progress["shapes"] == shapes(like)
-            args = ocp.args.Composite(runs=arrays)
-            runs = checkpoints.restore(latest, args=args).runs if same else None
+            same = {names(path): x for path, x in progress["shapes"].items()} == {
+                names(path): x for path, x in shapes(like).items()
+            }
+            runs = read(checkpoints, latest, like) if same else None
             damaged = same and progress["checksum"] != checksum(runs)
     except Exception as error:  # orbax and tensorstore raise many kinds, some while closing
         raise corrupted(path, type(error).__name__, earlier) from None
@@ -102,6 +103,35 @@ def restore(folder: Path, like: Tree, kind: str = LAST) -> tuple[int, Tree, dict
     if damaged:
         raise corrupted(path, "wrong checksum", earlier)
     return latest, runs, progress
+
+
+def read(checkpoints: ocp.CheckpointManager, step: int, like: Tree) -> Tree:
+    """The runs of a checkpoint, shaped and placed `like`.
+
+    Arrays are found by their names, so that records may gain fields without arrays. Checkpoints of
+    earlier versions hold the tree itself.
+    """
+    wanted, structure = named(like), jax.tree.structure(like)
+    if (Path(checkpoints.directory) / str(step) / "arrays").is_dir():
+        args = ocp.args.Composite(arrays=ocp.args.StandardRestore(wanted))
+        found = checkpoints.restore(step, args=args).arrays
+    else:
+        args = ocp.args.Composite(runs=ocp.args.StandardRestore())
+        found = named(checkpoints.restore(step, args=args).runs)
+    place = lambda name: jax.device_put(found[name], wanted[name].sharding)
+    return structure.unflatten([place(name) for name in wanted])
+
+
+def named(tree: Tree) -> dict[str, Any]:
+    """The arrays of a tree, in order, by their names: the fields and places that lead to them."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {".".join(names(jax.tree_util.keystr(path))): x for path, x in leaves}
+
+
+def names(path: str) -> tuple[str, ...]:
+    """The fields, keys and places in a path such as `.world[1].obs['image']`."""
+    parts = re.findall(r"\.(\w+)|\['([^']*)'\]|\[(\d+)\]", path)
+    return tuple("".join(part) for part in parts)
 
 
 def corrupted(path: Path, reason: str, earlier: list[int]) -> InputError:

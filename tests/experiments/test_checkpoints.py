@@ -5,19 +5,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from experiments import checkpoints
+from jaxrl.errors import InputError
 
 SAVE_FOREVER = """
 import sys
 from pathlib import Path
+from typing import NamedTuple
 import jax, numpy as np
 from experiments import checkpoints
+from jaxrl.errors import InputError
 with checkpoints.manager(Path(sys.argv[1])) as manager:
     for step in range(1, 10_000):
         noise = np.random.default_rng(step).normal(size=(64, 100_000)).astype(np.float32)
@@ -103,3 +108,44 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     data.write_bytes(bytes(content))
     with pytest.raises(ValueError, match="corrupted"):
         checkpoints.restore(tmp_path, place(runs))
+
+
+class Before(NamedTuple):
+    """A record of an earlier version."""
+
+    numbers: jax.Array
+    key: jax.Array
+
+
+class After(NamedTuple):
+    """The same with a field that holds no array unless it is asked for."""
+
+    numbers: jax.Array
+    key: jax.Array
+    more: tuple = ()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_records_may_gain_fields_without_arrays(tmp_path, whole):
+    """Also where the checkpoint holds the `whole` tree, as those of earlier versions do."""
+    before = {"a": (Before(jnp.arange(3.0), jax.random.key(3)), [jnp.int32(4)])}
+    like = place({"a": (After(jnp.zeros(3), jax.random.key(0)), [jnp.int32(0)])})
+    with checkpoints.manager(tmp_path) as manager:
+        if whole:
+            about = {"checksum": checkpoints.checksum(before)}
+            about |= {"shapes": checkpoints.shapes(before), "seconds": 5}
+            args = ocp.args.Composite(
+                runs=ocp.args.StandardSave(before), progress=ocp.args.JsonSave(about)
+            )
+            manager.save(7, args=args)
+            manager.wait_until_finished()
+        else:
+            checkpoints.save(manager, 7, before, {"seconds": 5})
+    step, runs, progress = checkpoints.restore(tmp_path, like)
+    assert (step, progress["seconds"]) == (7, 5)
+    record, numbers = runs["a"]
+    assert isinstance(record, After) and record.more == () and numbers == [4]
+    np.testing.assert_array_equal(record.numbers, np.arange(3))
+    assert (jax.random.key_data(record.key) == jax.random.key_data(jax.random.key(3))).all()
+    with pytest.raises(InputError, match="of another configuration"):
+        checkpoints.restore(tmp_path, place({"a": (like["a"][0], [jnp.int32(0)] * 2)}))
