@@ -151,7 +151,7 @@ def types_of(tree: Tree) -> tuple[str, Any]:
     leaves, structure = jax.tree.flatten(tree)
     types = [(jnp.shape(x), str(getattr(x, "dtype", type(x).__name__))) for x in leaves]
     shown = ", ".join(f"{dtype}{list(shape)}" for shape, dtype in types)
-    return (shown if len(types) <= 1 else f"({shown})"), (structure, types)
+    return (shown if len(types) == 1 else f"({shown})"), (structure, types)
 
 
 def may_depend(fn: Callable[..., Tree], argument: Tree, *others: Tree) -> bool:

@@ -117,7 +117,8 @@ def n_step(update: Update, discount: float | Array) -> Update:
     The folded reward is the sum of discount**k * R_{k+1} up to the boundary or n, and the folded
     successor is the state reached there, after k steps. The folded `discount` has the factor
     discount**(k - 1), since the agent multiplies by its own discount once: the n-step target has
-    exactly discount**k. Source: Sutton and Barto (2018), equation 7.1.
+    exactly discount**k. Signals are those of the first step. Source: Sutton and Barto (2018),
+    equation 7.1.
     """
 
     def fold(sequence: Transition) -> Transition:
@@ -136,8 +137,9 @@ def n_step(update: Update, discount: float | Array) -> Update:
         rest = jax.tree.map(lambda x: x[:-1], sequence)
         folded, _ = jax.lax.scan(back, tail, rest, reverse=True)
         return folded._replace(
-            obs=first.obs, action=first.action, extras=first.extras, weight=first.weight
-        )
+            obs=first.obs, action=first.action, extras=first.extras, weight=first.weight,
+            signals=first.signals,
+        )  # fmt: skip
 
     def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
         return update.apply(state, fold(batch), key)
