@@ -153,7 +153,11 @@ def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> 
 
 
 def finished(info: dict, last: Array) -> dict:
-    """Sums over finished episodes in a rollout [T, B], per transition."""
+    """Sums over finished episodes in a rollout [T, B], per transition.
+
+    Where lanes may wait, those that do are not counted again: `info["active"]` tells.
+    """
+    last = last & info.get("active", True)
     over = lambda x: (last * x).mean()
     return {"episodes": last.mean()} | {
         name: over(info[name]) for name in EPISODE_METRICS if name in info
