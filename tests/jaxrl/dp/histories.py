@@ -1,9 +1,9 @@
 """Every history-dependent deterministic policy of a small process, and its return distribution."""
 
 import itertools
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import dp
@@ -70,6 +70,13 @@ def follow(arrays, act, path, gamma):
 
 def solve(mdp, statistic, stocks, gamma, horizon=HORIZON, representation=quantile(64)):
     """What the greedy policy has at [H, S, C, A]: the laws, and the statistic of stock + law."""
+    found = solution(mdp, np.asarray(stocks), statistic, gamma, horizon, representation)
+    return jax.tree.map(np.asarray, found)
+
+
+@partial(jax.jit, static_argnums=(2, 4, 5))
+def solution(mdp, stocks, statistic, gamma, horizon, representation):
+    """The same, as a function of JAX."""
     states, size = mdp.transition.shape[0], len(stocks)
     select = stock_greedy(statistic, stocks, states)
     model = stock_augmented(mdp, stocks, gamma)
@@ -81,7 +88,7 @@ def solve(mdp, statistic, stocks, gamma, horizon=HORIZON, representation=quantil
 
 def played(mdp, score, stocks, start, gamma, horizon=HORIZON):
     """Returns and chances of the greedy policy, in float64, its stock moving with the rewards."""
-    arrays, grid = plain(mdp), np.asarray(stocks, float)
+    arrays, grid, score = plain(mdp), np.asarray(stocks, float), np.asarray(score)
     act = {}
     for path in nodes(horizon):
         state, stock = 0, grid[start]
@@ -151,7 +158,7 @@ def tail(level, sign=1):
     return statistic
 
 
-INTEGERS = jnp.arange(-12.0, 13.0)
+INTEGERS = np.arange(-12, 13, dtype=np.float32)
 
 
 def at(stocks, value):

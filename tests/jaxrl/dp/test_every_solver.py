@@ -281,21 +281,29 @@ def test_a_process_of_float32_in_a_program_of_float64():
 
 
 def test_one_state_and_one_action():
-    mdp = dp.from_arrays(*single_state())
-    one = jnp.ones((1, 1))
+    mdp, one = dp.from_arrays(*single_state()), np.ones((1, 1), np.float32)
+
+    @jax.jit
+    def run(mdp):
+        """Tables that are to be 4, that are to be 2, and the rest."""
+        solvers = dp.value_iteration, dp.policy_iteration, dp.modified_policy_iteration
+        four = [solver(mdp, 0.5) for solver in solvers]
+        four += [dp.policy_evaluation(mdp, one, 0.5), dp.robust_value_iteration(mdp, 0.5, **TV)]
+        two = [solver(mdp, 0.0) for solver in solvers]
+        two += [dp.occupancy_by_iteration(mdp, one, 0.5)]
+        gain, solution = dp.relative_value_iteration(mdp)
+        tables = [[x.theta for x in found] for found in (four, two)]
+        return *tables, gain, solution.theta, dp.effective_horizon(mdp, 3).k
+
     for form in (mdp, dp.sparse(mdp)):
-        for solver in (dp.value_iteration, dp.policy_iteration, dp.modified_policy_iteration):
-            np.testing.assert_allclose(solver(form, 0.5).theta, 4.0, atol=1e-4)
-            np.testing.assert_allclose(solver(form, 0.0).theta, 2.0, atol=1e-5)
-        np.testing.assert_allclose(dp.policy_evaluation(form, one, 0.5).theta, 4.0, atol=1e-4)
-        np.testing.assert_allclose(dp.occupancy_by_iteration(form, one, 0.5).theta, 2.0, atol=1e-4)
-        gain, solution = dp.relative_value_iteration(form)
-        assert float(gain) == 2.0 and float(solution.theta[0, 0]) == 0.0
-        robustly = dp.robust_value_iteration(form, 0.5, **TV)
-        np.testing.assert_allclose(robustly.theta, 4.0, atol=1e-4)
-        assert int(dp.effective_horizon(form, 3).k) == 1
-    vectors, eigenvalues = dp.proto_value_functions(mdp, one, 1)
-    np.testing.assert_allclose([abs(vectors[0, 0]), eigenvalues[0]], [1, 0], atol=1e-6)
+        four, two, gain, relative, k = jax.tree.map(np.asarray, run(form))
+        np.testing.assert_allclose(np.stack(four), 4.0, atol=1e-4)
+        np.testing.assert_allclose(np.stack(two[:3]), 2.0, atol=1e-5)
+        np.testing.assert_allclose(two[3], 2.0, atol=1e-4)
+        assert gain == 2.0 and relative[0, 0] == 0.0 and k == 1
+    vectors, eigenvalues = jax.jit(lambda mdp: dp.proto_value_functions(mdp, one, 1))(mdp)
+    np.testing.assert_allclose(np.abs(vectors)[0, 0], 1, atol=1e-6)
+    np.testing.assert_allclose(eigenvalues, 0, atol=1e-6)
 
 
 def test_convergence_at_any_scale_of_rewards():

@@ -1,5 +1,7 @@
 """What a statistic must be like for the stock to optimise it, and what breaks if it is not."""
 
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,7 @@ from tests.jaxrl.dp.histories import (
     distance,
     played,
     shortfall,
+    solution,
     solve,
     square,
     tail,
@@ -31,20 +34,23 @@ from tests.jaxrl.dp.histories import (
 )
 
 
+@cache
+def solver(u):
+    """What the greedy policy in the expected utility u has, of (process, stocks, gamma)."""
+    return jax.jit(
+        lambda *args: solution(*args[:2], expected_utility(u), args[2], HORIZON, quantile(64))[1],
+        compiler_options=OPTIMISED,
+    )
+
+
 def failures(u, gamma, seeds=20, start=0.0):
     """In how many random processes the stock misses the best expected utility u of c + G."""
     count = 0
-    solver = jax.jit(
-        lambda mdp, stocks: solve(mdp, expected_utility(u), stocks, gamma)[1],
-        compiler_options=OPTIMISED,
-    )
     for seed in range(seeds):
-        mdp = tree_mdp(seed)
-        returns, chances = brute_force(mdp, gamma)
+        mdp, stocks, (returns, chances) = process(seed, gamma, start)
         best = (chances * u(start + returns)).sum(-1).max()
-        stocks = _padded(reachable_stocks(mdp, jnp.array([start]), gamma, HORIZON - 1))
-        score = np.asarray(solver(mdp, stocks))
-        index = int(np.abs(np.asarray(stocks) - start).argmin())
+        score = np.asarray(solver(u)(mdp, stocks, gamma))
+        index = at(stocks, start)
         returns, chances = played(mdp, score, stocks, index, gamma)
         mine = (chances * u(start + returns)).sum(-1)
         assert mine <= best + 1e-5
@@ -52,10 +58,20 @@ def failures(u, gamma, seeds=20, start=0.0):
     return count
 
 
+@cache
+def process(seed, gamma, start):
+    """A random process, the stocks that it can reach, and the laws of all its policies."""
+    mdp = tree_mdp(seed)
+    stocks = _padded(reachable_stocks(mdp, np.array([start]), gamma, HORIZON - 1))
+    return mdp, stocks, brute_force(mdp, gamma)
+
+
 def _padded(stocks, size=170):
     """A grid of a size of its own for all seeds, so that one compilation serves them."""
     assert len(stocks) <= size
-    return jnp.concatenate([stocks, stocks[-1] + 1.0 + jnp.arange(size - len(stocks))])
+    stocks = np.asarray(stocks)
+    beyond = stocks[-1] + 1 + np.arange(size - len(stocks))
+    return np.concatenate([stocks, beyond.astype(stocks.dtype)])
 
 
 def exponential(x):
@@ -85,7 +101,7 @@ def test_cvar_itself_is_no_statistic_to_be_greedy_in():
     law = played(mdp, np.asarray(score), INTEGERS, at(INTEGERS, 0), 1.0, 2)
     np.testing.assert_allclose(tail(0.75)(*law), 8 / 3, atol=1e-5)
     _, score = solve(mdp, expected_utility(shortfall), INTEGERS, 1.0, 2)
-    value, _ = best_stock_for_cvar(score[0, 0].max(-1), INTEGERS, 0.75)
+    value, _ = jax.jit(best_stock_for_cvar)(score[0, 0].max(-1), INTEGERS, 0.75)
     np.testing.assert_allclose(value, 3, atol=1e-5)
 
 
@@ -96,11 +112,12 @@ def test_a_statistic_that_is_not_lipschitz_is_never_reached():
     d[0, 1] = d[2] = 0
     successors = np.array([[[1, 1], [2, 2]], [[1, 1]] * 2, [[2, 2]] * 2])
     mdp = dp.from_arrays(np.full(r.shape, 0.5), r, d, np.eye(3)[0], successors)
-    stocks = jnp.array([-1.0, -0.5, 0.0, 1.0])
-    model = stock_augmented(mdp, stocks, 0.5)
+    grid = np.float32([-1, -0.5, 0, 1])
     sure = lambda x: 1.0 * (x >= 0)
 
-    def scores(u, sweeps):
+    @partial(jax.jit, static_argnums=0)
+    def scores(u, sweeps, stocks):
+        model = stock_augmented(mdp, stocks, 0.5)
         select = stock_greedy(expected_utility(u), stocks, 3)
         args = 0.5, quantile(2), select
         theta = dp.distributional_value_iteration(
@@ -108,6 +125,6 @@ def test_a_statistic_that_is_not_lipschitz_is_never_reached():
         ).theta
         return select.keywords["statistic"](quantile(2).decode(theta)).reshape(3, 4, 2)[0, 1]
 
-    for sweeps in (2, 5, 15):
-        np.testing.assert_allclose(scores(sure, sweeps), [0, 0.5])  # though the first is worth 1
-    np.testing.assert_allclose(scores(shortfall, 15), [0, -0.25], atol=1e-4)
+    for sweeps in (2, 5, 15):  # though the first is worth 1
+        np.testing.assert_allclose(scores(sure, sweeps, grid), [0, 0.5])
+    np.testing.assert_allclose(scores(shortfall, 15, grid), [0, -0.25], atol=1e-4)

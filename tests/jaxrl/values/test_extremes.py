@@ -59,8 +59,8 @@ def every_statistic(d, scale):
 def check(dtype, precision):
     """Every statistic against its definition, to a few units of the type's precision."""
     z, p, scale, offset = cases(dtype)
-    by_level, risk, variance = every_statistic(
-        values.ReturnDistribution(jnp.asarray(z), jnp.asarray(p)), jnp.asarray(scale, dtype)
+    by_level, risk, variance = jax.tree.map(
+        np.asarray, every_statistic(values.ReturnDistribution(z, p), scale.astype(dtype))
     )
     assert variance.dtype == dtype and by_level["cvar"][0].dtype == dtype
     exact = z.astype(np.float64), p.astype(np.float64)
@@ -89,9 +89,14 @@ def test_statistics_at_their_bounds_at_any_scale():
 
 
 def test_levels_may_be_arrays_inside_a_trace():
-    d, level = values.ReturnDistribution(jnp.arange(4.0), jnp.full(4, 0.25)), jnp.array(0.5)
-    for make in OF_LEVELS.values():
-        np.testing.assert_allclose(jax.jit(make(level))(d), make(0.5)(d))
+    d = values.ReturnDistribution(np.arange(4, dtype=np.float32), np.full(4, 0.25, np.float32))
+
+    @jax.jit
+    def run(d, level):
+        return [(make(level)(d), make(0.5)(d)) for make in OF_LEVELS.values()]
+
+    for traced, plain in run(d, np.float32(0.5)):
+        np.testing.assert_allclose(traced, plain)
     with pytest.raises(InputError, match="between 0 and 1"):
         jax.jit(lambda d: values.cvar(np.float32(2.0))(d))(d)
 
@@ -101,25 +106,31 @@ def test_levels_may_be_arrays_inside_a_trace():
 
 def test_signed_measures_have_means_and_no_quantiles():
     """A Retrace target on two atoms: linear statistics are right, and the others are refused."""
-    one = lambda p: values.ReturnDistribution(
-        jnp.array([[0.0, 2.0]] * 2), jnp.asarray(p, jnp.float32)
-    )
+    one = lambda p: values.ReturnDistribution(np.float32([[0, 2], [0, 2]]), np.float32(p))
     taken, following = one([[0.5, 0.5], [0.9, 0.1]]), one([[0.6, 0.4], [0.5, 0.5]])
-    args = jnp.zeros(2), jnp.ones(2), jnp.zeros(2, bool)
+    zero, single = np.zeros(2, np.float32), np.ones(2, np.float32)
+    args = zero, single, np.zeros(2, bool), taken, following, single, 1.0
     grid = values.on_support(values.uniform_support(0.0, 2.0, 2))
-    targets = [
-        values.retrace_distributions(*args, taken, following, jnp.ones(2), 1.0, compress=compress)
-        for compress in (None, grid)
-    ]
+
+    @jax.jit
+    def run():
+        return [
+            (d, values.push(d, single, single), values.ordered(d), values.mean(d))
+            for compress in (None, grid)
+            for d in [values.retrace_distributions(*args, compress=compress)]
+        ]
+
+    targets = run()
     weights = np.array([[0.6, 0.4], [0.5, 0.5]]) + [[-0.4, 0.4], [0, 0]]  # by hand
-    for d in targets:
-        np.testing.assert_allclose(values.mean(d), 2 * weights[:, 1], atol=1e-6)
-        for derived in (d, values.push(d, jnp.ones(2), jnp.ones(2)), values.ordered(d)):
+    for *found, mean in targets:
+        np.testing.assert_allclose(mean, 2 * weights[:, 1], atol=1e-6)
+        for derived in found:
             assert isinstance(derived, values.SignedMeasure)
             for make in (*OF_LEVELS.values(), values.entropic_risk, values.mean_variance):
                 with pytest.raises(InputError, match="negative probabilities"):
                     jax.eval_shape(make(0.3), derived)
-    reach = values.reach_probability(1.0)(targets[1])
+    on_grid = targets[1][0]
+    reach = jax.jit(values.reach_probability(1.0))(on_grid)
     np.testing.assert_allclose(reach, weights[:, 1], atol=1e-6)
     for name, family in FAMILIES.items():
         refused = name not in EXACT_MEAN | {"lower confidence"} or name.startswith(
@@ -127,8 +138,8 @@ def test_signed_measures_have_means_and_no_quantiles():
         )
         if refused and "two-hot" not in name and name != "hl-gauss":
             with pytest.raises(InputError):
-                jax.eval_shape(family.project, targets[1])
-    by_hand = values.ReturnDistribution(jnp.arange(3.0), jnp.array([0.7, -0.2, 0.5]))
+                jax.eval_shape(family.project, on_grid)
+    by_hand = values.ReturnDistribution(jnp.arange(3.0), np.float32([0.7, -0.2, 0.5]))
     with pytest.raises(InputError, match="take the mean"):
         values.cvar(0.3)(by_hand)
 
@@ -191,19 +202,27 @@ def test_families_are_scaled_with_returns():
 
 def test_small_expectiles_are_imputed():
     family, d = values.expectile(9), families.sample(3, (5, 12), -3e-6, 3e-6)
-    theta = jax.jit(family.project)(d)
-    again = jax.jit(lambda theta: family.project(family.decode(theta)))(theta)
+
+    @jax.jit
+    def run(d, certain):
+        theta = family.project(d)
+        return theta, family.project(family.decode(theta)), values.mean(family.decode(certain))
+
+    theta, again, certain = map(np.asarray, run(d, np.full(9, 0.3, np.float32)))
     np.testing.assert_allclose(again, theta, atol=1e-9)
-    certain = jnp.full(9, 0.3)
-    np.testing.assert_allclose(values.mean(family.decode(certain)), 0.3)
+    np.testing.assert_allclose(certain, 0.3)
 
 
 def test_a_support_far_from_zero_keeps_what_lies_on_its_atoms():
     support = values.uniform_support(1e5 - 1, 1e5 + 1, 51)
     family = values.categorical(support)
-    theta = jnp.asarray(RNG.normal(size=(3, 51)), jnp.float32)
-    again = family.decode(family.project(family.decode(theta)))
-    np.testing.assert_allclose(again.probabilities, family.decode(theta).probabilities, atol=1e-5)
+
+    @jax.jit
+    def run(theta):
+        law = family.decode(theta)
+        return law.probabilities, family.decode(family.project(law)).probabilities
+
+    np.testing.assert_allclose(*run(np.float32(RNG.normal(size=(3, 51)))), atol=1e-5)
     for low, high, size in ((1e5, 1e5 + 1e-3, 51), (-np.inf, 0.0, 3), (-3e38, 3e38, 5)):
         with pytest.raises(InputError, match="distinct"):
             values.uniform_support(low, high, size)
@@ -214,11 +233,17 @@ def test_a_support_far_from_zero_keeps_what_lies_on_its_atoms():
 @pytest.mark.parametrize("width", [1e-6, 1e4, 1e9])
 def test_any_width_of_a_histogram(width):
     family = values.hl_gauss(families.SUPPORT, width)
-    out = family.decode(family.project(values.dirac(jnp.array([0.0, 3.0, 10.0, -50.0]))))
+
+    @jax.jit
+    def run(returns):
+        out = family.decode(family.project(values.dirac(returns)))
+        return out.probabilities, values.mean(out)
+
+    probabilities, mean = run(np.float32([0, 3, 10, -50]))
     if width > 1:  # a uniform distribution
-        np.testing.assert_allclose(out.probabilities, 1 / families.ATOMS, rtol=1e-3)
+        np.testing.assert_allclose(probabilities, 1 / families.ATOMS, rtol=1e-3)
     else:
-        np.testing.assert_allclose(values.mean(out), [0, 3, 10, -10], atol=1e-5)
+        np.testing.assert_allclose(mean, [0, 3, 10, -10], atol=1e-5)
     with pytest.raises(InputError, match="width must be above zero"):
         values.hl_gauss(families.SUPPORT, 0.0)
 
@@ -232,39 +257,53 @@ def test_a_gaussian_beyond_its_bounds_comes_back(make):
         gradient = jax.grad(family.loss)(theta, d)
         return theta - 0.02 * gradient / (1e-6 + jnp.abs(gradient)), None
 
-    start = jnp.array([[0.0, -20.0], [0.0, 20.0]])
-    learn = jax.jit(jax.vmap(lambda theta: jax.lax.scan(step, theta, None, 1500)[0]))
-    np.testing.assert_allclose(learn(start)[:, 1], family.project(d)[1], atol=0.05)
+    @jax.jit
+    def run(start):
+        learn = lambda theta: jax.lax.scan(step, theta, None, 1500)[0]
+        return jax.vmap(learn)(start), family.project(d)
+
+    found, wanted = map(np.asarray, run(np.float32([[0, -20], [0, 20]])))
+    np.testing.assert_allclose(found[:, 1], wanted[1], atol=0.05)
 
 
 # Gradients where something is equal, dead, or infinite; without compilation, and in float64.
 
 
 def test_gradients_are_finite_where_members_are_equal_dead_or_infinite():
-    z, p = jnp.zeros((3, 4, 5)), jnp.full((3, 4, 5), 0.2)
-    inputs = values.ReturnDistribution(z.at[1].set(1e5).at[2, 0].add(jnp.arange(5.0)), p)
-    for reduce in (
+    z, p = np.zeros((3, 4, 5), np.float32), np.full((3, 4, 5), 0.2, np.float32)
+    broken = values.ReturnDistribution(z.copy(), p)
+    broken.atoms[:, 1] = np.inf
+    z[1], z[2, 0] = 1e5, np.arange(5)
+    reductions = (
         values.minimum, values.average, values.truncated(7), values.lower_confidence(2.0),
         values.quantile_of_ensemble(0.5), partial(values.pessimistic, drop=7),
-    ):  # fmt: skip
-        gradient = jax.grad(lambda d, f=reduce: values.mean(f(d)).sum())(inputs)
-        assert all(np.isfinite(x).all() for x in gradient)
-    equal = values.lower_confidence(1.0)(inputs)
-    np.testing.assert_array_equal(values.mean(equal)[0], 0.0)  # no floor
-    np.testing.assert_allclose(values.mean(equal)[1], 1e5, rtol=1e-6)
-    broken = values.ReturnDistribution(z.at[:, 1].set(jnp.inf), p)
-    for reduce in (values.minimum, values.truncated(5), values.quantile_of_ensemble(0.4)):
-        np.testing.assert_array_equal(values.mean(reduce(broken)), 0.0)
+    )  # fmt: skip
+    careful = (values.minimum, values.truncated(5), values.quantile_of_ensemble(0.4))
+
+    @jax.jit
+    def run(d, broken):
+        total = lambda d, reduce: values.mean(reduce(d)).sum()
+        return (
+            [jax.grad(partial(total, reduce=reduce))(d) for reduce in reductions],
+            values.mean(values.lower_confidence(1.0)(d)),
+            [values.mean(reduce(broken)) for reduce in careful],
+        )
+
+    gradients, equal, whole = run(values.ReturnDistribution(z, p), broken)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradients))
+    np.testing.assert_array_equal(np.asarray(equal)[0], 0.0)  # no floor
+    np.testing.assert_allclose(np.asarray(equal)[1], 1e5, rtol=1e-6)
+    for mean in whole:
+        np.testing.assert_array_equal(mean, 0.0)
 
 
 def test_soft_policies_may_exclude_actions():
-    q = jnp.array([[1.0, -jnp.inf, 2.0]])
+    q = np.float32([[1.0, -np.inf, 2.0]])
     statistic = lambda d: q
-    theta = jnp.array([[[1.0], [7.0], [2.0]]])
-    value = values.mean(values.soft(values.scalar(), theta, 0.5, statistic))
+    soft = lambda t: values.mean(values.soft(values.scalar(), t, 0.5, statistic)).sum()
+    value, slope = jax.jit(jax.value_and_grad(soft))(np.float32([[[1.0], [7.0], [2.0]]]))
     np.testing.assert_allclose(value, 0.5 * np.logaddexp(1 / 0.5, 2 / 0.5), rtol=1e-6)
-    slope = jax.grad(lambda t: values.mean(values.soft(values.scalar(), t, 0.5, statistic)).sum())
-    assert np.isfinite(slope(theta)).all()
+    assert np.isfinite(slope).all()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -273,7 +312,7 @@ def test_families_in_float64(name):
     with jax.enable_x64(True), jax.debug_nans(True):
         family = remade(name)
         z, p = RNG.uniform(-4, 4, (2, 3, 12)), RNG.dirichlet(np.ones(12), (2, 3))
-        d = values.ReturnDistribution(jnp.asarray(z), jnp.asarray(p))
+        d = values.ReturnDistribution(z, p)
 
         @jax.jit
         def all_of_it(d):
@@ -282,36 +321,39 @@ def test_families_in_float64(name):
             pushed = values.mix(values.push(out, jnp.ones((2, 3)), 0.9), jnp.full((2, 3), 1 / 3))
             start = theta if name.startswith("implicit") else theta * 0 - 1e3
             loss, slope = jax.value_and_grad(lambda t: family.loss(t, d).sum())(start)
-            return theta, out, family.decode(family.project(out)), pushed, loss, slope
+            again = values.mean(family.decode(family.project(out)))
+            return theta, out, again, values.mean(pushed), loss, slope
 
-        theta, out, again, pushed, loss, slope = all_of_it(d)
+        theta, out, again, pushed, loss, slope = jax.tree.map(np.asarray, all_of_it(d))
         leaves = jax.tree.leaves((theta, out, again, pushed, loss, slope))
         assert all(x.dtype == np.float64 for x in leaves)
         assert np.isfinite(loss) and np.isfinite(slope).all()
-        mean = (np.asarray(out.atoms) * np.asarray(out.probabilities)).sum(-1)
+        mean = (out.atoms * out.probabilities).sum(-1)
         if name in EXACT_MEAN:
             np.testing.assert_allclose(mean, (z * p).sum(-1), atol=1e-12)
-        np.testing.assert_allclose(values.mean(pushed), 1 + 0.9 * mean.mean(-1), atol=1e-12)
+        np.testing.assert_allclose(pushed, 1 + 0.9 * mean.mean(-1), atol=1e-12)
         if name not in SMOOTHED | families.PESSIMISTIC and "implicit" not in name:
-            np.testing.assert_allclose(values.mean(again), mean, atol=1e-9)
+            np.testing.assert_allclose(again, mean, atol=1e-9)
         single = jax.tree.map(lambda x: x.astype(np.float32), (theta, d))
-        half = family.loss(*single)
+        half = jax.jit(family.loss)(*single)
         assert np.isfinite(half).all()
         assert name not in LOGITS or (np.abs(out.probabilities.sum(-1) - 1) < 1e-12).all()
 
 
 def test_families_without_compilation_where_nan_is_an_error():
     """At outputs that are huge or infinite: no operation gives NaN, even one that is not used."""
-    d = families.sample(0, (2, 4))
-    huge = jnp.asarray(RNG.normal(size=(2, 63)) * 1e9, jnp.float32)
+    # Operations are compiled for each size: these have few.
+    few = {x: FAMILIES[x] for x in ("quantile", "expectile", "gaussian", "lower confidence")}
+    few["categorical"] = values.categorical(values.uniform_support(-10.0, 10.0, 9))
+    d = families.sample(0, (2, 9))
     with jax.disable_jit(), jax.debug_nans(True):
-        for name in ("categorical", "quantile", "expectile", "gaussian", "lower confidence"):
-            family = FAMILIES[name]
-            theta = huge[:, : family.size]
-            theta = theta.at[:, :2].set(jnp.inf) if name in LOGITS else theta
-            slope = jax.grad(lambda theta, f=family: f.loss(theta, d).sum())(theta)
+        for name, family in few.items():
+            theta = np.float32(RNG.normal(size=(2, family.size)) * 1e9)
+            if name in LOGITS:
+                theta[:, :2] = np.inf
             risk = lambda theta, f=family: values.expectile_at(0.8)(f.decode(theta)).sum()
-            assert np.isfinite(slope).all() and np.isfinite(jax.grad(risk)(theta)).all()
+            for loss in (risk, lambda theta, f=family: f.loss(theta, d).sum()):
+                assert np.isfinite(jax.grad(loss)(theta)).all()
 
 
 def remade(name):
