@@ -3,7 +3,6 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,42 +33,56 @@ def test_values_and_policies(name):
     family, atol = FAMILIES[name]
     mdp = random_mdp()
     arrays = float64(mdp)
-    decoded = lambda solution: values.mean(family.decode(solution.theta))
-    solve = jax.jit(partial(dp.distributional_value_iteration, representation=family))
-    q = decoded(solve(mdp, GAMMA, max_iterations=80))
-    np.testing.assert_allclose(q, optimal(*arrays, GAMMA), atol=atol)
-    evaluate = jax.jit(partial(dp.distributional_policy_evaluation, representation=family))
-    q = decoded(evaluate(mdp, jnp.asarray(POLICY), GAMMA, max_iterations=80))
-    np.testing.assert_allclose(q, evaluated(*arrays, GAMMA, POLICY), atol=atol)
+
+    @jax.jit
+    def run(mdp, policy):
+        best = dp.distributional_value_iteration(mdp, GAMMA, family, max_iterations=80)
+        mine = dp.distributional_policy_evaluation(mdp, policy, GAMMA, family, max_iterations=80)
+        return [values.mean(family.decode(solution.theta)) for solution in (best, mine)]
+
+    best, mine = run(mdp, np.float32(POLICY))
+    np.testing.assert_allclose(best, optimal(*arrays, GAMMA), atol=atol)
+    np.testing.assert_allclose(mine, evaluated(*arrays, GAMMA, POLICY), atol=atol)
 
 
 def test_an_ensemble_of_like_members_is_its_member():
-    family = values.ensemble(values.quantile(11), 3)
-    mdp = random_mdp()
-    one = dp.distributional_value_iteration(mdp, GAMMA, values.quantile(11), max_iterations=30)
-    all_three = dp.distributional_value_iteration(mdp, GAMMA, family, max_iterations=30)
-    means = [values.mean(r.decode(s.theta)) for r, s in (
-        (values.quantile(11), one), (family, all_three))]  # fmt: skip
-    np.testing.assert_allclose(means[0], means[1], atol=1e-3)
+    one = values.quantile(11)
+
+    @jax.jit
+    def run(mdp):
+        solve = partial(dp.distributional_value_iteration, mdp, GAMMA, max_iterations=30)
+        return [values.mean(f.decode(solve(f).theta)) for f in (one, values.ensemble(one, 3))]
+
+    np.testing.assert_allclose(*run(random_mdp()), atol=1e-3)
 
 
 def test_pooling_with_a_categorical_table():
     family = values.categorical(SUPPORT)
-    mdp = dp.averaged(dp.sparse(random_mdp()))
-    run = lambda mix: dp.distributional_value_iteration(mdp, GAMMA, family, mix=mix).theta
-    laws = [family.decode(run(mix)) for mix in (dp.mixed, dp.pooled)]
-    np.testing.assert_allclose(laws[0].probabilities, laws[1].probabilities, atol=1e-4)
+
+    @jax.jit
+    def run(mdp):
+        mdp = dp.averaged(mdp)
+        solve = partial(dp.distributional_value_iteration, mdp, GAMMA, family)
+        laws = [family.decode(solve(mix=mix).theta) for mix in (dp.mixed, dp.pooled)]
+        return [law.probabilities for law in laws]
+
+    np.testing.assert_allclose(*run(dp.sparse(random_mdp())), atol=1e-4)
 
 
 def test_a_categorical_table_contracts_by_gamma_in_area():
     """And so by more than sqrt(gamma), which is what it does in Cramer distance."""
     family = values.categorical(SUPPORT)
-    mdp = dp.discounted(random_mdp(), GAMMA)
-    select = partial(values.expected, probabilities=jnp.asarray(POLICY))
-    x, y = 3 * jax.random.normal(jax.random.key(0), (2, 7, 3, 97))
-    gaps = []
-    for _ in range(8):
-        gaps.append(float(dp.wasserstein_on_grid(family.decode(x), family.decode(y)).max()))
-        x, y = (dp.backup(mdp, family, theta, select) for theta in (x, y))
-    factors = np.array(gaps[1:]) / np.array(gaps[:-1])
+    select = partial(values.expected, probabilities=np.float32(POLICY))
+    pair = np.float32(3 * np.random.default_rng(0).normal(size=(2, 7, 3, 97)))
+
+    @jax.jit
+    def run(mdp, pair):
+        def step(pair, _):
+            gap = dp.wasserstein_on_grid(*map(family.decode, pair)).max()
+            return [dp.backup(mdp, family, theta, select) for theta in pair], gap
+
+        return jax.lax.scan(step, list(pair), None, 8)[1]
+
+    gaps = np.asarray(run(dp.discounted(random_mdp(), GAMMA), pair))
+    factors = gaps[1:] / gaps[:-1]
     assert (factors <= GAMMA + 1e-4).all()

@@ -75,16 +75,15 @@ def test_robust_value_iteration_dense_and_sparse(divergence):
 def test_robust_policy_evaluation():
     policy = np.random.default_rng(0).dirichlet(np.ones(3), size=12)
     expected = robust_values(DENSE, GAMMA, 0.15, robust.constrained_kl, policy)
-    out = robust_policy_evaluation(
-        SPARSE, jnp.asarray(policy, jnp.float32), GAMMA, 0.15, robust.constrained_kl
-    )
+    evaluate = jax.jit(robust_policy_evaluation, static_argnums=4)
+    out = evaluate(SPARSE, np.float32(policy), GAMMA, 0.15, robust.constrained_kl)
     np.testing.assert_allclose(out.theta, expected, atol=2e-4)
 
 
 @pytest.mark.parametrize("divergence", WITHIN)
 def test_the_worst_world_is_a_world_of_that_value(divergence):
-    theta = solve(DENSE, GAMMA, 0.15, divergence, 1e-6).theta
-    world = worst_case_process(DENSE, theta, GAMMA, 0.15, divergence)
+    theta = np.asarray(solve(DENSE, GAMMA, 0.15, divergence, 1e-6).theta)
+    world = jax.jit(worst_case_process, static_argnums=4)(DENSE, theta, GAMMA, 0.15, divergence)
     p, r, d, _ = (np.asarray(x, np.float64) for x in world[:4])
     q = np.zeros(theta.shape)
     for _ in range(300):
@@ -97,38 +96,41 @@ def test_the_worst_world_is_a_world_of_that_value(divergence):
 
 def test_the_backup_contracts_by_gamma():
     rng = np.random.default_rng(0)
+    mdp = DENSE._replace(discount=np.full(DENSE.discount.shape, GAMMA, np.float32))
     for divergence in PRICED + WITHIN:
-        mdp = DENSE._replace(discount=GAMMA * jnp.ones_like(DENSE.discount))
-        operator = jax.jit(partial(backup, mdp, scalar(), mix=robust_mixed(0.3, divergence)))
-        x, y = (jnp.asarray(rng.normal(size=(12, 3, 1)), jnp.float32) for _ in range(2))
-        change = jnp.abs(operator(theta=x) - operator(theta=y)).max()
-        assert change <= GAMMA * jnp.abs(x - y).max() + 1e-5
+        operator = partial(backup, mdp, scalar(), mix=robust_mixed(0.3, divergence))
+        pair = np.float32(rng.normal(size=(2, 12, 3, 1)))
+        x, y = np.asarray(jax.jit(jax.vmap(operator))(pair))
+        assert np.abs(x - y).max() <= GAMMA * np.abs(pair[0] - pair[1]).max() + 1e-5
 
 
 def test_distributions_are_backed_up_under_the_same_worst_case():
-    policy = jnp.full((12, 3), 1 / 3)
-    family = categorical(-40.0, 40.0, 161)  # linear projection keeps the mean
+    policy = np.full((12, 3), 1 / 3, np.float32)
+    family = categorical(-40.0, 40.0, 81)  # linear projection keeps the mean
     select = partial(values.expected, probabilities=policy)
-    model = discounted(SPARSE, GAMMA)
+
+    @partial(jax.jit, static_argnums=1, compiler_options=OPTIMISED)
+    def run(mdp, divergence, strength):
+        model, mix = discounted(mdp, GAMMA), robust_mixed(strength, divergence)
+        sweep = lambda _, theta: backup(model, family, theta, select, mix)
+        theta = jax.lax.fori_loop(0, 120, sweep, zeros(family, 12, 3))
+        expected = robust_policy_evaluation(mdp, policy, GAMMA, strength, divergence).theta
+        return values.mean(family.decode(theta)), expected
+
     for divergence, strength in ((WITHIN[1], 0.15), (PRICED[0], 0.5)):
-        mix = robust_mixed(strength, divergence)
-        sweep = lambda theta, _, mix=mix: (backup(model, family, theta, select, mix), None)
-        solved = lambda theta, sweep=sweep: jax.lax.scan(sweep, theta, None, 150)[0]
-        theta = jax.jit(solved, compiler_options=OPTIMISED)(zeros(family, 12, 3))
-        expected = robust_policy_evaluation(SPARSE, policy, GAMMA, strength, divergence).theta
-        np.testing.assert_allclose(values.mean(family.decode(theta)), expected, atol=2e-3)
+        np.testing.assert_allclose(*run(SPARSE, divergence, strength), atol=2e-3)
 
 
 def test_vmapped_over_processes_discounts_and_strengths():
     batch = [TabularMDP(*mdps.garnet(6, 2, 3, seed=i)) for i in range(3)]
-    gammas, radii = jnp.asarray([0.8, 0.9]), jnp.asarray([0.0, 0.1, 0.5])
+    gammas, radii = np.float32([0.8, 0.9]), np.float32([0.0, 0.1, 0.5])
     fn = lambda mdp, g, s: robust_value_iteration(mdp, g, s, robust.constrained_kl).theta
     each = jax.vmap(jax.vmap(jax.vmap(fn, (None, None, 0)), (None, 0, None)), (0, None, None))
-    out = jax.jit(each)(stacked(batch), gammas, radii)
+    out = np.asarray(jax.jit(each)(stacked(batch), gammas, radii))
     assert out.shape == (3, 2, 3, 6, 2)
     one = solve(batch[1], 0.9, 0.1, robust.constrained_kl).theta
     np.testing.assert_allclose(out[1, 1, 1], one, atol=1e-4)
-    assert (np.diff(np.asarray(out), axis=2) <= 1e-4).all()
+    assert (np.diff(out, axis=2) <= 1e-4).all()
 
 
 def test_robust_policies_do_better_where_the_world_shifts():
@@ -139,7 +141,7 @@ def test_robust_policies_do_better_where_the_world_shifts():
 
     def world(slip):
         kernel = (1 - slip) * p + slip * p.mean(1, keepdims=True)
-        return TabularMDP(*(jnp.asarray(x, jnp.float32) for x in (kernel, r, d)), cliff.initial)
+        return TabularMDP(*map(np.float32, (kernel, r, d)), cliff.initial)
 
     def value(slip, theta):
         rows = np.arange(48), np.asarray(theta).argmax(-1)
@@ -157,13 +159,13 @@ def test_robust_policies_do_better_where_the_world_shifts():
 # Static robustness: a chain whose slip is the parameter.
 def family(seed, num=5):
     """A line of random processes between two, and the maps that static control needs."""
-    one, other = (mdps.garnet(4, 2, 2, seed=seed + i) for i in (100, 200))
-    share = jnp.linspace(0.0, 1.0, num)[:, None, None, None]
+    one, other = (jax.tree.map(np.asarray, mdps.garnet(4, 2, 2, seed=seed + i)) for i in (100, 200))
+    share = np.linspace(0, 1, num, dtype=np.float32)[:, None, None, None]
     line = lambda x, y: (1 - share) * x + share * y
-    many = lambda x: jnp.broadcast_to(x, (num, *x.shape))
+    many = lambda x: np.broadcast_to(x, (num, *x.shape))
     return TabularMDP(
         line(one.transition, other.transition),
-        many(one.reward[:, :, :1] * jnp.ones_like(one.reward)),
+        many(one.reward[:, :, :1] * np.ones_like(one.reward)),
         many(one.discount),
         many(one.initial),
     )
@@ -184,21 +186,26 @@ def return_of(action, mdp):
 
 
 def test_static_problems_end_and_grow_and_keep_the_best():
-    families = jax.tree.map(lambda *x: jnp.stack(x), *(family(seed) for seed in range(12)))
-    out = jax.jit(jax.vmap(partial(static_robust_control, optimum, return_of)))(families)
-    policies = jnp.asarray(list(itertools.product((0, 1), repeat=4)))
+    families = jax.tree.map(lambda *x: np.stack(x), *(family(seed) for seed in range(12)))
+    policies = np.array(list(itertools.product((0, 1), repeat=4)))
     every = jax.vmap(jax.vmap(return_of, (None, 0)), (0, None))
+
+    @jax.jit
+    def run(families):
+        control = jax.vmap(partial(static_robust_control, optimum, return_of))
+        return control(families), jax.vmap(lambda models: every(policies, models))(families)
+
+    out, returns = jax.tree.map(np.asarray, run(families))
     solved = 0
     for i in range(12):
-        models = jax.tree.map(lambda x, i=i: x[i], families)
-        worst = np.asarray(every(policies, models)).min(-1)  # of each deterministic policy
+        worst = returns[i].min(-1)  # of each deterministic policy
         rounds = int(out.iterations[i])
         assert 1 <= rounds <= 5
         assert int(out.active[i].sum()) == rounds  # each round solved a new model
-        seen = [0, *np.asarray(out.worst[i][: rounds - 1])]
-        assert len(set(seen)) == rounds and out.active[i][jnp.asarray(seen)].all()
+        seen = [0, *out.worst[i][: rounds - 1]]
+        assert len(set(seen)) == rounds and out.active[i][seen].all()
         assert int(out.worst[i][rounds - 1]) in seen
-        values = np.asarray(out.values[i])
+        values = out.values[i]
         assert np.isneginf(values[rounds:]).all()
         np.testing.assert_allclose(out.value[i], values[:rounds].max(), rtol=1e-6)
         chosen = int((policies == out.policy[i]).all(-1).argmax())
@@ -209,14 +216,18 @@ def test_static_problems_end_and_grow_and_keep_the_best():
 
 
 def test_static_problems_find_the_extreme_parameter():
-    slips = jnp.linspace(0.0, 0.4, 9)
+    slips = np.linspace(0, 0.4, 9, dtype=np.float32)
     base = TabularMDP(*mdps.gridworld(2, 2, 0.0))
 
     def model(slip):  # the environment's parameter is a vmapped axis
         p = base.transition
         return base._replace(transition=(1 - slip) * p + slip * p.mean(1, keepdims=True))
 
-    out = static_robust_control(optimum, return_of, jax.vmap(model)(slips))
-    assert int(out.worst[0]) == 8 and int(out.iterations) == 2
-    best = return_of(optimum(model(0.4)).argmax(-1), model(0.4))
+    @jax.jit
+    def run(slips):
+        best = return_of(optimum(model(0.4)).argmax(-1), model(0.4))
+        return static_robust_control(optimum, return_of, jax.vmap(model)(slips)), best
+
+    out, best = jax.tree.map(np.asarray, run(slips))
+    assert out.worst[0] == 8 and out.iterations == 2
     np.testing.assert_allclose(out.value, best, atol=1e-4)
