@@ -8,7 +8,6 @@ from functools import partial
 from typing import NamedTuple, cast
 
 import optax
-from flax import struct
 
 from jaxrl import models, values
 from jaxrl.environments import Revealed, revealed
@@ -17,60 +16,50 @@ from jaxrl.fields import (
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
-    POSITIVE_OR_INFINITE,
     check_fields,
     number,
+    record,
     static,
 )
 from jaxrl.networks import network
 from jaxrl.policies import allowed, categorical, only_allowed
 from jaxrl.returns import lambda_returns
 from jaxrl.search import SEARCHES, SearchOutput
+from jaxrl.settings import Collection, Layers, Optimisation, Passes
 from jaxrl.types import Agent, Array, Env, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import clipped, decay_updates, descend, epochs, prepared
-from jaxrl.updates.onpolicy import check_divisible
+from jaxrl.updates import (
+    descend,
+    in_passes,
+    optimiser_for,
+    prepared,
+    require_passes,
+)
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of AlphaZero; those that are not static can be swept by vmap."""
 
-    learning_rate: float = number(1e-3, POSITIVE)
-    """Learning rate of Adam."""
-    decay: float = number(0.0, FRACTION)
-    """Share of the run over which the learning rate falls linearly to zero; 0 keeps it constant."""
-    decay_steps: float = number(0.0, NOT_NEGATIVE)
-    """Environment steps over which the learning rate falls linearly to zero, instead of a share."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     trace_decay: float = number(0.9, FRACTION)
     """Trace decay (lambda) of the returns on which values are trained."""
     value_coefficient: float = number(0.5, NOT_NEGATIVE)
     """Coefficient of the critic's loss."""
-    max_gradient_norm: float = number(5.0, POSITIVE_OR_INFINITE)
-    """Global norm to which gradients are clipped."""
     critic: values.Critic = values.Critic()
     """Critic's representation of the return."""
     search: str = static("puct")
     """Search algorithm: gumbel or puct."""
     simulations: int = static(16, POSITIVE)
     """Simulated steps of a search, for each step in the environment."""
-    num_envs: int = static(32, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(32, POSITIVE)
-    """Steps in each environment between two updates."""
-    epochs: int = static(2, POSITIVE)
-    """Passes over each rollout."""
-    minibatches: int = static(4, POSITIVE)
-    """Minibatches in a pass, each of which is one gradient step."""
-    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
-    """Units of each hidden layer."""
-    activation: str = static("relu")
-    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
-    encoder: str = static("auto")
-    """Encoder of observations: mlp, cnn, or auto, which is cnn for images and mlp otherwise."""
-    warmup: int = static(0, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
+    optimisation: Optimisation = Optimisation(learning_rate=1e-3, max_gradient_norm=5.0)
+    """How parameters descend the gradient."""
+    collection: Collection = Collection(num_envs=32, rollout_length=32)
+    """How experience is collected."""
+    passes: Passes = Passes(epochs=2, minibatches=4)
+    """How each rollout is learnt from."""
+    network: Layers = Layers()
+    """The network's layers."""
 
 
 class Sample(NamedTuple):
@@ -97,8 +86,7 @@ def alphazero(spec: Spec, hp: Hyperparameters, env: Env) -> Agent:
     model = models.true_model(env, lambda obs, key: obs.state)
     representation = values.critic(hp.critic)
     seen = spec._replace(observation=cast(Revealed, spec.observation).obs, mask=None)
-    sizes, layers = (actions, representation.size), (hp.hidden, hp.activation, hp.encoder)
-    net = network(seen, sizes, (0.01, 1.0), *layers)
+    net = network(seen, (actions, representation.size), (0.01, 1.0), **vars(hp.network))
     v = lambda theta: values.mean(representation.decode(theta))
 
     def evaluator(params: Tree, obs: Revealed) -> tuple[Array, Array]:
@@ -129,9 +117,7 @@ def alphazero(spec: Spec, hp: Hyperparameters, env: Env) -> Agent:
     make = SEARCHES[hp.search]
     explore = partial(act, make(hp.simulations))
     exploit = partial(act, make(hp.simulations, noise=0.0))
-    steps = decay_updates(hp, hp.epochs * hp.minibatches)
-    optimiser = clipped(optax.adam, hp.learning_rate, steps, hp.max_gradient_norm)
-    update = epochs(descend(net.init, loss, optimiser), hp.epochs, hp.minibatches)
+    update = in_passes(descend(net.init, loss, optimiser_for(hp)), hp)
     return Agent(memoryless(explore), memoryless(exploit), prepared(update, targets))
 
 
@@ -142,4 +128,4 @@ def check(spec: Spec, hp: Hyperparameters, who: str = "alphazero") -> None:
     if hp.search not in SEARCHES:
         raise unknown("search", hp.search, SEARCHES)
     values.require_explicit(values.critic(hp.critic), who)
-    check_divisible(hp.rollout_length, hp.num_envs, hp.minibatches)
+    require_passes(hp)

@@ -4,18 +4,16 @@ The penalty is on the cosine similarity of the features of a state and its succe
 exceeds the upper bound that follows from the Bellman equation.
 """
 
-from flax import struct
-
 from agents import td3
 from jaxrl import values
 from jaxrl.errors import require
-from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, static
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.networks import Critics
 from jaxrl.rank import excess_similarity
 from jaxrl.types import Agent, Array, Spec, Transition, Tree
 
 
-@struct.dataclass
+@record
 class Hyperparameters(td3.Hyperparameters):
     """The hyperparameters of BEER, beyond those of TD3."""
 

@@ -7,16 +7,15 @@ of the model's uncertainty is needed.
 from functools import partial
 
 import jax.numpy as jnp
-from flax import struct
 
 from agents import mbpo, sac
 from jaxrl.errors import require
-from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, static
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
 from jaxrl.updates.imagined import real_ones
 
 
-@struct.dataclass
+@record
 class Hyperparameters(mbpo.Hyperparameters):
     """The hyperparameters of COMBO: those of MBPO, and of the conservative penalty."""
 
@@ -31,11 +30,11 @@ class Hyperparameters(mbpo.Hyperparameters):
 def combo(spec: Spec, hp: Hyperparameters) -> Agent:
     """MBPO with conservative critics. Raises an InputError as `mbpo` does, or without real data."""
     mbpo.check(hp)
-    real = real_ones(hp.real_share, hp.batch_size)
+    real = real_ones(hp.real_share, hp.replay.batch_size)
     require(
-        0 < real < hp.batch_size,
+        0 < real < hp.replay.batch_size,
         f"combo compares real with imagined pairs: real_share {hp.real_share} leaves one out of a "
-        f"batch of {hp.batch_size}; try 0.5.",
+        f"batch of {hp.replay.batch_size}; try 0.5.",
     )
     return mbpo.mbpo(spec, hp, penalty=partial(conservative, hp.conservatism, real))
 

@@ -13,45 +13,50 @@ running range is corrected for its start at zero.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import optax
-from flax import struct
 
 from jaxrl import models, values
 from jaxrl.errors import require
 from jaxrl.fields import (
-    ENTRIES,
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
-    POSITIVE_OR_INFINITE,
     check_fields,
     number,
+    record,
     static,
 )
 from jaxrl.layers import MLP, initialise
+from jaxrl.models import latent
 from jaxrl.models.backbones import backbone
-from jaxrl.models.latent import State, World, latent_model, replayed, world
+from jaxrl.models.latent import State, World, latent_model, world
 from jaxrl.networks import Heads
 from jaxrl.policies import policy_family
 from jaxrl.returns import lambda_returns
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update, memoryless
-from jaxrl.updates import Learner, clipped, descend, imagined, polyak, replay
-from jaxrl.updates.offpolicy import check_buffer
+from jaxrl.updates import (
+    Learner,
+    descend,
+    imagined,
+    optimiser_for,
+    polyak,
+    replayed,
+    require_buffer,
+)
 
 fixed = jax.lax.stop_gradient
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of Dreamer; those that are not static can be swept by vmap."""
 
-    learning_rate: float = number(3e-4, POSITIVE)
-    """Learning rate of Adam for actor and critic."""
     model_learning_rate: float = number(1e-3, POSITIVE)
     """Learning rate of Adam for the world model."""
     discount: float = number(0.99, FRACTION)
@@ -62,8 +67,6 @@ class Hyperparameters:
     """Coefficient of the entropy bonus in the loss."""
     target_rate: float = number(0.02, FRACTION)
     """Step size with which the target critic moves towards the critic; 1 copies it."""
-    max_gradient_norm: float = number(100.0, POSITIVE_OR_INFINITE)
-    """Global norm to which gradients are clipped."""
     balance: float = number(0.8, FRACTION)
     """Weight of the prior in the balanced divergence; the posterior has the rest."""
     free: float = number(1.0, NOT_NEGATIVE)
@@ -82,24 +85,18 @@ class Hyperparameters:
     """Number of groups of latent classes."""
     classes: int = static(8, POSITIVE)
     """Number of classes in a group."""
-    hidden: tuple[int, ...] = static((128,), POSITIVE)
-    """Units of each hidden layer."""
     horizon: int = static(15, POSITIVE)
     """Steps of an imagined rollout."""
-    num_envs: int = static(4, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(4, POSITIVE)
-    """Steps in each environment between two rounds of gradient steps."""
-    updates: int = static(2, POSITIVE)
-    """Gradient steps after each rollout, of the world model and of actor and critic."""
-    batch_size: int = static(16, POSITIVE)
-    """Sequences in a batch."""
     sequence_length: int = static(16, POSITIVE)
     """Steps of a replayed sequence."""
-    buffer_size: int = static(51_200, ENTRIES)
-    """Capacity of the replay buffer, in transitions."""
-    warmup: int = static(1_024, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
+    optimisation: Optimisation = Optimisation(learning_rate=3e-4, max_gradient_norm=100.0)
+    """How parameters descend the gradient."""
+    collection: Collection = Collection(num_envs=4, rollout_length=4, warmup=1_024)
+    """How experience is collected."""
+    replay: Replay = Replay(updates=2, batch_size=16, buffer_size=51_200)
+    """How stored experience is learnt from."""
+    network: Layers = Layers(hidden=(128,), activation="swish")
+    """The network's layers."""
 
 
 RANGE_DECAY = 0.99
@@ -128,7 +125,7 @@ def reconstructive(mind: World, hp: Hyperparameters) -> Update:
         means = {name: (batch[0].weight * x).mean() for name, x in parts.items()}
         return jnp.asarray(sum(means.values())), means
 
-    optimiser = clipped(optax.adam, hp.model_learning_rate, 0.0, hp.max_gradient_norm)
+    optimiser = optimiser_for(replace(hp, learning_rate=hp.model_learning_rate))
     update = descend(mind.init, loss, optimiser)
     return update._replace(read=lambda state: state.params)
 
@@ -144,15 +141,14 @@ def dreamer(
     check(hp)
     carry = partial(backbone, hp.backbone, size=hp.size, window=hp.sequence_length + hp.horizon)
     mind = world(
-        spec, carry, hp.groups, hp.classes, hp.hidden,
+        spec, carry, hp.groups, hp.classes, hp.network.hidden,
         balance=hp.balance, free=hp.free, posterior=hp.posterior,
     )  # fmt: skip
     inner, act = actor_critic(spec, hp)
     dream, model = partial(dreamt, mind, act, hp), learn(mind, hp)
     update = imagined(inner, model, dream)
     read = lambda state: View(inner.read(state.inner), model.read(state.model))
-    rows = hp.buffer_size // hp.num_envs
-    update = replay(update._replace(read=read), rows, hp.batch_size, hp.updates, hp.sequence_length)
+    update = replayed(update._replace(read=read), hp, hp.sequence_length)
 
     def actor(choose: Actor) -> Actor:
         def step(view: View, state: State, obs: Tree, key: Key) -> tuple[Array, State, tuple]:
@@ -173,7 +169,7 @@ def dreamt(
 ) -> Transition:  # fmt: skip
     """Rollouts [horizon, L * B, ...] of the policy in the model, from each replayed step."""
     k_see, k_roll = jax.random.split(key)
-    states = replayed(mind, params, batch, k_see)
+    states = latent.replayed(mind, params, batch, k_see)
     model = latent_model(mind, params, states)
     weight = batch.weight.reshape(-1)
     data, _ = models.branched(model, act[0], view, states.features, k_roll, hp.horizon, weight)
@@ -185,7 +181,7 @@ def actor_critic(spec: Spec, hp: Hyperparameters):
     """The update from imagined rollouts, and the actors on features: advantage actor-critic."""
     representation, family = values.critic(hp.critic), policy_family(spec.action)
     values.require_explicit(representation, "dreamer")
-    make = lambda: MLP(hp.hidden, "swish")
+    make = lambda: MLP(hp.network.hidden, hp.network.activation)
     heads = Heads(make, (family.size, representation.size), (0.01, 0.01))
     features = hp.size + hp.groups * hp.classes
     v = lambda theta: values.mean(representation.decode(theta))
@@ -207,8 +203,7 @@ def actor_critic(spec: Spec, hp: Hyperparameters):
         mean = {name: (data.weight * x).mean() for name, x in metrics.items()}
         return (data.weight * total).mean(), mean | {"imagined_return": returns.mean()}
 
-    optimiser = clipped(optax.adam, hp.learning_rate, 0.0, hp.max_gradient_norm)
-    descent = descend(init, loss, optimiser, polyak(hp.target_rate))
+    descent = descend(init, loss, optimiser_for(hp), polyak(hp.target_rate))
 
     def start(key: Key, example: Transition) -> Behaviour:
         return Behaviour(descent.init(key, example), jnp.zeros(()))
@@ -236,5 +231,4 @@ def check(hp: Hyperparameters) -> None:
     check_fields(hp)
     family = hp.critic.family
     require("implicit" not in family, f"dreamer cannot have an {family} critic: try quantile.")
-    length = hp.sequence_length
-    check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, length, hp.warmup)
+    require_buffer(hp, hp.sequence_length)

@@ -1,15 +1,14 @@
 """Q-learning that also learns from transitions of a learnt table of the process (Sutton 1991)."""
 
-from flax import struct
-
 from agents import tabular
-from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, static
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.models.tabular import Counts, counted, recalled
+from jaxrl.settings import Collection
 from jaxrl.types import Agent, Key, Spec, Transition, Tree
 from jaxrl.updates import dreaming, fitting, in_turn, repeated, waking
 
 
-@struct.dataclass
+@record
 class Hyperparameters(tabular.Hyperparameters):
     """The hyperparameters of Dyna-Q: those of a tabular agent, and of planning."""
 
@@ -17,18 +16,14 @@ class Hyperparameters(tabular.Hyperparameters):
     """Power of the number of updates of a pair by which its step size is divided."""
     trace_decay: float = number(0.0, FRACTION)
     """Trace decay (lambda) of the returns."""
-    num_envs: int = static(1, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(1, POSITIVE)
-    """Steps in each environment between two updates, which bound the length of traces."""
-    warmup: int = static(1, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
     target: str = static("peng-q")
     """Target of the update: expected-sarsa, peng-q, sarsa or watkins-q."""
     planning_updates: int = static(10, POSITIVE)
     """Updates from the model after each update from experience; epsilon counts all of them."""
     recalled: int = static(1, POSITIVE)
     """Transitions of the model in each of its updates."""
+    collection: Collection = Collection(num_envs=1, rollout_length=1, warmup=1)
+    """How experience is collected."""
 
 
 def dyna_q(spec: Spec, hp: Hyperparameters) -> Agent:

@@ -17,23 +17,22 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jax.core import Tracer
 
 from agents import sac
 from jaxrl import models, values
 from jaxrl.errors import require, unknown
-from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.lipschitz import worst_nearby
 from jaxrl.models import Dynamics, Model
 from jaxrl.models.ensemble import Choice
 from jaxrl.models.fitting import ModelLoss
 from jaxrl.models.losses import Value
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import imagined, mixed
+from jaxrl.updates import imagined, mixed, replayed
 
 
-@struct.dataclass
+@record
 class Hyperparameters(sac.Hyperparameters):
     """The hyperparameters of MBPO: those of SAC, of which `updates` now counts the model's."""
 
@@ -107,13 +106,13 @@ def mbpo(
     world = world or world_of(spec, hp)
 
     def dream(view_of_world: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
-        count = hp.batch_size // hp.horizon
+        count = hp.replay.batch_size // hp.horizon
         starts, weight = jax.tree.map(lambda x: x[:count], (batch.obs, batch.weight))
         model = world.model(view_of_world)
         return models.branched(model, base.explore, view, starts, key, hp.horizon, weight)[0]
 
     update = imagined(base.update, world.update, mixed(dream, hp.real_share), hp.dreams)
-    return base._replace(update=sac.remember(update, hp))
+    return base._replace(update=replayed(update, hp))
 
 
 def steepness(
@@ -201,6 +200,6 @@ def check(hp: Hyperparameters) -> None:
             )
     require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")
     require(
-        hp.batch_size % hp.horizon == 0,
-        f"batch_size {hp.batch_size} is not divisible by horizon {hp.horizon}.",
+        hp.replay.batch_size % hp.horizon == 0,
+        f"batch_size {hp.replay.batch_size} is not divisible by horizon {hp.horizon}.",
     )

@@ -6,16 +6,15 @@ where none is credible. Rollouts can then be long.
 
 import jax
 import optax
-from flax import struct
 
 from agents import mbpo
 from jaxrl import models
-from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, static
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.models.consistency import Judged, dynamics_reward, judged, jury
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
 
 
-@struct.dataclass
+@record
 class Hyperparameters(mbpo.Hyperparameters):
     """The hyperparameters of MOREC: those of MBPO, and of the filter."""
 

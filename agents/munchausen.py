@@ -1,16 +1,14 @@
 """Munchausen deep Q-learning (Vieillard et al. 2020), on any return representation."""
 
-from flax import struct
-
 from agents import dqn
 from jaxrl import values
 from jaxrl.action_values import ActionValues
 from jaxrl.errors import require
-from jaxrl.fields import FRACTION, NOT_POSITIVE, POSITIVE, number, static
+from jaxrl.fields import FRACTION, NOT_POSITIVE, POSITIVE, number, record, static
 from jaxrl.types import Agent, Key, Spec, Transition, Tree
 
 
-@struct.dataclass
+@record
 class Hyperparameters(dqn.Hyperparameters):
     """The hyperparameters of Munchausen-DQN, beyond those of DQN."""
 

@@ -11,12 +11,11 @@ from typing import NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from agents import alphazero
 from jaxrl import values
 from jaxrl.errors import require_discrete
-from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, static
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.layers import MLP, initialise
 from jaxrl.models.abstract import abstract, abstract_model, unrolled
 from jaxrl.models.model import reached
@@ -24,31 +23,35 @@ from jaxrl.networks import Heads
 from jaxrl.policies import allowed, categorical
 from jaxrl.returns import lambda_returns
 from jaxrl.search import SEARCHES, SearchOutput
+from jaxrl.settings import Layers, Optimisation, Passes
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import clipped, decay_updates, descend, epochs, prepared
-from jaxrl.updates.onpolicy import check_divisible
+from jaxrl.updates import (
+    descend,
+    in_passes,
+    optimiser_for,
+    prepared,
+    require_passes,
+)
 
 
-@struct.dataclass
+@record
 class Hyperparameters(alphazero.Hyperparameters):
     """The hyperparameters of MuZero: those of AlphaZero, and of the model."""
 
     reward_coefficient: float = number(1.0, NOT_NEGATIVE)
     """Coefficient of the loss of rewards."""
-    learning_rate: float = number(2e-3, POSITIVE)
-    """Learning rate of Adam."""
-    epochs: int = static(8, POSITIVE)
-    """Passes over each rollout."""
-    minibatches: int = static(8, POSITIVE)
-    """Minibatches in a pass, each of which is one gradient step."""
-    hidden: tuple[int, ...] = static((128,), POSITIVE)
-    """Units of each hidden layer."""
     search: str = static("gumbel")
     """Search algorithm: gumbel or puct."""
     state_size: int = static(64, POSITIVE)
     """Size of the model's state."""
     sequence_length: int = static(4, POSITIVE)
     """Steps for which the model is unrolled in training."""
+    optimisation: Optimisation = Optimisation(learning_rate=2e-3, max_gradient_norm=5.0)
+    """How parameters descend the gradient."""
+    passes: Passes = Passes(epochs=8, minibatches=8)
+    """How each rollout is learnt from."""
+    network: Layers = Layers(hidden=(128,))
+    """The network's layers."""
 
 
 class Sample(NamedTuple):
@@ -72,11 +75,13 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
     check(spec, hp)
     actions = require_discrete(spec, "gumbel-muzero").num
     representation = values.critic(hp.critic)
-    world = abstract(spec, representation, hp.state_size, hp.hidden, hp.activation, hp.encoder)
-    v = lambda theta: values.mean(representation.decode(theta))
-    heads = Heads(
-        lambda: MLP(hp.hidden, hp.activation), (actions, representation.size), (0.01, 1.0)
+    layers = hp.network
+    world = abstract(
+        spec, representation, hp.state_size, layers.hidden, layers.activation, layers.encoder
     )
+    v = lambda theta: values.mean(representation.decode(theta))
+    torso = lambda: MLP(layers.hidden, layers.activation, layers.layer_norm)
+    heads = Heads(torso, (actions, representation.size), (0.01, 1.0))
 
     def init(key: Key) -> Tree:
         k_world, k_heads = jax.random.split(key)
@@ -125,14 +130,12 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
     make = SEARCHES[hp.search]
     explore = partial(act, make(hp.simulations))
     exploit = partial(act, make(hp.simulations, noise=0.0))
-    steps = decay_updates(hp, hp.epochs * hp.minibatches)
-    optimiser = clipped(optax.adam, hp.learning_rate, steps, hp.max_gradient_norm)
-    update = descend(init, loss, optimiser)
-    update = epochs(update, hp.epochs, hp.minibatches, hp.sequence_length)
+    update = descend(init, loss, optimiser_for(hp))
+    update = in_passes(update, hp, hp.sequence_length)
     return Agent(memoryless(explore), memoryless(exploit), prepared(update, targets))
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     alphazero.check(spec, hp, "gumbel-muzero")
-    check_divisible(hp.rollout_length, hp.num_envs, hp.minibatches, hp.sequence_length)
+    require_passes(hp, hp.sequence_length)

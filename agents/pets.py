@@ -6,34 +6,27 @@ particles, and in learning rewards and ends.
 
 from functools import partial
 
-import optax
-from flax import struct
-
 from jaxrl import models, planning
 from jaxrl.errors import require, require_continuous, unknown
 from jaxrl.fields import (
-    ENTRIES,
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
     check_fields,
     number,
+    record,
     static,
 )
 from jaxrl.models.fitting import Fit
-from jaxrl.types import Agent, Key, Spec, Transition, Update
-from jaxrl.updates import replay
-from jaxrl.updates.offpolicy import check_buffer
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
+from jaxrl.types import Agent, Key, Spec, Transition
+from jaxrl.updates import optimiser_for, replayed, require_buffer
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of PETS; those that are not static can be swept by vmap."""
 
-    learning_rate: float = number(1e-3, POSITIVE)
-    """Learning rate of AdamW for the model."""
-    weight_decay: float = number(1e-4, NOT_NEGATIVE)
-    """Weight decay of AdamW for the model."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per step of a plan."""
     exploration_noise: float = number(0.1, NOT_NEGATIVE)
@@ -52,20 +45,16 @@ class Hyperparameters:
     """Candidate plans in a round."""
     rounds: int = static(4, POSITIVE)
     """Rounds of improvement of a plan."""
-    num_envs: int = static(1, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(1, POSITIVE)
-    """Steps in each environment between two rounds of gradient steps."""
-    updates: int = static(4, POSITIVE)
-    """Gradient steps of the model after each rollout."""
-    batch_size: int = static(256, POSITIVE)
-    """Transitions in a batch."""
-    buffer_size: int = static(100_000, ENTRIES)
-    """Capacity of the replay buffer, in transitions."""
-    warmup: int = static(500, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
-    hidden: tuple[int, ...] = static((128, 128), POSITIVE)
-    """Units of each hidden layer."""
+    optimisation: Optimisation = Optimisation(
+        optimiser="adamw", weight_decay=1e-4, schedule="constant"
+    )
+    """How parameters descend the gradient."""
+    collection: Collection = Collection(warmup=500)
+    """How experience is collected."""
+    replay: Replay = Replay(updates=4)
+    """How stored experience is learnt from."""
+    network: Layers = Layers(hidden=(128, 128), activation="swish")
+    """The network's layers."""
 
 
 def pets(spec: Spec, hp: Hyperparameters) -> Agent:
@@ -74,9 +63,8 @@ def pets(spec: Spec, hp: Hyperparameters) -> Agent:
     Raises an InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
     check(spec, hp)
-    dynamics = models.gaussian_mlp(spec, hp.members, hp.hidden)
-    optimiser = optax.adamw(hp.learning_rate, weight_decay=hp.weight_decay)
-    world = models.fitted(dynamics, models.likelihood, optimiser, hp.elites)
+    dynamics = models.gaussian_mlp(spec, hp.members, hp.network.hidden)
+    world = models.fitted(dynamics, models.likelihood, optimiser_for(hp), hp.elites)
     model = lambda view: models.ensemble_model(dynamics, view, models.trajectory_member())
     improve = {
         "cem": partial(planning.cross_entropy, hp.candidates, -(-hp.candidates // 8)),
@@ -87,8 +75,7 @@ def pets(spec: Spec, hp: Hyperparameters) -> Agent:
     def apply(state: Fit, batch: Transition, key: Key) -> tuple[Fit, dict]:
         return world.apply(state, (batch, ()), key)
 
-    rows = hp.buffer_size // hp.num_envs
-    update: Update = replay(world._replace(apply=apply), rows, hp.batch_size, hp.updates)
+    update = replayed(world._replace(apply=apply), hp)
     return Agent(plans(noise=hp.exploration_noise), plans(), update)
 
 
@@ -99,4 +86,4 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
         raise unknown("planner", hp.planner, ("cem", "mppi"))
     check_fields(hp)
     require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")
-    check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)
+    require_buffer(hp)

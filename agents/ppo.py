@@ -7,38 +7,38 @@ import distrax
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
-from jaxrl import values
+from jaxrl import networks, values
 from jaxrl.errors import require
 from jaxrl.fields import (
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
-    POSITIVE_OR_INFINITE,
     check_fields,
     number,
+    record,
     static,
 )
-from jaxrl.networks import network
 from jaxrl.normalise import normalise_observations, normalise_rewards
 from jaxrl.policies import allowed, policy_family
 from jaxrl.returns import gae
+from jaxrl.settings import Collection, Optimisation, Passes, Recurrent
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree
-from jaxrl.updates import clipped, decay_updates, descend, epochs, explained_variance, prepared
-from jaxrl.updates.onpolicy import check_divisible, check_sequences, standardised
+from jaxrl.updates import (
+    descend,
+    explained_variance,
+    in_passes,
+    optimiser_for,
+    prepared,
+    require_passes,
+)
+from jaxrl.updates.onpolicy import check_sequences, standardised
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of PPO; those that are not static can be swept by vmap."""
 
-    learning_rate: float = number(1e-3, POSITIVE)
-    """Learning rate of Adam."""
-    decay: float = number(0.0, FRACTION)
-    """Share of the run over which the learning rate falls linearly to zero; 0 keeps it constant."""
-    decay_steps: float = number(0.0, NOT_NEGATIVE)
-    """Environment steps over which the learning rate falls linearly to zero, instead of a share."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     gae_lambda: float = number(0.95, FRACTION)
@@ -49,34 +49,22 @@ class Hyperparameters:
     """Coefficient of the entropy bonus in the loss."""
     value_coefficient: float = number(0.5, NOT_NEGATIVE)
     """Coefficient of the critic's loss."""
-    max_gradient_norm: float = number(0.5, POSITIVE_OR_INFINITE)
-    """Global norm to which gradients are clipped."""
     critic: values.Critic = values.Critic(low=-10.0, high=10.0)
     """Critic's representation of the return; its range is that of normalised rewards."""
-    num_envs: int = static(16, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(128, POSITIVE)
-    """Steps in each environment between two updates."""
-    epochs: int = static(4, POSITIVE)
-    """Passes over each rollout."""
-    minibatches: int = static(4, POSITIVE)
-    """Minibatches in a pass, each of which is one gradient step."""
     sequence_length: int = static(1, POSITIVE)
     """Steps of backpropagation through time; more than 1 if there is a memory."""
-    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
-    """Units of each hidden layer; the memory is as wide as the last."""
-    activation: str = static("tanh")
-    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
-    encoder: str = static("auto")
-    """Encoder of observations: mlp, cnn, or auto, which is cnn for images and mlp otherwise."""
-    memory: str = static("none")
-    """Recurrent memory of the network: none, gru or lstm."""
     normalise_observations: bool = static(False)
     """Standardise observations with running statistics."""
     normalise_rewards: bool = static(True)
     """Divide rewards by the running standard deviation of the discounted return."""
-    warmup: int = static(0, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
+    optimisation: Optimisation = Optimisation(learning_rate=1e-3, max_gradient_norm=0.5, eps=1e-5)
+    """How parameters descend the gradient."""
+    collection: Collection = Collection(num_envs=16, rollout_length=128)
+    """How experience is collected."""
+    passes: Passes = Passes(epochs=4, minibatches=4)
+    """How each rollout is learnt from."""
+    network: Recurrent = Recurrent(activation="tanh")
+    """The network's layers."""
 
 
 class Extras(NamedTuple):
@@ -101,19 +89,25 @@ class Sample(NamedTuple):
 
 
 def ppo(
-    spec: Spec, hp: Hyperparameters, representation: values.Representation | None = None
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    *,
+    network: networks.Own = None,
+    optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """PPO for discrete or continuous actions, with a critic of any representation but implicit.
 
-    Every mean over transitions is weighted by `Transition.weight`. `representation` overrides
-    `hp.critic`. Raises an InputError if the hyperparameters do not fit each other or the spec.
+    Every mean over transitions is weighted by `Transition.weight`. `representation`, `network` and
+    `optimiser` take the place of what `hp` describes; the network has two outputs, for the policy
+    and the critic. Raises an InputError if the hyperparameters do not fit each other or the spec.
     """
     check(spec, hp)
     representation = values.critic(hp.critic) if representation is None else representation
     values.require_explicit(representation, "ppo")
     family = policy_family(spec.action)
     sizes, scales = (family.size, representation.size), (0.01, 1.0)
-    net = network(spec, sizes, scales, hp.hidden, hp.activation, hp.encoder, hp.memory)
+    net = networks.network(spec, sizes, scales, **vars(hp.network), own=network)
     v = lambda theta: values.mean(representation.decode(theta))
 
     def pi(params: Tree, outputs: Array, obs: Tree) -> distrax.Distribution:
@@ -165,12 +159,8 @@ def ppo(
 
     explore = partial(act, lambda policy, key: policy.sample_and_log_prob(seed=key))
     exploit = partial(act, lambda policy, key: (policy.mode(), jnp.zeros(())))
-    steps = decay_updates(hp, hp.epochs * hp.minibatches)
-    optimiser = clipped(
-        partial(optax.adam, eps=1e-5), hp.learning_rate, steps, hp.max_gradient_norm
-    )
-    update = descend(init, loss, optimiser)
-    update = epochs(update, hp.epochs, hp.minibatches, hp.sequence_length)
+    update = descend(init, loss, optimiser_for(hp, optimiser))
+    update = in_passes(update, hp, hp.sequence_length)
     update = prepared(update, advantages, fit)
     agent = Agent(Actor(net.memory, explore), Actor(net.memory, exploit), update)
     agent = normalise_observations(agent, spec) if hp.normalise_observations else agent
@@ -180,9 +170,11 @@ def ppo(
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     check_fields(hp)
-    check_divisible(hp.rollout_length, hp.num_envs, hp.minibatches, hp.sequence_length)
-    if hp.memory != "none":
-        check_sequences(hp.rollout_length, hp.num_envs, hp.minibatches, hp.sequence_length)
+    require_passes(hp, hp.sequence_length)
+    if hp.network.memory != "none":
+        own = hp.collection
+        steps, lanes = own.rollout_length, own.num_envs
+        check_sequences(steps, lanes, hp.passes.minibatches, hp.sequence_length)
     require(
         spec.mask is None or not hp.normalise_observations,
         "normalise_observations hides which actions are allowed: leave it off in this environment.",

@@ -11,28 +11,31 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import optax
-from flax import struct
 
 from jaxrl import networks, values
 from jaxrl.errors import require, require_discrete
-from jaxrl.fields import ENTRIES, FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
+from jaxrl.fields import (
+    FRACTION,
+    POSITIVE,
+    check_fields,
+    number,
+    record,
+    static,
+)
 from jaxrl.layers import Tower, initialise
 from jaxrl.policies import allowed, epsilon_greedy
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, lanes, memoryless
-from jaxrl.updates import Learner, descend, polyak, replay
-from jaxrl.updates.offpolicy import check_buffer
+from jaxrl.updates import Learner, descend, optimiser_for, polyak, replayed, require_buffer
 from jaxrl.values import take
 
 fixed = jax.lax.stop_gradient
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of proto-value learning; vmap can sweep those that are not static."""
 
-    learning_rate: float = number(1e-3, POSITIVE)
-    """Learning rate of Adam."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     share: float = number(0.01, FRACTION)
@@ -41,30 +44,20 @@ class Hyperparameters:
     """Step size with which the target network moves towards the parameters; 1 copies them."""
     tasks: int = static(100, POSITIVE)
     """Number of tasks, random rewards whose values are learnt."""
-    num_envs: int = static(8, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(4, POSITIVE)
-    """Steps in each environment between two rounds of gradient steps."""
-    updates: int = static(4, POSITIVE)
-    """Gradient steps after each rollout."""
-    batch_size: int = static(128, POSITIVE)
-    """Transitions in a batch."""
-    buffer_size: int = static(65_536, ENTRIES)
-    """Capacity of the replay buffer, in transitions."""
-    warmup: int = static(1_024, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
-    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
-    """Units of each hidden layer; those of the last are the features."""
-    activation: str = static("relu")
-    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
-    encoder: str = static("auto")
-    """Encoder of observations: mlp, cnn, or auto, which is cnn for images and mlp otherwise."""
+    optimisation: Optimisation = Optimisation(schedule="constant")
+    """How parameters descend the gradient."""
+    collection: Collection = Collection(num_envs=8, rollout_length=4, warmup=1_024)
+    """How experience is collected."""
+    replay: Replay = Replay(updates=4, batch_size=128, buffer_size=65_536)
+    """How stored experience is learnt from."""
+    network: Layers = Layers()
+    """The network's layers."""
 
 
 def modules(spec: Spec, hp: Hyperparameters) -> tuple[Tower, Tower]:
     """The network of values, and the random network that defines the tasks."""
     assert isinstance(spec.action, Discrete)
-    torso = networks.torso(spec.observation, hp.hidden, hp.activation, hp.encoder)
+    torso = networks.torso(spec.observation, **vars(hp.network))
     return Tower(torso, spec.action.num * hp.tasks), Tower(torso, hp.tasks)
 
 
@@ -132,14 +125,16 @@ def proto_value(spec: Spec, hp: Hyperparameters) -> Agent:
         return epsilon_greedy(alike, 1.0, allowed(spec, obs)).sample(seed=key), ()
 
     act = memoryless(random)
-    update = descend(init, loss, optax.adam(hp.learning_rate), polyak(hp.target_rate))
-    update = replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
-    return Agent(act, act, update)
+    update = descend(init, loss, optimiser_for(hp), polyak(hp.target_rate))
+    return Agent(act, act, replayed(update, hp))
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_discrete(spec, "proto-value")
     check_fields(hp)
-    require(len(hp.hidden) > 0, "proto-value needs a hidden layer, whose units are the features.")
-    check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)
+    require(
+        len(hp.network.hidden) > 0,
+        "proto-value needs a hidden layer, whose units are the features.",
+    )
+    require_buffer(hp)

@@ -11,54 +11,43 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
-from jaxrl import values
+from jaxrl import networks, values
 from jaxrl.action_values import annealed, value_heads
 from jaxrl.errors import require, require_discrete
 from jaxrl.fields import (
-    ENTRIES,
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
-    POSITIVE_OR_INFINITE,
     check_fields,
     number,
+    record,
     static,
 )
-from jaxrl.networks import network
 from jaxrl.policies import allowed, epsilon_greedy, only_allowed
+from jaxrl.settings import Collection, EpsilonGreedy, Optimisation, Priorities, Recurrent, Replay
 from jaxrl.types import Actor, Agent, Array, Discrete, Key, Spec, Transition, Tree, Update, select
-from jaxrl.updates import Learner, clipped, decay_updates, descend, every, polyak, prioritised
-from jaxrl.updates.offpolicy import check_buffer
+from jaxrl.updates import (
+    Learner,
+    descend,
+    every,
+    optimiser_for,
+    polyak,
+    replayed_by_priority,
+    require_buffer,
+)
 
 fixed = jax.lax.stop_gradient
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of R2D2; those that are not static can be swept by vmap."""
 
-    learning_rate: float = number(1e-3, POSITIVE)
-    """Learning rate of Adam."""
-    decay: float = number(0.0, FRACTION)
-    """Share of the run over which the learning rate falls linearly to zero; 0 keeps it constant."""
-    decay_steps: float = number(0.0, NOT_NEGATIVE)
-    """Environment steps over which the learning rate falls linearly to zero, instead of a share."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
-    epsilon: float = number(0.05, FRACTION)
-    """Final probability of a random action in epsilon-greedy exploration."""
-    epsilon_updates: float = number(2_000.0, NOT_NEGATIVE)
-    """Gradient steps over which epsilon falls linearly from 1 to its final value."""
     target_rate: float = number(0.01, FRACTION)
     """Step size with which the target network moves towards the parameters; 1 copies them."""
-    max_gradient_norm: float = number(10.0, POSITIVE_OR_INFINITE)
-    """Global norm to which gradients are clipped."""
-    priority_exponent: float = number(0.6, NOT_NEGATIVE)
-    """Exponent of priorities in prioritised replay; 0 samples uniformly."""
-    importance_exponent: float = number(0.4, NOT_NEGATIVE)
-    """Exponent of the importance weights that correct for prioritised sampling; 1 is exact."""
     priority_peak: float = number(0.9, FRACTION)
     """Share of the largest error in a sequence's priority; the rest is the mean error."""
     critic: values.Critic = values.Critic()
@@ -67,62 +56,59 @@ class Hyperparameters:
     """Statistic of the return that the agent maximises."""
     target_period: int = static(1, POSITIVE)
     """Gradient steps between two updates of the target network."""
-    num_envs: int = static(16, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(8, POSITIVE)
-    """Steps in each environment between two rounds of gradient steps."""
-    updates: int = static(4, POSITIVE)
-    """Gradient steps after each rollout."""
-    batch_size: int = static(32, POSITIVE)
-    """Sequences in a batch."""
     burn_in: int = static(4, NOT_NEGATIVE)
     """Steps at the start of a sequence that only refresh its memory; 0 uses the stored memory."""
     sequence_length: int = static(16, POSITIVE)
     """Steps of a sequence after the burn-in, which the loss is on."""
-    buffer_size: int = static(65_536, ENTRIES)
-    """Capacity of the replay buffer, in transitions."""
-    warmup: int = static(1_024, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
     n_step: int = static(3, POSITIVE)
     """Number of rewards in an n-step return before it bootstraps."""
     dueling: bool = static(True)
     """Use a dueling network, which sums a state value and advantages."""
-    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
-    """Units of each hidden layer; the memory is as wide as the last."""
-    activation: str = static("relu")
-    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
-    encoder: str = static("auto")
-    """Encoder of observations: mlp, cnn, or auto, which is cnn for images and mlp otherwise."""
-    memory: str = static("lstm")
-    """Recurrent memory of the network: gru, lstm, or none, which is DQN on sequences."""
+    exploration: EpsilonGreedy = EpsilonGreedy(epsilon_updates=2_000.0)
+    """How actions are explored at random."""
+    optimisation: Optimisation = Optimisation(learning_rate=1e-3, max_gradient_norm=10.0)
+    """How parameters descend the gradient."""
+    collection: Collection = Collection(num_envs=16, rollout_length=8, warmup=1_024)
+    """How experience is collected."""
+    replay: Replay = Replay(updates=4, batch_size=32, buffer_size=65_536)
+    """How stored experience is learnt from."""
+    priorities: Priorities = Priorities()
+    """How replay prefers large errors, if it is prioritised."""
+    network: Recurrent = Recurrent(memory="lstm")
+    """The network's layers."""
 
 
 def remember(update: Update, hp: Hyperparameters) -> Update:
     """Replay sequences by priority; their first steps are the burn-in."""
-    rows, length = hp.buffer_size // hp.num_envs, hp.burn_in + hp.sequence_length
-    exponents = hp.priority_exponent, hp.importance_exponent
-    return prioritised(update, rows, hp.batch_size, hp.updates, length, *exponents)
+    return replayed_by_priority(update, hp, hp.burn_in + hp.sequence_length)
 
 
 def r2d2(
     spec: Spec,
     hp: Hyperparameters,
     schedule: Callable[[Update, Hyperparameters], Update] = remember,
+    *,
+    representation: values.Representation | None = None,
+    statistic: values.Statistic | None = None,
+    network: networks.Own = None,
+    optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """R2D2 with a critic of any representation but implicit, greedy in any statistic.
 
-    `schedule` decides from which sequences it learns. Raises an InputError if the hyperparameters
+    `schedule` decides from which sequences it learns. `representation`, `statistic`, `network` and
+    `optimiser` take the place of what `hp` describes; see `value_heads` for the outputs of the
+    network. Raises an InputError if the hyperparameters
     do not fit each other, or actions are continuous.
     """
     check(spec, hp)
     assert isinstance(spec.action, Discrete)  # checked above; for the type checker
-    family, statistic = values.critic(hp.critic), values.objective(hp.objective)
+    family = values.critic(hp.critic) if representation is None else representation
+    statistic = values.objective(hp.objective) if statistic is None else statistic
     values.require_explicit(family, "r2d2")
     if statistic is not values.mean:
         values.require_distribution(family, "A statistic")
     sizes, theta = value_heads(spec.action.num, family.size, hp.dueling)
-    layers = hp.hidden, hp.activation, hp.encoder, hp.memory
-    net = network(spec, sizes, (1.0,) * len(sizes), *layers)
+    net = networks.network(spec, sizes, (1.0,) * len(sizes), **vars(hp.network), own=network)
 
     def masked(obs: Tree) -> values.Statistic:
         """The statistic of each action [..., A], below all others where it is forbidden."""
@@ -169,12 +155,11 @@ def r2d2(
         return choose(view, obs, scores, key), after, memory
 
     def explore(view: Learner, obs: Tree, scores: Array, key: Key) -> Array:
-        epsilon = annealed(hp.epsilon, hp.epsilon_updates, view.step)
+        epsilon = annealed(hp.exploration, view.step)
         return epsilon_greedy(scores, epsilon, allowed(spec, obs)).sample(seed=key)
 
-    steps = decay_updates(hp, hp.updates)
-    optimiser = clipped(optax.adam, hp.learning_rate, steps, hp.max_gradient_norm)
-    update = descend(net.init, loss, optimiser, every(hp.target_period, polyak(hp.target_rate)))
+    follow = every(hp.target_period, polyak(hp.target_rate))
+    update = descend(net.init, loss, optimiser_for(hp, optimiser), follow)
     exploit = partial(act, lambda view, obs, scores, key: scores.argmax(-1))
     actors = Actor(net.memory, partial(act, explore)), Actor(net.memory, exploit)
     return Agent(*actors, schedule(update, hp))
@@ -188,5 +173,4 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
         hp.n_step <= hp.sequence_length,
         f"n_step {hp.n_step} must be at most sequence_length {hp.sequence_length}.",
     )
-    length = hp.burn_in + hp.sequence_length
-    check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, length, hp.warmup)
+    require_buffer(hp, hp.burn_in + hp.sequence_length)

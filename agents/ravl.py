@@ -10,16 +10,15 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from agents import mbpo, sac
 from jaxrl import values
 from jaxrl.errors import require
-from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, static
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
 
 
-@struct.dataclass
+@record
 class Hyperparameters(mbpo.Hyperparameters):
     """The hyperparameters of RAVL: those of MBPO, and of the diversity of critics."""
 

@@ -5,21 +5,21 @@ the divergence between posterior and prior is at most a number of nats. Irreleva
 cannot be predicted are dropped; those that can be predicted cost nothing and may stay.
 """
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
-import optax
-from flax import struct
 
 from agents import dreamer
-from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record
 from jaxrl.models.latent import World
 from jaxrl.types import Agent, Array, Key, Spec, Tree, Update
-from jaxrl.updates import clipped, descend
+from jaxrl.updates import descend, optimiser_for
 
 fixed = jax.lax.stop_gradient
 
 
-@struct.dataclass
+@record
 class Hyperparameters(dreamer.Hyperparameters):
     """The hyperparameters of RePo: those of Dreamer, and of the constraint."""
 
@@ -56,6 +56,6 @@ def predictive(mind: World, hp: Hyperparameters) -> Update:
         dual = -params["log_weight"] * fixed(excess)
         return total + dual, means | {"information_weight": weight}
 
-    optimiser = clipped(optax.adam, hp.model_learning_rate, 0.0, hp.max_gradient_norm)
+    optimiser = optimiser_for(replace(hp, learning_rate=hp.model_learning_rate))
     update = descend(init, loss, optimiser)
     return update._replace(read=lambda state: state.params["world"])

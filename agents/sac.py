@@ -12,27 +12,31 @@ import distrax
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from jaxrl import values
 from jaxrl.errors import require_continuous
-from jaxrl.fields import ENTRIES, FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
+from jaxrl.fields import (
+    FRACTION,
+    POSITIVE,
+    check_fields,
+    number,
+    record,
+    static,
+)
 from jaxrl.lipschitz import bounded
-from jaxrl.networks import critic_ensemble, network
+from jaxrl.networks import Own, critic_ensemble, network
 from jaxrl.policies import tanh_family
-from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, Update, memoryless
-from jaxrl.updates import delayed, descend, polyak, replay
-from jaxrl.updates.offpolicy import check_buffer
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
+from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
+from jaxrl.updates import delayed, descend, optimiser_for, polyak, replayed, require_buffer
 
 fixed = jax.lax.stop_gradient
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of SAC; those that are not static can be swept by vmap."""
 
-    learning_rate: float = number(1e-3, POSITIVE)
-    """Learning rate of Adam for the actor, the critics and the temperature."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     target_rate: float = number(0.005, FRACTION)
@@ -49,43 +53,36 @@ class Hyperparameters:
     """Upper bound of the spectral norm of the critics' kernels, if spectral is set."""
     spectral: bool = static(False)
     """Bound the spectral norm of the critics' kernels."""
-    num_envs: int = static(1, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(1, POSITIVE)
-    """Steps in each environment between two rounds of gradient steps."""
-    updates: int = static(1, POSITIVE)
-    """Gradient steps after each rollout."""
-    batch_size: int = static(256, POSITIVE)
-    """Transitions in a batch."""
-    buffer_size: int = static(100_000, ENTRIES)
-    """Capacity of the replay buffer, in transitions."""
-    warmup: int = static(1_000, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
     actor_reduction: str = static("minimum")
     """Reduction of all critics for the actor: one of the names that ensemble.reduction takes."""
     actor_period: int = static(1, POSITIVE)
     """Gradient steps of the critics for each update of the actor and the temperature."""
-    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
-    """Units of each hidden layer."""
-    activation: str = static("relu")
-    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
-
-
-def remember(update: Update, hp: Hyperparameters) -> Update:
-    """Replay uniformly, as the hyperparameters say."""
-    return replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
+    optimisation: Optimisation = Optimisation(schedule="constant")
+    """How parameters descend the gradient."""
+    collection: Collection = Collection(warmup=1_000)
+    """How experience is collected."""
+    replay: Replay = Replay()
+    """How stored experience is learnt from."""
+    network: Layers = Layers()
+    """The network's layers."""
 
 
 def sac(
-    spec: Spec, hp: Hyperparameters, representation: values.Representation | None = None
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    *,
+    network: Own = None,
+    optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """SAC for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
-    `representation` overrides `hp.critic`. Raises an InputError if the hyperparameters do not fit
-    each other, or actions are discrete.
+    `representation`, `network`, which is the policy's, and `optimiser` take the place of what `hp`
+    describes. Raises an InputError if the hyperparameters do not fit each other, or actions are
+    discrete.
     """
-    agent = learner(spec, hp, representation)
-    return agent._replace(update=remember(agent.update, hp))
+    agent = learner(spec, hp, representation, own=network, optimiser=optimiser)
+    return agent._replace(update=replayed(agent.update, hp))
 
 
 class Networks(NamedTuple):
@@ -97,12 +94,17 @@ class Networks(NamedTuple):
     each: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> values [..., E]
 
 
-def networks(spec: Spec, hp: Hyperparameters, representation: values.Representation) -> Networks:
-    """The networks that the hyperparameters ask for, with critics of a representation."""
+def networks(
+    spec: Spec, hp: Hyperparameters, representation: values.Representation, own: Own = None
+) -> Networks:
+    """The networks that the hyperparameters ask for, with critics of a representation.
+
+    A person's `own` network takes the place of the policy's.
+    """
     box = require_continuous(spec, "sac")
-    family, layers = tanh_family(box), (hp.hidden, hp.activation)
-    actor = network(spec, (family.size,), (0.01,), *layers)
-    critics = critic_ensemble(spec, representation.size, hp.ensemble.members, *layers)
+    family, layers = tanh_family(box), hp.network
+    actor = network(spec, (family.size,), (0.01,), **vars(layers), own=own)
+    critics = critic_ensemble(spec, representation.size, hp.ensemble.members, layers)
 
     def init(key: Key) -> Tree:
         k_actor, k_critics = jax.random.split(key)
@@ -166,15 +168,18 @@ def learner(
     hp: Hyperparameters,
     representation: values.Representation | None = None,
     penalty: Penalty = no_penalty,
+    own: Own = None,
+    optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """SAC without a replay buffer: it learns from the batches [B, ...] that it is given.
 
-    A `penalty` is added to the critics' loss.
+    A `penalty` is added to the critics' loss. `own` is the network of the policy, in place of that
+    of `hp`, and so is `optimiser`.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
-    init, pi, q, each = networks(spec, hp, representation)
+    init, pi, q, each = networks(spec, hp, representation, own)
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises
     judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
@@ -206,8 +211,8 @@ def learner(
     explore = lambda view, obs, key: (pi(view.params, obs).sample(seed=key), ())
     exploit = lambda view, obs, key: (pi(view.params, obs).mode(), ())
     slower = ("actor", "log_temperature")
-    optimiser = delayed(optax.adam(hp.learning_rate), hp.actor_period, slower)
-    update = descend(init, loss, optimiser, polyak(hp.target_rate))
+    rule = delayed(optimiser_for(hp, optimiser), hp.actor_period, slower)
+    update = descend(init, loss, rule, polyak(hp.target_rate))
     return Agent(memoryless(explore), memoryless(exploit), update)
 
 
@@ -215,4 +220,4 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "sac")
     check_fields(hp)
-    check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)
+    require_buffer(hp)

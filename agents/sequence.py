@@ -14,23 +14,22 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from agents import sac
 from jaxrl import models, values
 from jaxrl.errors import require
-from jaxrl.fields import POSITIVE, number, static
+from jaxrl.fields import POSITIVE, number, record, static
 from jaxrl.layers import MLP, Dense, initialise
 from jaxrl.models.dynamics import predict, vector_size
 from jaxrl.networks import blank, flat
 from jaxrl.policies import tanh_family
 from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
-from jaxrl.updates import delayed, descend, fitting, polyak
+from jaxrl.updates import delayed, descend, fitting, optimiser_for, polyak, replayed
 
 fixed = jax.lax.stop_gradient
 
 
-@struct.dataclass
+@record
 class Hyperparameters(sac.Hyperparameters):
     """The hyperparameters of a sequence actor: those of SAC, and of sequences and their model."""
 
@@ -79,7 +78,7 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     family, width = tanh_family(spec.action), spec.action.low.size
     representation = values.critic(hp.critic)
-    net = Sequence(hp.hidden, hp.activation, family.size, width)
+    net = Sequence(hp.network.hidden, hp.network.activation, family.size, width)
     base = sac.networks(spec, hp, representation)
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises
@@ -154,9 +153,9 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
         return Actor(init, step)
 
     slower = ("actor", "log_temperature")
-    optimiser = delayed(optax.adam(hp.learning_rate), hp.actor_period, slower)
+    optimiser = delayed(optimiser_for(hp), hp.actor_period, slower)
     update = descend(init, loss, optimiser, polyak(hp.target_rate))
-    return Agent(actor(True), actor(False), sac.remember(fitting(update, world), hp))
+    return Agent(actor(True), actor(False), replayed(fitting(update, world), hp))
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -11,18 +11,18 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
 from agents import ppo
 from jaxrl import models
 from jaxrl.errors import require, require_continuous
-from jaxrl.fields import NOT_NEGATIVE, POSITIVE, check_fields, number, static
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.models.dynamics import vector_size
+from jaxrl.settings import Collection
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
 from jaxrl.updates import imagined, together
 
 
-@struct.dataclass
+@record
 class Hyperparameters(ppo.Hyperparameters):
     """Hyperparameters of SINDy-Dyna; those of PPO are for its updates in the surrogate."""
 
@@ -30,12 +30,6 @@ class Hyperparameters(ppo.Hyperparameters):
     """Coefficients of the surrogate below this size are set to zero."""
     ridge: float = number(1e-6, NOT_NEGATIVE)
     """Ridge penalty of the surrogate, relative to the mean square of a feature."""
-    num_envs: int = static(4, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(125, POSITIVE)
-    """Steps in each environment between two fits of the surrogate."""
-    warmup: int = static(500, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
     degree: int = static(3, POSITIVE)
     """Degree of the polynomials of observation and action in the surrogate."""
     members: int = static(10, POSITIVE)
@@ -49,6 +43,8 @@ class Hyperparameters(ppo.Hyperparameters):
     """Number of parallel rollouts in the surrogate for one update."""
     dream_length: int = static(64, POSITIVE)
     """Steps of a rollout in the surrogate."""
+    collection: Collection = Collection(num_envs=4, rollout_length=125, warmup=500)
+    """How experience is collected."""
 
 
 def sindy(
@@ -105,4 +101,4 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
         f"circles {hp.circles} must be places in an observation of {size} numbers, and not the "
         "last.",
     )
-    require(hp.memory == "none", "sindy has no memory: try ppo.")
+    require(hp.network.memory == "none", "sindy has no memory: try ppo.")

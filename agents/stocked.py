@@ -6,18 +6,17 @@ programming". See `jaxrl.stock`.
 
 import jax
 import numpy as np
-from flax import struct
 from jax.core import Tracer
 
 from agents import dqn
 from jaxrl import values
 from jaxrl.errors import require
-from jaxrl.fields import number
+from jaxrl.fields import number, record
 from jaxrl.stock import restocked, stock_of, stocked
 from jaxrl.types import Agent, Array, Env, Key, Spec, Update
 
 
-@struct.dataclass
+@record
 class Hyperparameters(dqn.Hyperparameters):
     """The hyperparameters of stock-conditioned DQN, beyond those of DQN."""
 

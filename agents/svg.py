@@ -11,36 +11,32 @@ from typing import cast
 import distrax
 import jax
 import optax
-from flax import struct
 
 from jaxrl import models, values
 from jaxrl.errors import require, require_continuous
 from jaxrl.fields import (
-    ENTRIES,
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
-    POSITIVE_OR_INFINITE,
     check_fields,
     number,
+    record,
     static,
 )
 from jaxrl.networks import network
 from jaxrl.policies import tanh_family
 from jaxrl.returns import lambda_returns
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Tree, memoryless
-from jaxrl.updates import clipped, descend, fitting, polyak, replay
-from jaxrl.updates.offpolicy import check_buffer
+from jaxrl.updates import descend, fitting, optimiser_for, polyak, replayed, require_buffer
 
 fixed = jax.lax.stop_gradient
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of SVG; those that are not static can be swept by vmap."""
 
-    learning_rate: float = number(1e-3, POSITIVE)
-    """Learning rate of Adam for actor and critic."""
     model_learning_rate: float = number(1e-3, POSITIVE)
     """Learning rate of Adam for the model."""
     discount: float = number(0.99, FRACTION)
@@ -51,8 +47,6 @@ class Hyperparameters:
     """Coefficient of the entropy bonus in the loss."""
     target_rate: float = number(0.01, FRACTION)
     """Step size with which the target critic moves towards the critic; 1 copies it."""
-    max_gradient_norm: float = number(10.0, POSITIVE_OR_INFINITE)
-    """Global norm to which gradients are clipped; those through many steps can be large."""
     critic: values.Critic = values.Critic()
     """Critic's representation of the return."""
     members: int = static(5, POSITIVE)
@@ -63,22 +57,14 @@ class Hyperparameters:
     """Units of each hidden layer of the model."""
     horizon: int = static(5, POSITIVE)
     """Steps of an imagined rollout."""
-    num_envs: int = static(1, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(1, POSITIVE)
-    """Steps in each environment between two rounds of gradient steps."""
-    updates: int = static(2, POSITIVE)
-    """Gradient steps after each rollout, of the model and of actor and critic."""
-    batch_size: int = static(128, POSITIVE)
-    """Transitions in a batch, each of which is the start of one imagined rollout."""
-    buffer_size: int = static(100_000, ENTRIES)
-    """Capacity of the replay buffer, in transitions."""
-    warmup: int = static(1_000, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
-    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
-    """Units of each hidden layer."""
-    activation: str = static("elu")
-    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
+    optimisation: Optimisation = Optimisation(max_gradient_norm=10.0)
+    """How parameters descend the gradient."""
+    collection: Collection = Collection(warmup=1_000)
+    """How experience is collected."""
+    replay: Replay = Replay(updates=2, batch_size=128)
+    """How stored experience is learnt from."""
+    network: Layers = Layers(activation="elu")
+    """The network's layers."""
 
 
 def svg(spec: Spec, hp: Hyperparameters) -> Agent:
@@ -90,7 +76,7 @@ def svg(spec: Spec, hp: Hyperparameters) -> Agent:
     family = tanh_family(require_continuous(spec, "svg"))
     representation = values.critic(hp.critic)
     sizes = (family.size, representation.size)
-    net = network(spec, sizes, (0.01, 1.0), hp.hidden, hp.activation)
+    net = network(spec, sizes, (0.01, 1.0), **vars(hp.network))
     dynamics = models.gaussian_mlp(spec, hp.members, hp.model_hidden)
     adam = optax.adam(hp.model_learning_rate)
     world = models.fitted(dynamics, models.likelihood, adam, hp.elites)
@@ -124,10 +110,8 @@ def svg(spec: Spec, hp: Hyperparameters) -> Agent:
 
     explore = lambda view, obs, key: (draw(view.params, obs, key)[0], ())
     exploit = lambda view, obs, key: (pi(view.params, obs).mode(), ())
-    optimiser = clipped(optax.adam, hp.learning_rate, 0.0, hp.max_gradient_norm)
-    update = fitting(descend(net.init, loss, optimiser, polyak(hp.target_rate)), world)
-    update = replay(update, hp.buffer_size // hp.num_envs, hp.batch_size, hp.updates)
-    return Agent(memoryless(explore), memoryless(exploit), update)
+    update = fitting(descend(net.init, loss, optimiser_for(hp), polyak(hp.target_rate)), world)
+    return Agent(memoryless(explore), memoryless(exploit), replayed(update, hp))
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
@@ -136,4 +120,4 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     values.require_explicit(values.critic(hp.critic), "svg")
     check_fields(hp)
     require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")
-    check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, 1, hp.warmup)
+    require_buffer(hp)

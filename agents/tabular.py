@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax.core import Tracer
 
 from jaxrl import returns, values
 from jaxrl.action_values import ActionValues, annealed, epsilon_actors
 from jaxrl.errors import require, require_table, unknown
-from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.policies import allowed, epsilon_greedy
+from jaxrl.settings import Collection, EpsilonGreedy
 from jaxrl.types import Agent, Array, Discrete, Env, Key, Spec, Transition, Update
 from jaxrl.updates import Learner
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of tabular agents; those that are not static can be swept by vmap."""
 
@@ -35,20 +35,14 @@ class Hyperparameters:
     """Discount factor per environment step."""
     trace_decay: float = number(0.9, FRACTION)
     """Trace decay (lambda) of the returns."""
-    epsilon: float = number(0.05, FRACTION)
-    """Final probability of a random action in epsilon-greedy exploration."""
-    epsilon_updates: float = number(1_000.0, NOT_NEGATIVE)
-    """Updates over which epsilon falls linearly from 1 to its final value."""
     initial_value: float = number(0.0)
     """Initial value of every pair; optimistic values make the agent explore."""
-    num_envs: int = static(4, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(16, POSITIVE)
-    """Steps in each environment between two updates, which bound the length of traces."""
-    warmup: int = static(0, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
     target: str = static("watkins-q")
     """Target of the update: expected-sarsa, peng-q, sarsa or watkins-q."""
+    exploration: EpsilonGreedy = EpsilonGreedy()
+    """How actions are explored at random."""
+    collection: Collection = Collection(num_envs=4, rollout_length=16)
+    """How experience is collected."""
 
 
 class Values(NamedTuple):
@@ -121,7 +115,7 @@ def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
     def apply(state: Learner, batch: Transition, key: Key) -> tuple[Learner, dict]:
         table, visits = state.params, state.opt
         now, following = q.scores(table, batch.obs), q.scores(table, batch.final)
-        epsilon = annealed(hp.epsilon, hp.epsilon_updates, state.step)
+        epsilon = annealed(hp.exploration, state.step)
         policy = epsilon_greedy(following, epsilon, q.allowed(batch.final))
         expected = (policy.probs * following).sum(-1)
         discount = hp.discount * batch.discount
@@ -139,7 +133,7 @@ def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
         return Learner(table, (), visits + (count > 0), state.step + 1), metrics
 
     update = Update(begin, apply, lambda state: state)
-    return Agent(*epsilon_actors(q, hp.epsilon, hp.epsilon_updates), update)
+    return Agent(*epsilon_actors(q, hp.exploration), update)
 
 
 def world(env: Env, hp: Any) -> Env:

@@ -10,25 +10,39 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
-from jaxrl import values
+from jaxrl import networks, values
 from jaxrl.errors import require_continuous
-from jaxrl.fields import ENTRIES, FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, static
-from jaxrl.networks import Critics, critic_ensemble, network
+from jaxrl.fields import (
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    check_fields,
+    number,
+    record,
+    static,
+)
+from jaxrl.networks import Critics, critic_ensemble
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import delayed, descend, every, n_step, polyak, replay
-from jaxrl.updates.offpolicy import check_buffer
+from jaxrl.updates import (
+    delayed,
+    descend,
+    every,
+    n_step,
+    optimiser_for,
+    polyak,
+    replayed,
+    require_buffer,
+)
 
 fixed = jax.lax.stop_gradient
 
 
-@struct.dataclass
+@record
 class Hyperparameters:
     """The hyperparameters of TD3; those that are not static can be swept by vmap."""
 
-    learning_rate: float = number(1e-3, POSITIVE)
-    """Learning rate of Adam for the actor and the critics."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     target_rate: float = number(0.01, FRACTION)
@@ -45,24 +59,16 @@ class Hyperparameters:
     """Number of critics, and the reduction of their predictions to a target."""
     actor_period: int = static(2, POSITIVE)
     """Gradient steps of the critics for each update of the actor and the target networks."""
-    num_envs: int = static(1, POSITIVE)
-    """Number of environments that run in parallel."""
-    rollout_length: int = static(1, POSITIVE)
-    """Steps in each environment between two rounds of gradient steps."""
-    updates: int = static(1, POSITIVE)
-    """Gradient steps after each rollout."""
-    batch_size: int = static(256, POSITIVE)
-    """Transitions in a batch."""
-    buffer_size: int = static(100_000, ENTRIES)
-    """Capacity of the replay buffer, in transitions."""
-    warmup: int = static(1_000, NOT_NEGATIVE)
-    """Environment steps of random actions before the first update."""
     n_step: int = static(1, POSITIVE)
     """Number of rewards in an n-step return before it bootstraps."""
-    hidden: tuple[int, ...] = static((64, 64), POSITIVE)
-    """Units of each hidden layer."""
-    activation: str = static("relu")
-    """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
+    optimisation: Optimisation = Optimisation(schedule="constant")
+    """How parameters descend the gradient."""
+    collection: Collection = Collection(warmup=1_000)
+    """How experience is collected."""
+    replay: Replay = Replay()
+    """How stored experience is learnt from."""
+    network: Layers = Layers()
+    """The network's layers."""
 
 
 Penalty = Callable[[Critics, Tree, Tree, Transition, Array], Array]
@@ -74,18 +80,22 @@ def td3(
     hp: Hyperparameters,
     representation: values.Representation | None = None,
     penalty: Penalty | None = None,
+    *,
+    network: networks.Own = None,
+    optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """TD3 for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
-    `representation` overrides `hp.critic`; a `penalty` is added to the critics' loss. Raises an
-    InputError if the hyperparameters do not fit each other, or actions are discrete.
+    `representation`, `network`, which is the policy's, and `optimiser` take the place of what `hp`
+    describes; a `penalty` is added to the critics' loss. Raises an InputError if the
+    hyperparameters do not fit each other, or actions are discrete.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
-    members, space, layers = hp.ensemble.members, spec.action, (hp.hidden, hp.activation)
-    actor = network(spec, (space.low.size,), (0.01,), *layers)
-    critics = critic_ensemble(spec, representation.size, members, *layers)
+    space, layers = spec.action, hp.network
+    actor = networks.network(spec, (space.low.size,), (0.01,), **vars(layers), own=network)
+    critics = critic_ensemble(spec, representation.size, hp.ensemble.members, layers)
     ensemble = partial(values.ensemble_critic, representation, hp.ensemble)
     ensemble()  # raises
     q = lambda params, obs, action: critics.apply(params["critics"], obs, action)  # [..., E * K]
@@ -124,11 +134,10 @@ def td3(
         return near(mu(view.params, obs), hp.exploration_noise, jnp.inf, key), ()
 
     exploit = lambda view, obs, key: (mu(view.params, obs), ())
-    optimiser = delayed(optax.adam(hp.learning_rate), hp.actor_period, ("actor",))
+    rule = delayed(optimiser_for(hp, optimiser), hp.actor_period, ("actor",))
     follow = every(hp.actor_period, polyak(hp.target_rate))
-    update = n_step(descend(init, loss, optimiser, follow), hp.discount)
-    rows = hp.buffer_size // hp.num_envs
-    update = replay(update, rows, hp.batch_size, hp.updates, hp.n_step)
+    update = n_step(descend(init, loss, rule, follow), hp.discount)
+    update = replayed(update, hp, hp.n_step)
     return Agent(memoryless(explore), memoryless(exploit), update)
 
 
@@ -136,4 +145,4 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_continuous(spec, "td3")
     check_fields(hp)
-    check_buffer(hp.buffer_size, hp.num_envs, hp.rollout_length, hp.n_step, hp.warmup)
+    require_buffer(hp, hp.n_step)

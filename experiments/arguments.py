@@ -33,6 +33,7 @@ class Option(NamedTuple):
     help: str
     group: str
     swept: bool | None  # whether jaxrl sweep takes several values; None if not a hyperparameter
+    path: str  # another spelling, of the whole path of a field within records
 
 
 def documentation(cls: type) -> dict[str, str]:
@@ -70,6 +71,7 @@ def options_of(cls: type) -> list[Option]:
                 field.metadata.get("help") or texts.get(field.name, ""),
                 field.metadata.get("group", "options"),
                 field.metadata.get("swept"),
+                f"--{field.metadata.get('path', flag)}",
             )
         )
     return found
@@ -99,10 +101,7 @@ def parse(command: str, cls: type, arguments: list[str]) -> Any:
             continue
         flag, equals, value = word.partition("=")
         flag = flag.replace("_", "-")
-        option = flags.get(flag) or negations.get(flag)
-        if option is None:
-            near = [spelled for spelled in flags if spelled.replace("_", "-") == flag]
-            option = flags[near[0]] if near else None
+        option = flags.get(flag) or negations.get(flag) or shortened(flag, flags)
         if option is None:
             raise unknown("option", flag, [*flags, *negations])
         require(option.name not in given, f"{option.flag} is given twice: leave one of them out.")
@@ -111,7 +110,7 @@ def parse(command: str, cls: type, arguments: list[str]) -> Any:
             require(not equals, f"{flag} takes no value: {ways}.")
             if words and words[0].lower() in ("true", "false", "yes", "no", "on", "off", "0", "1"):
                 raise InputError(f"{flag} takes no value, but {words[0]!r} follows it: {ways}.")
-            given[option.name] = flag in flags
+            given[option.name] = flag not in negations
             continue
         # The values of an option are all words up to the next option; it takes one or several.
         length = next((i for i, w in enumerate(words) if is_flag(w)), len(words))
@@ -127,6 +126,20 @@ def parse(command: str, cls: type, arguments: list[str]) -> Any:
         if words and not is_flag(words[0]) and not any(o.positional for o in options):
             raise too_many(command, option, [*texts, words[0]])
     return cls(**given | positionals(command, options, free, hint))
+
+
+def shortened(flag: str, flags: dict[str, Option]) -> Option | None:
+    """The option that a flag means by its whole path, or by the last part of it; None if none.
+
+    Raises an InputError that names the choices if several options end with it.
+    """
+    hyphens = lambda text: text.replace("_", "-")
+    same = [option for key, option in flags.items() if flag in (hyphens(key), hyphens(option.path))]
+    ends = same or [o for key, o in flags.items() if key.rpartition(".")[2] == flag[2:]]
+    if len(ends) > 1:
+        choices = " or ".join(option.flag for option in ends)
+        raise InputError(f"{flag} could be {choices}: write which.")
+    return ends[0] if ends else None
 
 
 def positionals(

@@ -88,10 +88,12 @@ def restore(folder: Path, like: Tree, kind: str = LAST) -> tuple[int, Tree, dict
         with manager(folder, kind, read_only=True) as checkpoints:
             args = ocp.args.Composite(progress=ocp.args.JsonRestore())
             progress = checkpoints.restore(latest, args=args).progress
-            same = {names(path): x for path, x in progress["shapes"].items()} == {
-                names(path): x for path, x in shapes(like).items()
-            }
-            runs = read(checkpoints, latest, like) if same else None
+            stored, wanted = progress["shapes"], shapes(like)
+            by_name = {names(x): y for x, y in stored.items()}
+            # Records that moved keep their order, as an optimiser within another one does.
+            same = by_name == {names(x): y for x, y in wanted.items()}
+            same = same or list(stored.values()) == list(wanted.values())
+            runs = read(checkpoints, latest, like, list(stored)) if same else None
             damaged = same and progress["checksum"] != checksum(runs)
     except Exception as error:  # orbax and tensorstore raise many kinds, some while closing
         raise corrupted(path, type(error).__name__, earlier) from None
@@ -105,21 +107,24 @@ def restore(folder: Path, like: Tree, kind: str = LAST) -> tuple[int, Tree, dict
     return latest, runs, progress
 
 
-def read(checkpoints: ocp.CheckpointManager, step: int, like: Tree) -> Tree:
-    """The runs of a checkpoint, shaped and placed `like`.
+def read(checkpoints: ocp.CheckpointManager, step: int, like: Tree, stored: list[str]) -> Tree:
+    """The runs of a checkpoint, shaped and placed `like`, whose arrays have the paths `stored`.
 
-    Arrays are found by their names, so that records may gain fields without arrays. Checkpoints of
-    earlier versions hold the tree itself.
+    Arrays are found by their names, so that records may gain fields without arrays, or by their
+    order, if names are others. Checkpoints of earlier versions hold the tree itself.
     """
-    wanted, structure = named(like), jax.tree.structure(like)
+    leaves, structure = jax.tree.flatten(like)
+    old = [".".join(names(path)) for path in stored]
+    if set(old) == set(named(like)):
+        old = list(named(like))
     if (Path(checkpoints.directory) / str(step) / "arrays").is_dir():
-        args = ocp.args.Composite(arrays=ocp.args.StandardRestore(wanted))
+        args = ocp.args.Composite(arrays=ocp.args.StandardRestore(dict(zip(old, leaves))))
         found = checkpoints.restore(step, args=args).arrays
     else:
         args = ocp.args.Composite(runs=ocp.args.StandardRestore())
         found = named(checkpoints.restore(step, args=args).runs)
-    place = lambda name: jax.device_put(found[name], wanted[name].sharding)
-    return structure.unflatten([place(name) for name in wanted])
+    places = [jax.device_put(found[name], leaf.sharding) for name, leaf in zip(old, leaves)]
+    return structure.unflatten(places)
 
 
 def named(tree: Tree) -> dict[str, Any]:

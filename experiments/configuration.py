@@ -64,8 +64,9 @@ class Configuration:
         In an extended run the evaluations keep the spacing with which the run was begun.
         """
         names = ("num_envs", "rollout_length", "warmup")
-        hp = types.SimpleNamespace(**{name: self.hyperparameters[name] for name in names})
-        hp.warmup = 0 if self.dataset else hp.warmup
+        own = {name: self.hyperparameters[name] for name in names}
+        own |= {"warmup": 0} if self.dataset else {}
+        hp = types.SimpleNamespace(collection=types.SimpleNamespace(**own))
         found = budget(hp, self.steps, self.evaluations)
         if not self.spacing:
             return found
@@ -117,7 +118,7 @@ def build(config: Configuration, hp: Any, data: Transition | None = None) -> Set
     if not config.dataset:
         return assemble(entry.maker(env), env, hp, config.steps)
 
-    data = datasets.empty(env, hp.num_envs) if data is None else data
+    data = datasets.empty(env, hp.collection.num_envs) if data is None else data
     size = (config.data or described(config))["transitions"]
     whole = dataclasses.replace(hp, buffer_size=size, warmup=size)
     setup = assemble(entry.maker(env), env, whole, config.steps + size)
@@ -132,11 +133,11 @@ def load_data(config: Configuration) -> Transition:
     """
     hp = hyperparameters(config, 0 if config.sweep else None)
     require(
-        hasattr(hp, "buffer_size"),
+        hasattr(hp, "replay"),
         f"{config.agent} does not replay, and cannot learn from a data set: try sac or dqn.",
     )
     env = AGENTS[config.agent].world(make_env(config), hp)
-    data = datasets.load(config.dataset, env, hp.num_envs, hp.rollout_length)
+    data = datasets.load(config.dataset, env, hp.collection.num_envs, hp.collection.rollout_length)
     data = jax.tree.map(np.asarray, data)
     require(
         config.data in ({}, summary_of(data)),

@@ -170,6 +170,7 @@ def schema(base: type, agent: str, defaults: dict[str, Any], lists: bool) -> typ
     Its options stand in the order of `GROUPS`, with the hyperparameters of the agent at the end.
     """
     record = AGENTS[agent].defaults
+    paths = records.dotted(record)
     own = {f.name: (f.name, base, f, f.default) for f in dataclasses.fields(base)}
     rows = [
         (group, own[name]) for group, names in GROUPS.items() for name in names if name in own
@@ -183,7 +184,7 @@ def schema(base: type, agent: str, defaults: dict[str, Any], lists: bool) -> typ
         flag = attribute_flag(name)
         notes = {"help": documentation(cls).get(f.name, f.name), "group": group, "flag": flag}
         if cls is not base:
-            notes["swept"] = name in records.numeric(record)
+            notes |= {"swept": name in records.numeric(record), "path": attribute_flag(paths[name])}
         field = dataclasses.field(default=value, metadata=notes)
         fields.append((attribute(name), kind, field))
     made = dataclasses.make_dataclass(f"{agent}_options", fields, frozen=True)

@@ -12,6 +12,7 @@ from jaxrl import networks, values
 from jaxrl.implicit import ImplicitHead, with_fractions
 from jaxrl.layers import initialise
 from jaxrl.policies import allowed, epsilon_greedy, only_allowed
+from jaxrl.settings import EpsilonGreedy
 from jaxrl.stock import stock_of, with_stock
 from jaxrl.types import Actor, Array, Discrete, Key, Spec, Tree, memoryless
 from jaxrl.updates import Learner
@@ -70,27 +71,33 @@ def action_values(
     statistic: Statistic = values.mean,
     hidden: Sequence[int] = (64, 64),
     activation: str = "relu",
-    encoder: str = "auto",
+    encoder: str | nn.Module = "auto",
     dueling: bool = False,
     layer_norm: bool = False,
+    own: networks.Own = None,
 ) -> ActionValues:
     """Action values of any representation, by the network that suits a spec of discrete actions.
 
-    Actions that `spec.mask` forbids are never greedy. Raises an InputError for a name that
-    `network` does not know, or for a statistic other than the mean of a representation that only
-    learns means.
+    Actions that `spec.mask` forbids are never greedy. A person's `own` network takes the place of
+    the usual one: its output has the size A * K, or, if `dueling`, it has two, for advantages and
+    a value [..., K]. It cannot have an implicit representation, whose network is another. Raises an
+    InputError for a name that `network` does not know, or for a statistic other than the mean of a
+    representation that only learns means.
     """
     assert isinstance(spec.action, Discrete), "action values need discrete actions"
     if statistic is not values.mean:
         values.require_distribution(representation, "A statistic")
     actions, size = spec.action.num, representation.size
+    if own is not None:
+        values.require_explicit(representation, "An agent with a network of one's own")
     if representation.fractions:
         torso = networks.torso(spec.observation, hidden, activation, encoder, layer_norm)
         module = Implicit(torso, actions, dueling)
         return implicit(spec, module, representation, statistic)
     sizes, theta = value_heads(actions, size, dueling)
     scales = (1.0,) * len(sizes)
-    net = networks.network(spec, sizes, scales, hidden, activation, encoder, layer_norm=layer_norm)
+    layers = (hidden, activation, encoder, "none", layer_norm)
+    net = networks.network(spec, sizes, scales, *layers, own=own)
 
     def outputs(params: Tree, obs: Tree, key: Key | None = None) -> Array:
         return theta(net.step(params, (), obs)[0])
@@ -132,22 +139,17 @@ def implicit(
     return ActionValues(init, outputs, representation, statistic, partial(allowed, spec))
 
 
-def annealed(epsilon: float | Array, updates: float | Array, step: Array) -> Array:
-    """The probability [] of a random action, which falls linearly from 1 to `epsilon`."""
-    progress = jnp.clip(step / jnp.maximum(updates, 1.0), 0, 1)
-    return 1 + progress * (epsilon - 1)
+def annealed(settings: EpsilonGreedy, step: Array) -> Array:
+    """The probability [] of a random action after gradient steps: it falls linearly from 1."""
+    progress = jnp.clip(step / jnp.maximum(settings.epsilon_updates, 1.0), 0, 1)
+    return 1 + progress * (settings.epsilon - 1)
 
 
-def epsilon_actors(
-    q: ActionValues, epsilon: float | Array, updates: float | Array
-) -> tuple[Actor, Actor]:
-    """Actors that explore epsilon-greedily and exploit greedily in the statistic.
-
-    Epsilon falls linearly from 1 to its value over the first `updates` gradient steps.
-    """
+def epsilon_actors(q: ActionValues, settings: EpsilonGreedy) -> tuple[Actor, Actor]:
+    """Actors that explore epsilon-greedily, as settings say, and exploit greedily."""
 
     def explore(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
-        now = annealed(epsilon, updates, view.step)
+        now = annealed(settings, view.step)
         policy = epsilon_greedy(q.scores(view.params, obs), now, q.allowed(obs))
         return policy.sample(seed=key), ()
 

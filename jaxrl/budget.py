@@ -44,8 +44,8 @@ def budget(hp: Any, steps: float, evaluations: int) -> Budget:
     check_collection(hp)
     require_positive(steps=steps, evaluations=evaluations)
     require(math.isfinite(steps), f"steps must be a finite number, but it is {steps}.")
-    per_update = hp.num_envs * hp.rollout_length
-    warmup = -(-hp.warmup // per_update) * per_update
+    per_update = hp.collection.num_envs * hp.collection.rollout_length
+    warmup = -(-hp.collection.warmup // per_update) * per_update
     updates = max(1, -(-(math.ceil(steps) - warmup) // per_update))
     number = min(int(evaluations), updates)
     ends = [(2 * i * updates + number) // (2 * number) for i in range(number + 1)]
@@ -55,22 +55,29 @@ def budget(hp: Any, steps: float, evaluations: int) -> Budget:
 def check_collection(hp: Any) -> None:
     """Raise an InputError unless the hyperparameters say how experience is collected."""
     check_fields(hp)
-    require_positive(num_envs=hp.num_envs, rollout_length=hp.rollout_length)
-    require(hp.warmup >= 0, f"warmup must not be negative, but it is {hp.warmup}.")
+    own: Any = getattr(hp, "collection", None)
+    require(
+        all(hasattr(own, name) for name in ("num_envs", "rollout_length", "warmup")),
+        "Hyperparameters need a field collection, such as jaxrl.settings.Collection(num_envs=8).",
+    )
+    require_positive(num_envs=own.num_envs, rollout_length=own.rollout_length)
+    require(own.warmup >= 0, f"warmup must not be negative, but it is {own.warmup}.")
 
 
 def resolve_decay(hp: Any, steps: float | None) -> Any:
     """Hyperparameters whose `decay_steps` follows from `decay`, a share of a run of `steps`.
 
     The share is of the environment steps after the warm-up, since the learning rate falls with
-    each update. A `decay_steps` that is not 0 stays, and so do hyperparameters without these.
+    each update. A `decay_steps` that is not 0 stays, and so do hyperparameters that have no field
+    `optimisation`, or a constant learning rate.
     """
-    if steps is None or not (hasattr(hp, "decay") and hasattr(hp, "decay_steps")):
+    own = getattr(hp, "optimisation", None)
+    if steps is None or own is None or own.schedule == "constant":
         return hp
     spent = budget(hp, steps, 1)
-    share = hp.decay * (spent.steps - spent.warmup)
-    if isinstance(hp.decay_steps, Tracer):
-        share = jnp.where(hp.decay_steps == 0, share, hp.decay_steps)
-    elif hp.decay_steps != 0:
+    share = own.decay * (spent.steps - spent.warmup)
+    if isinstance(own.decay_steps, Tracer):
+        share = jnp.where(own.decay_steps == 0, share, own.decay_steps)
+    elif own.decay_steps != 0:
         return hp
-    return dataclasses.replace(hp, decay_steps=share)
+    return dataclasses.replace(hp, optimisation=own.replace(decay_steps=share))

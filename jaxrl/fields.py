@@ -1,24 +1,30 @@
 """Fields of hyperparameters: which of them are static, and the range that each must lie in.
 
-    @struct.dataclass
+    @record
     class Hyperparameters:
-        learning_rate: float = number(1e-3, POSITIVE)
-        num_envs: int = static(16, POSITIVE)
+        discount: float = number(0.99, FRACTION)
+        n_step: int = static(1, POSITIVE)
+        collection: Collection = Collection(num_envs=16)
 
 Numbers can be traced, so that whole runs are vmapped over them. Static fields decide shapes or
 programs. `check_fields` checks all of them at once, before anything is compiled.
 """
 
 import dataclasses
+import functools
+import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import linen as nn
 from flax import struct
 from jax.core import Tracer
 
 from jaxrl.errors import InputError, require
+
+T = typing.TypeVar("T")
 
 
 class Range(NamedTuple):
@@ -36,11 +42,81 @@ def between(low: float, high: float) -> Range:
 
 ANY = Range("must be a finite number", np.isfinite)
 POSITIVE = Range("must be above zero", lambda x: x > 0)
-POSITIVE_OR_INFINITE = POSITIVE._replace(infinite=True)
 NOT_NEGATIVE = Range("must not be negative", lambda x: x >= 0)
+NOT_NEGATIVE_OR_INFINITE = NOT_NEGATIVE._replace(infinite=True)
 NOT_POSITIVE = Range("must not be positive", lambda x: x <= 0)
 FRACTION = between(0, 1)
+BELOW_ONE = Range("must be at least 0 and below 1", lambda x: (x >= 0) & (x < 1))
 ENTRIES = between(1, 2**29)  # positions in a buffer are int32
+
+
+@typing.dataclass_transform(field_specifiers=(struct.field,))
+def record(cls: type[T]) -> type[T]:
+    """A frozen dataclass that is a pytree, and that takes fields of its records by their names.
+
+    `cls(num_envs=8)` and `.replace(num_envs=8)` set the field `num_envs` of the record within that
+    has one. Where several have it, an InputError tells which they are.
+    """
+    made = struct.dataclass(cls)
+    plain = made.__init__
+
+    @functools.wraps(plain)
+    def init(self: Any, *args: Any, **values: Any) -> None:
+        plain(self, *args, **routed(made, values))
+
+    made.__init__ = init
+    return made
+
+
+@typing.dataclass_transform(field_specifiers=(struct.field,))
+def group(cls: type[T]) -> type[T]:
+    """A `record` that is part of others, whose fields go by their own names there.
+
+    The field `num_envs` of the group `collection` is called `num_envs` in messages, files and
+    options, and that of a record which is no group has the name of the record before it.
+    """
+    made = record(cls)
+    made.is_group = True  # pyright: ignore[reportAttributeAccessIssue]
+    return made
+
+
+def prefix_of(record: Any, name: str) -> str:
+    """What comes before the names of the fields of a record that is the field `name`."""
+    return "" if getattr(record, "is_group", False) else f"{name}."
+
+
+def routed(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a record's own fields, of which some are given as fields of records within."""
+    own = {field.name: field for field in dataclasses.fields(cls)}
+    inner = {name: value for name, value in values.items() if name not in own}
+    kept = {name: value for name, value in values.items() if name in own}
+    for name, value in inner.items():
+        homes = [
+            field.name
+            for field in own.values()
+            if dataclasses.is_dataclass(field.default) and hasattr(field.default, name)
+        ]
+        if len(homes) > 1:
+            raise ambiguous(name, [f"{home}.{name}" for home in homes])
+        if not homes:
+            kept[name] = value  # the dataclass says that there is no such field
+            continue
+        before = kept.get(homes[0], own[homes[0]].default)
+        kept[homes[0]] = dataclasses.replace(before, **{name: value})
+    return kept
+
+
+def takes(record: Any, name: str) -> bool:
+    """Whether a record, or one record within it, has a field of that name."""
+    fields = dataclasses.fields(record)
+    within = [getattr(record, field.name) for field in fields]
+    inner = [x for x in within if dataclasses.is_dataclass(x) and hasattr(x, name)]
+    return name in [field.name for field in fields] or len(inner) == 1
+
+
+def ambiguous(name: str, choices: list[str]) -> InputError:
+    """The error for a name that several fields have."""
+    return InputError(f"{name} could be {' or '.join(choices)}: say which.")
 
 
 def number(default: float, within: Range = ANY) -> Any:
@@ -65,7 +141,7 @@ def check_fields(settings: Any, prefix: str = "") -> None:
         name, value = prefix + field.name, getattr(settings, field.name)
         within = field.metadata.get("range")
         if dataclasses.is_dataclass(value):
-            check_fields(value, f"{name}.")
+            check_fields(value, prefix + prefix_of(value, field.name))
         elif not field.metadata.get("pytree_node", True):
             check_static(name, value, field.default)
             if within is not None or isinstance(field.default, float):
@@ -87,6 +163,9 @@ def check_static(name: str, value: Any, default: Any) -> None:
     elif isinstance(default, tuple) and all(isinstance(x, int) for x in default):
         whole = isinstance(value, tuple | list) and all(isinstance(x, int) for x in value)
         require(whole, f"{name} must be whole numbers, but it is {value!r}.")
+    elif isinstance(default, str) and name.endswith("encoder"):
+        fits = isinstance(value, str | nn.Module)
+        require(fits, f"{name} must be a word or a flax module, but it is {value!r}.")
     elif isinstance(default, bool | str):
         kind = "True or False" if isinstance(default, bool) else "a word"
         require(isinstance(value, type(default)), f"{name} must be {kind}, but it is {value!r}.")

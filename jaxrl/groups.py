@@ -69,10 +69,10 @@ def grouped(env: Env, groups: int, members: int) -> Env:
         over = jnp.repeat(ended.reshape(groups, members).all(-1), members)
         fresh, first = begin(k_begin)
         told = tell(now._replace(obs=select(over, first.obs, now.obs)), ~waits, over, earned)
+        kept = select(over, jnp.zeros(number), earned)
         return Lanes(
-            select(over, fresh, inner), select(over, first, now), ended & ~over,
-            jnp.where(over, 0.0, earned),
-        ), told  # fmt: skip
+            select(over, fresh, inner), select(over, first, now), ended & ~over, kept
+        ), told
 
     boolean, real = (jax.ShapeDtypeStruct((), x) for x in (jnp.bool_, jnp.float32))
     signals = Grouped(boolean, boolean, real, env.spec.signals)

@@ -282,19 +282,20 @@ def assemble(
 ) -> Setup:
     """Put an agent to work on one lane of an environment, as its hyperparameters say.
 
-    Continuous actions are scaled to [-1, 1]; `hp.num_envs` lanes run side by side and begin a new
-    episode at each boundary. With `steps`, the length of the run, the learning rate decays over
-    the share `hp.decay` of it. Raises an InputError of one sentence for hyperparameters that do
-    not fit each other or the environment. May be called inside a trace, with traced numbers.
+    Continuous actions are scaled to [-1, 1]; as many lanes as `hp.collection` says run side by side
+    and begin a new episode at each boundary. With `steps`, the length of the run, the learning
+    rate decays over a share of it, as `hp.optimisation` says. Raises an InputError of one sentence
+    for hyperparameters that do not fit each other or the environment. May be called inside a trace,
+    with traced numbers.
     """
     check_collection(hp)
     hp = resolve_decay(hp, steps)
     env = conforming(env)
     env = scale_actions(env) if isinstance(env.spec.action, Box) else env
     agent = make_agent(env.spec, hp)
-    lanes = self_resetting(episode_statistics(env), hp.num_envs)
-    warmup = budget(hp, 1, 1).warmup // hp.num_envs
-    return Setup(experiment(lanes, agent, hp.rollout_length, warmup), agent, env)
+    lanes = self_resetting(episode_statistics(env), hp.collection.num_envs)
+    warmup = budget(hp, 1, 1).warmup // hp.collection.num_envs
+    return Setup(experiment(lanes, agent, hp.collection.rollout_length, warmup), agent, env)
 
 
 class Result(NamedTuple):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jaxrl.errors import require, unknown
 from jaxrl.layers import CNN, MLP, Dense, Tower, initialise
+from jaxrl.settings import Layers
 from jaxrl.types import Array, Box, Discrete, Key, Spec, Tree, select
 
 
@@ -37,15 +38,19 @@ def torso(
     observation: Tree,
     hidden: Sequence[int],
     activation: str,
-    encoder: str = "auto",
+    encoder: str | nn.Module = "auto",
     layer_norm: bool = False,
 ) -> nn.Module:
     """The module that turns one kind of observation into features.
 
     `encoder` is "mlp", "cnn", or "auto": a CNN for what `is_image` says is an image and an MLP for
-    anything else. Observations that are trees are flattened and concatenated. Raises an InputError
-    for an unknown encoder, or a CNN without images of at least 3 x 3.
+    anything else. Observations that are trees are flattened and concatenated. It may be a module
+    of one's own, from observations as they are, with bytes as fractions of 255, to features
+    [..., D]. Raises an InputError for an unknown encoder, or a CNN without images of at least
+    3 x 3.
     """
+    if isinstance(encoder, nn.Module):
+        return encoder.clone(parent=None)
     leaves = jax.tree.leaves(observation)
     if encoder not in ("auto", "mlp", "cnn"):
         raise unknown("encoder", encoder, ("auto", "mlp", "cnn"))
@@ -100,12 +105,16 @@ def scaled(observation: Tree, obs: Tree) -> Tree:
     return structure.unflatten(map(one, jax.tree.leaves(observation), leaves))
 
 
-def inputs(spec: Spec, torso: nn.Module, obs: Tree) -> Array:
-    """Observations [..., *] as the one float array that a torso takes, bytes scaled to [0, 1]."""
+def inputs(spec: Spec, torso: nn.Module, obs: Tree) -> Tree:
+    """Observations [..., *] as a torso takes them, bytes scaled to [0, 1].
+
+    An MLP takes one flat array of floats and a CNN one image of them; a module of one's own takes
+    the tree.
+    """
     obs = scaled(spec.observation, obs)
     if isinstance(torso, CNN):
         return jax.tree.leaves(obs)[0].astype(float)
-    return flat(spec.observation, obs)
+    return flat(spec.observation, obs) if isinstance(torso, MLP) else obs
 
 
 class Heads(nn.Module):
@@ -240,25 +249,63 @@ def network(
     scales: Sequence[float],
     hidden: Sequence[int] = (64, 64),
     activation: str = "tanh",
-    encoder: str = "auto",
+    encoder: str | nn.Module = "auto",
     memory: str = "none",
     layer_norm: bool = False,
+    own: "Own" = None,
 ) -> Network:
     """The network with linear heads of `sizes` and initial gains `scales` that suits a spec.
 
-    Heads have a torso each on flat observations, and share one on images or with a `memory`
-    ("none", "gru" or "lstm", as wide as the torso). Raises an InputError for an unknown name.
+    Heads have a torso each on flat observations, and share one on images, behind an encoder of
+    one's own, or with a `memory` ("none", "gru" or "lstm", as wide as the torso). A person's `own`
+    network takes its place: see `owned`. Raises an InputError for an unknown name.
     """
+    if own is not None:
+        return owned(own, spec, sizes)
     make = lambda: torso(spec.observation, hidden, activation, encoder, layer_norm)
-    image = isinstance(make(), CNN)
     prepare = partial(inputs, spec, make())
     if memory == "none":
-        module = Heads(make, tuple(sizes), tuple(scales), shared=image)
-        return feedforward(module, spec, prepare)
+        shared = not isinstance(make(), MLP)
+        return feedforward(Heads(make, tuple(sizes), tuple(scales), shared), spec, prepare)
     if memory not in CELLS:
         raise unknown("memory", memory, ("none", *CELLS))
     outputs = Outputs(tuple(sizes), tuple(scales))
     return recurrent(make(), CELLS[memory](hidden[-1]), outputs, spec, prepare)
+
+
+Own = Network | nn.Module | None
+"""A person's own network: a record of functions, or a module of observations; None for none."""
+
+
+def owned(own: Network | nn.Module, spec: Spec, sizes: Sequence[int]) -> Network:
+    """A person's own network, in place of one with outputs [..., size] for each of `sizes`.
+
+    A module takes observations [..., *], with bytes as fractions of 255, and returns one output for
+    each size, in a tuple, or by itself if there is one size. Raises an InputError that names the
+    sizes if the outputs are others.
+    """
+    tuples = lambda out: out if isinstance(out, tuple) else (out,)
+    net = own
+    if isinstance(own, nn.Module):
+        plain = feedforward(own, spec, partial(scaled, spec.observation))
+        net = plain._replace(
+            step=lambda *x: (tuples(plain.step(*x)[0]), x[1]),
+            unroll=lambda *x: (tuples(plain.unroll(*x)[0]), x[1]),
+        )
+    assert isinstance(net, Network)
+
+    def outputs() -> Tree:
+        obs = jax.tree.map(lambda x: x[None], blank(spec))
+        return net.step(net.init(jax.random.key(0)), net.memory(1), obs)[0]
+
+    found = tuple(getattr(x, "shape", None) for x in jax.tree.leaves(jax.eval_shape(outputs)))
+    wanted = tuple((1, size) for size in sizes)
+    require(
+        found == wanted,
+        f"This network must return outputs of sizes {tuple(sizes)}, in this order, for one batch "
+        f"axis: shapes {wanted} for a batch of one, but it returns {found}.",
+    )
+    return net
 
 
 def dueling(advantages: Array, value: Array) -> Array:
@@ -279,10 +326,8 @@ class Critics(NamedTuple):
     # outputs are the products; the last feature is 1, so that biases are weights
 
 
-def critic_ensemble(
-    spec: Spec, size: int, members: int, hidden: Sequence[int] = (64, 64), activation: str = "relu"
-) -> Critics:
-    """Independent critics of observations and continuous actions.
+def critic_ensemble(spec: Spec, size: int, members: int, layers: Layers = Layers()) -> Critics:
+    """Independent critics of observations and continuous actions, with layers that are dense.
 
     Their outputs [..., E * size] are those of `values.ensemble`.
     """
@@ -294,7 +339,7 @@ def critic_ensemble(
         out_axes=-2,
         axis_size=members,
         methods=("__call__", "features"),
-    )(MLP(tuple(hidden), activation), size)
+    )(MLP(tuple(layers.hidden), layers.activation, layers.layer_norm), size)
 
     def init(key: Key) -> Tree:
         assert isinstance(spec.action, Box), "critics of actions need continuous ones"

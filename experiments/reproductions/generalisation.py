@@ -23,7 +23,7 @@ from experiments.reproductions.report import save
 from jaxrl import models
 from jaxrl.errors import require_positive
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import imagined, mixed, replay
+from jaxrl.updates import imagined, mixed, replayed
 
 TITLE = "Return of DQN in environments of many parts, by the source of its transitions"
 STARTS, LENGTH = 32, 10
@@ -83,7 +83,7 @@ def agent(game: str, source: str, spec: Spec, hp: dqn.Hyperparameters) -> Agent:
         return models.branched(model_of(params), base.explore, view, starts, key, LENGTH)[0]
 
     update = imagined(base.update, world, mixed(dream, 0.0))
-    return base._replace(update=replay(update, hp.buffer_size, hp.batch_size, hp.updates))
+    return base._replace(update=replayed(update, hp))
 
 
 def main(arguments: list[str]) -> None:

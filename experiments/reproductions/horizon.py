@@ -97,7 +97,7 @@ def learnt(
     env = time_limit(envs.from_mdp(mdp), HORIZON)
     setup = assemble(make, env, hp)
     states = mdp.transition.shape[0]
-    every = chosen.steps // (chosen.checks * hp.num_envs * hp.rollout_length)
+    every = chosen.steps // (chosen.checks * hp.collection.num_envs * hp.collection.rollout_length)
 
     def check(run: Any, _: None) -> tuple[Any, Array]:
         run, _ = advance(setup.experiment, run, every)

@@ -87,13 +87,13 @@ def trained(length: int, critics: int, updates: int, key: Key) -> tuple[Array, A
 
     def imagined(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
         k_dream, k_learn = jax.random.split(key)
-        starts = batch.obs[: hp.batch_size // length]
+        starts = batch.obs[: hp.replay.batch_size // length]
         view = base.update.read(state)
         made, _ = models.branched(model, base.explore, view, starts, k_dream, length)
         return base.update.apply(state, listed(made), k_learn)
 
     update = repeated(base.update._replace(apply=imagined), 10)
-    agent = base._replace(update=replay(update, 10_000, hp.batch_size))
+    agent = base._replace(update=replay(update, 10_000, hp.replay.batch_size))
     k_data, k_init, k_play = jax.random.split(key, 3)
     data = below(env, model, 10_000, k_data)
     experiment = offline(agent, data)

@@ -97,7 +97,7 @@ def commanded(hp: stocked.Hyperparameters, chosen: Options, key: Key) -> Array:
     run, _ = advance(setup.experiment, setup.experiment.init(k_train), chosen.rounds)
     view = setup.agent.update.read(run.learner)
     spec, family = setup.env.spec, values.critic(hp.critic)
-    q = action_values(spec, family, SHORTFALL, hp.hidden, hp.activation, hp.encoder, hp.dueling)
+    q = action_values(spec, family, SHORTFALL, **vars(hp.network), dueling=hp.dueling)
     stocks = jnp.arange(hp.lowest_stock, hp.highest_stock + 1)
     first = jnp.tile(jax.nn.one_hot(0, spec.observation.obs.shape[0]), (stocks.size, 1))
     score = q.scores(view.params, Conditioned(first, Stock(stocks))).max(-1)

@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> None:
         objective=values.Objective("homeostatic", 0.0), lowest_stock=-12.0, highest_stock=6.0,
         **both,
     )  # fmt: skip
-    rounds = int(chosen.steps) // (hp.num_envs * hp.rollout_length)
+    rounds = int(chosen.steps) // (hp.collection.num_envs * hp.collection.rollout_length)
     keys = jax.random.split(jax.random.key(0), chosen.seeds)
     run = partial(commanded, hp, rounds, chosen.episodes)
     print(f"{chosen.seeds} networks learn to obtain the return that they are asked for ...")

@@ -3,16 +3,17 @@
 `descend` turns a loss into an Update; every other function here is `Update -> Update`.
 """
 
-from jaxrl.updates.gradient import (
-    Learner,
-    clipped,
+from jaxrl.updates.configured import (
     decay_updates,
-    delayed,
-    descend,
-    every,
-    linear_decay,
-    polyak,
+    in_passes,
+    optimiser_for,
+    replayed,
+    replayed_by_priority,
+    require_buffer,
+    require_no_memory,
+    require_passes,
 )
+from jaxrl.updates.gradient import Learner, delayed, descend, every, polyak
 from jaxrl.updates.imagined import (
     Dream,
     dreaming,
@@ -30,7 +31,6 @@ from jaxrl.updates.onpolicy import epochs, explained_variance, prepared, standar
 __all__ = [
     "Dream",
     "Learner",
-    "clipped",
     "decay_updates",
     "delayed",
     "descend",
@@ -40,15 +40,21 @@ __all__ = [
     "explained_variance",
     "fitting",
     "imagined",
+    "in_passes",
     "in_turn",
-    "linear_decay",
     "mixed",
     "n_step",
+    "optimiser_for",
     "polyak",
     "prepared",
     "prioritised",
     "repeated",
     "replay",
+    "replayed",
+    "replayed_by_priority",
+    "require_buffer",
+    "require_no_memory",
+    "require_passes",
     "standardised",
     "together",
     "waking",

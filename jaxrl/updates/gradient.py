@@ -74,37 +74,6 @@ def every(period: int, follow: Follow) -> Follow:
     return periodic
 
 
-def linear_decay(rate: float | Array, steps: float | Array) -> optax.Schedule:
-    """A learning rate that falls linearly to zero at step `steps`; it is constant if that is 0."""
-
-    def schedule(step: ArrayLike) -> Array:
-        remaining = jnp.clip(1 - jnp.asarray(step) / jnp.maximum(steps, 1), 0, 1)
-        return rate * jnp.where(jnp.asarray(steps) > 0, remaining, 1.0)
-
-    return schedule
-
-
-def decay_updates(hp: Any, per_rollout: int) -> float | Array:
-    """The number of gradient steps in `hp.decay_steps` environment steps, warm-up not counted.
-
-    `per_rollout` is the number of gradient steps after each rollout.
-    """
-    return hp.decay_steps / (hp.num_envs * hp.rollout_length) * per_rollout
-
-
-def clipped(
-    optimiser: Callable[[optax.Schedule], optax.GradientTransformation],
-    rate: float | Array,
-    steps: float | Array,
-    norm: float | Array,
-) -> optax.GradientTransformation:
-    """An optax `optimiser` of gradients clipped to a global `norm`.
-
-    The learning rate is `linear_decay(rate, steps)`.
-    """
-    return optax.chain(optax.clip_by_global_norm(norm), optimiser(linear_decay(rate, steps)))
-
-
 def delayed(
     optimiser: optax.GradientTransformation, period: int, slower: Collection[str]
 ) -> optax.GradientTransformation:

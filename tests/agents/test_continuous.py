@@ -10,6 +10,7 @@ import pytest
 import envs
 from agents import AGENTS
 from jaxrl import advance, assemble, values
+from jaxrl.fields import takes
 from jaxrl.networks import critic_ensemble
 from jaxrl.types import Box, Env, Spec, TimeStep
 from tests.compiling import OPTIMISED
@@ -51,7 +52,7 @@ def learnt(name, env, rounds, family=None, **options):
     Over 24 seeds, actions deviate by 0.03 to 0.08 and values by 0.01 to 0.05.
     """
     hp = AGENTS[name].defaults
-    known = {k: v for k, v in (SMALL | CALM | options).items() if hasattr(hp, k)}
+    known = {k: v for k, v in (SMALL | CALM | options).items() if takes(hp, k)}
     critic = replace(hp.critic, low=-4.0, high=4.0, atoms=min(hp.critic.atoms, 11))
     critic = replace(critic, family=family or critic.family)
     hp = replace(hp, **known | {"critic": critic})
@@ -63,7 +64,7 @@ def learnt(name, env, rounds, family=None, **options):
         view = setup.agent.update.read(run.learner)
         obs = jnp.eye(env.spec.observation.shape[0])
         action = setup.agent.exploit.step(view, (), obs, key)[0]
-        critics = critic_ensemble(env.spec, rep.size, hp.ensemble.members, hp.hidden)
+        critics = critic_ensemble(env.spec, rep.size, hp.ensemble.members, hp.network)
         theta = critics.apply(view.params["critics"], obs, action)
         every = values.ensemble(rep, hp.ensemble.members, values.average)
         return action[:, 0], values.mean(every.decode(theta))

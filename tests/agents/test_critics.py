@@ -7,6 +7,7 @@ import envs
 from agents import AGENTS
 from jaxrl import advance, assemble
 from jaxrl.errors import InputError
+from jaxrl.fields import takes
 from jaxrl.values import CRITICS, OBJECTIVES, REDUCTIONS, Critic, Objective
 from tests.agents.cases import SMALL_REPLAY
 
@@ -29,10 +30,10 @@ def place(name):
 def small(name, **options):
     """An agent in a world of its kind, assembled with small networks, and with other options."""
     entry = AGENTS[name]
-    known = {k: v for k, v in SMALL.items() if hasattr(entry.defaults, k)}
+    known = {k: v for k, v in SMALL.items() if takes(entry.defaults, k)}
     if hasattr(entry.defaults, "n_step"):
         known["n_step"] = 1
-    if hasattr(entry.defaults, "buffer_size") and "sequence_length" in known:
+    if takes(entry.defaults, "buffer_size") and "sequence_length" in known:
         known |= dict(buffer_size=256, warmup=32)
     hp = entry.defaults.replace(**known | options)
     env = worlds[name] = worlds.get(name) or world(entry)

@@ -9,6 +9,7 @@ from agents import beer, proto_value
 from jaxrl import advance, assemble, buffers, values
 from jaxrl.dp import projection_error, successor_basis
 from jaxrl.networks import critic_ensemble, network
+from jaxrl.settings import Layers
 from jaxrl.types import Box, Spec
 
 KEYS = jax.random.split(jax.random.key(0), 3)
@@ -17,7 +18,7 @@ KEYS = jax.random.split(jax.random.key(0), 3)
 def test_critics_are_linear_in_their_features():
     box = Box(-jnp.ones(2), jnp.ones(2))
     spec = Spec(jax.ShapeDtypeStruct((3,), jnp.float32), box)
-    critics = critic_ensemble(spec, 2, 3, (8, 8))
+    critics = critic_ensemble(spec, 2, 3, Layers(hidden=(8, 8)))
     params = critics.init(KEYS[0])
     params = jax.tree.map(lambda x: x + 0.1, params)  # biases that are not zero
     obs, action = jnp.ones((5, 3)), jnp.linspace(-1, 1, 10).reshape(5, 2)
@@ -48,8 +49,8 @@ def test_the_penalty_is_the_cosine_in_excess_of_the_bound():
     )
     assert 0.1 < float(data.discount.mean()) < 0.99
     params, target = before.learner.inner.params, before.learner.inner.target
-    critics = critic_ensemble(env.spec, 1, 2, hp.hidden)
-    policy = network(env.spec, (1,), (0.01,), hp.hidden, hp.activation)
+    critics = critic_ensemble(env.spec, 1, 2, hp.network)
+    policy = network(env.spec, (1,), (0.01,), hp.network.hidden, hp.network.activation)
     action = jnp.tanh(policy.step(target["actor"], (), data.final)[0][0])
     now, weight = (
         np.asarray(x, np.float64) for x in critics.linear(params["critics"], data.obs, data.action)

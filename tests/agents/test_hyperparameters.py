@@ -16,7 +16,7 @@ from tests.agents.test_keys import CONTINUOUS
 
 FRACTIONS = (
     "decay", "discount", "gae_lambda", "trace_decay", "epsilon", "target_rate", "share",
-    "priority_peak", "munchausen_scale",
+    "priority_peak", "munchausen_scale", "momentum",
 )  # fmt: skip
 SIGNED = ("target_entropy", "initial_value", "initial_stock", "lowest_stock", "highest_stock")
 DECLARED = (
@@ -44,7 +44,8 @@ def test_every_number_has_its_range(name):
     entry = AGENTS[name]
     env = envs.make("Pendulum-v1" if name in CONTINUOUS else "chain")
     make, tried = entry.maker(env), 0
-    for field in dataclasses.fields(entry.defaults):
+    groups = [x for x in vars(entry.defaults).values() if getattr(x, "is_group", False)]
+    for field in [f for record in (entry.defaults, *groups) for f in dataclasses.fields(record)]:
         for value in wrong(field, name in DECLARED):
             hp = entry.defaults.replace(**{field.name: value})
             with pytest.raises(InputError, match=rf"^{field.name} must .*, but it is"):

@@ -9,6 +9,7 @@ import pytest
 import envs
 from agents import AGENTS
 from jaxrl import assemble
+from jaxrl.fields import takes
 from tests.agents.keys import uses
 
 TINY = dict(
@@ -26,7 +27,7 @@ CONTINUOUS = (
 def test_no_key_is_used_twice(name):
     """In warm-up, a rollout, an update and an evaluated action; environments included."""
     entry = AGENTS[name]
-    hp = entry.defaults.replace(**{k: v for k, v in TINY.items() if hasattr(entry.defaults, k)})
+    hp = entry.defaults.replace(**{k: v for k, v in TINY.items() if takes(entry.defaults, k)})
     env = entry.world(envs.make("Pendulum-v1" if name in CONTINUOUS else "chain"), hp)
     setup = assemble(entry.maker(env), env, hp)
 
@@ -37,7 +38,7 @@ def test_no_key_is_used_twice(name):
             return run.step
         run, _ = setup.experiment.step(run)
         view, obs = setup.agent.update.read(run.learner), run.world[1].obs
-        memory = setup.agent.exploit.init(hp.num_envs)
+        memory = setup.agent.exploit.init(hp.collection.num_envs)
         return run.step, setup.agent.exploit.step(view, memory, obs, k_act)[0]
 
     found = uses(life, jax.random.key(3))

@@ -9,6 +9,7 @@ import envs
 from agents import AGENTS
 from jaxrl import advance, assemble
 from jaxrl.environments import time_limit
+from jaxrl.fields import takes
 from jaxrl.types import Transition, lanes
 
 TABLE = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [1, 1, 1]], bool)  # [S, A]
@@ -54,7 +55,7 @@ def dense(x, successors):
 
 def built(name, **options):
     entry = AGENTS[name]
-    known = {k: v for k, v in (TINY | options).items() if hasattr(entry.defaults, k)}
+    known = {k: v for k, v in (TINY | options).items() if takes(entry.defaults, k)}
     known |= dict(sequence_length=1) if name == "ppo" else {}
     return assemble(entry.make, process()[1], entry.defaults.replace(**known))
 

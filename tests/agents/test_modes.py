@@ -6,6 +6,7 @@ import pytest
 import envs
 from agents import AGENTS
 from jaxrl import assemble
+from jaxrl.fields import takes
 from tests.agents.test_keys import CONTINUOUS, TINY
 
 MODES = {
@@ -18,7 +19,7 @@ MODES = {
 def assembled(name, **options):
     """A tiny experiment, and a function from its run to an evaluated action."""
     entry = AGENTS[name]
-    hp = entry.defaults.replace(**{k: v for k, v in TINY.items() if hasattr(entry.defaults, k)})
+    hp = entry.defaults.replace(**{k: v for k, v in TINY.items() if takes(entry.defaults, k)})
     hp = hp.replace(**options)
     env = entry.world(envs.make("Pendulum-v1" if name in CONTINUOUS else "chain"), hp)
     setup = assemble(entry.maker(env), env, hp)

@@ -58,7 +58,7 @@ def critic(spec, hp, params, obs):
     from jaxrl.networks import dueling, network
 
     sizes = (spec.action.num, 1) if hp.dueling else (spec.action.num,)
-    out, _ = network(spec, sizes, (1.0,) * len(sizes), hp.hidden).step(params, (), obs)
+    out, _ = network(spec, sizes, (1.0,) * len(sizes), hp.network.hidden).step(params, (), obs)
     return dueling(out[0][..., None], out[1])[..., 0] if hp.dueling else out[0]
 
 

@@ -74,7 +74,10 @@ def test_a_member_of_a_sweep_depends_on_no_neighbour_and_no_device():
         experiment = assemble(make, env, hp.replace(learning_rate=rate, discount=gamma)).experiment
         return advance(experiment, experiment.init(key), 6)[0]
 
-    rates, gammas = jnp.array([hp.learning_rate, 1e-4] * 4), jnp.array([hp.discount, 0.9] * 4)
+    rates, gammas = (
+        jnp.array([hp.optimisation.learning_rate, 1e-4] * 4),
+        jnp.array([hp.discount, 0.9] * 4),
+    )
     points = rates, gammas, jax.random.split(jax.random.key(KEY), 8)
     alone = jax.jit(run)(*(x[0] for x in points))
     axes = population_axes(alone)

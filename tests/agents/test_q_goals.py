@@ -37,7 +37,7 @@ def measured(make, hp, batch, **options):
     noisy = lambda x: x + np.float32(0.1 * noise.normal(size=x.shape))
     start = jax.jit(agent.update.init)(KEY, batch)
     params, target = (jax.tree.map(noisy, start.params) for _ in range(2))
-    q = action_values(SPEC, values.critic(hp.critic), hidden=hp.hidden, dueling=hp.dueling)
+    q = action_values(SPEC, values.critic(hp.critic), hidden=hp.network.hidden, dueling=hp.dueling)
 
     @jax.jit
     def run(state, params, target, batch):

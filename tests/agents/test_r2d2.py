@@ -61,7 +61,15 @@ def test_targets_are_those_of_a_loop_over_single_steps(burn_in):
     mask = lambda obs: jnp.stack([obs[..., 0] + obs[..., 1] < 1, obs[..., 2] < 1], -1)
     mask = mask if burn_in else lambda obs: jnp.ones((*obs.shape[:-1], 2), bool)
     agent = r2d2.r2d2(env.spec._replace(mask=mask), hp, schedule=lambda update, hp: update)
-    net = network(env.spec, (2, 1), (1.0, 1.0), hp.hidden, hp.activation, "auto", hp.memory)
+    net = network(
+        env.spec,
+        (2, 1),
+        (1.0, 1.0),
+        hp.network.hidden,
+        hp.network.activation,
+        "auto",
+        hp.network.memory,
+    )
     params, target = net.init(KEYS[0]), net.init(KEYS[1])
     learner = agent.update.init(KEYS[0], None)._replace(params=params, target=target)
     state, now = env.init(KEYS[2])

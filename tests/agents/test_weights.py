@@ -8,6 +8,7 @@ import pytest
 import envs
 from agents import AGENTS
 from jaxrl.environments import scale_actions, vectorize
+from jaxrl.fields import takes
 from jaxrl.loop import random_policy, rollout
 from jaxrl.types import Box
 
@@ -21,7 +22,7 @@ TINY = dict(
 def made(name, env):
     """An agent, a learner, and a rollout [8, 4] of its exploration."""
     entry = AGENTS[name]
-    options = {k: v for k, v in TINY.items() if hasattr(entry.defaults, k)}
+    options = {k: v for k, v in TINY.items() if takes(entry.defaults, k)}
     options |= dict(sequence_length=1) if name == "ppo" else {}
     env = envs.make(env)
     env = scale_actions(env) if isinstance(env.spec.action, Box) else env

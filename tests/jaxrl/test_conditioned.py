@@ -66,8 +66,8 @@ def test_hindsight_solves_what_rewards_alone_do_not():
     def agent(share):
         def remember(update, hp):
             update = hindsight(update, rule, lambda obs: obs, share)
-            rows = hp.buffer_size // hp.num_envs
-            return replay(update, rows, hp.batch_size, hp.updates, BITS)
+            rows = hp.replay.buffer_size // hp.collection.num_envs
+            return replay(update, rows, hp.replay.batch_size, hp.replay.updates, BITS)
 
         return lambda spec, hp: dqn.dqn(spec, hp, schedule=remember)
 

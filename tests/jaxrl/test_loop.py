@@ -4,14 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import struct
 
 import envs
 from agents import dqn, ppo
 from jaxrl import advance, assemble, budget, buffers, evaluate, loop, make_train, summarise
 from jaxrl.environments import auto_reset, episode_statistics, vectorize
 from jaxrl.errors import InputError
+from jaxrl.fields import record
 from jaxrl.loop import experiment, rollout
+from jaxrl.settings import Collection, Optimisation
 from jaxrl.types import Agent, Update, count, memoryless
 
 KEY = jax.random.key(3)
@@ -76,7 +77,7 @@ def test_warm_up_fills_the_buffer_with_random_actions_in_whole_rollouts():
     run = assemble(dqn.dqn, envs.make("CartPole-v1"), hp).experiment.init(KEY)
     rows = int(run.learner.buffer.added.value)
     assert rows == 36  # 100 steps in 3 lanes, rounded up to whole rollouts of 4
-    slots = jnp.arange(rows * hp.num_envs)
+    slots = jnp.arange(rows * hp.collection.num_envs)
     actions = np.asarray(buffers.fetch(run.learner.buffer, slots).action)
     assert 0.3 < actions.mean() < 0.7
 
@@ -137,15 +138,12 @@ def test_make_train_is_a_function_of_key_and_hyperparameters():
         jax.vmap(lambda n: train(KEY, hp.replace(num_envs=n)))(jnp.array([2, 4]))
 
 
-@struct.dataclass
+@record
 class Idle:
     """Hyperparameters of an agent that learns nothing."""
 
-    num_envs: int = 4
-    rollout_length: int = 8
-    warmup: int = 100
-    decay: float = 0.0
-    decay_steps: float = 0.0
+    collection: Collection = Collection(num_envs=4, rollout_length=8, warmup=100)
+    optimisation: Optimisation = Optimisation()
 
 
 def test_env_steps_are_those_that_the_environment_was_charged():
@@ -198,16 +196,17 @@ def test_a_traced_number_of_steps_gives_what_a_constant_one_gives():
 
 
 def test_decay_is_a_share_of_the_run_unless_steps_are_given():
-    make = lambda spec, hp: seen.append(float(hp.decay_steps)) or observer()
+    make = lambda spec, hp: seen.append(float(hp.optimisation.decay_steps)) or observer()
     env, seen = envs.make("CartPole-v1"), []
     assemble(make, env, Idle(decay=0.5, warmup=0), 3200)
     assemble(make, env, Idle(decay=0.5, warmup=320), 3520)  # the rate falls after the warm-up
     assemble(make, env, Idle(decay=0.5, decay_steps=70.0), 3200)
     assemble(make, env, Idle(decay=0.5), None)
     assert seen == [1600, 1600, 70, 0]
-    shares = jax.vmap(lambda x: loop.resolve_decay(Idle(decay=x, warmup=0), 3200).decay_steps)
+    share = lambda x: loop.resolve_decay(Idle(decay=x, warmup=0), 3200).optimisation.decay_steps
+    shares = jax.vmap(share)
     np.testing.assert_allclose(shares(jnp.array([0.0, 1.0])), [0.0, 3200.0])
     fixed = lambda x: loop.resolve_decay(Idle(decay=1.0, warmup=0, decay_steps=x), 3200)
     np.testing.assert_allclose(
-        jax.vmap(lambda x: fixed(x).decay_steps)(jnp.array([0.0, 9.0])), [3200.0, 9.0]
+        jax.vmap(lambda x: fixed(x).optimisation.decay_steps)(jnp.array([0.0, 9.0])), [3200.0, 9.0]
     )

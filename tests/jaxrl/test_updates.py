@@ -111,12 +111,6 @@ def test_target_follows_the_parameters_after_the_step():
     np.testing.assert_allclose(targets, [1, 1, 0.7, 0.7, 0.7, 0.4], rtol=1e-5)
 
 
-def test_linear_decay():
-    schedule = updates.linear_decay(2.0, 10)
-    np.testing.assert_allclose([schedule(s) for s in (0, 5, 10, 99)], [2, 1, 0, 0])
-    assert float(updates.linear_decay(2.0, 0)(10**6)) == 2.0
-
-
 def test_replay_draws_uniformly_from_all_that_is_stored():
     update = updates.replay(ECHO, rows=10, batch_size=64, updates=500)
     state = update.init(KEY, stream(4, 2))

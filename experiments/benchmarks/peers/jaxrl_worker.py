@@ -18,7 +18,7 @@ names = {field.name for field in dataclasses.fields(entry.defaults)}
 chosen = {name: value for name, value in s.items() if name in names}
 hp = entry.defaults.replace(**chosen | {"hidden": tuple(s["hidden"])})
 env = envs.make(s["env"], **s.get("env_params", {}))
-iterations = s["steps"] // (hp.num_envs * hp.rollout_length)
+iterations = s["steps"] // (hp.collection.num_envs * hp.collection.rollout_length)
 
 
 def init(key):
@@ -37,7 +37,7 @@ if s["seeds"] == 1:
 else:
     axes = population_axes(jax.eval_shape(init, keys[0]))
     init, chunk = populate(init, (0,), axes), populate(chunk, (axes,), axes)
-steps = iterations * hp.num_envs * hp.rollout_length * s["seeds"]
+steps = iterations * hp.collection.num_envs * hp.collection.rollout_length * s["seeds"]
 protocol.serve_compiled(
     jax.jit(init, compiler_options=hasty()), jax.jit(chunk, donate_argnums=0), keys, steps
 )

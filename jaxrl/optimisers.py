@@ -1,0 +1,119 @@
+"""Optimisers by name, with a learning rate that falls by a schedule of a name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+from jaxrl.errors import require, unknown
+from jaxrl.settings import Optimisation
+from jaxrl.types import Array
+
+Rate = Any
+"""A learning rate, or a schedule of it."""
+
+
+def adam_like(make: Callable[..., Any], **fixed: Any) -> Callable[[Rate, Optimisation], Any]:
+    """An optimiser with the momentum and the small number of Adam."""
+    return lambda rate, own: make(rate, b1=own.momentum, eps=own.eps, **fixed)
+
+
+def decayed(make: Callable[..., Any]) -> Callable[[Rate, Optimisation], Any]:
+    """An optimiser like Adam that also decays weights."""
+    return lambda rate, own: make(rate, b1=own.momentum, eps=own.eps, weight_decay=own.weight_decay)
+
+
+OPTIMISERS: dict[str, Callable[[Rate, Optimisation], optax.GradientTransformation]] = {
+    "adam": adam_like(optax.adam),
+    "adamw": decayed(optax.adamw),
+    "amsgrad": adam_like(optax.amsgrad),
+    "nadam": adam_like(optax.nadam),
+    "radam": adam_like(optax.radam),
+    "adabelief": adam_like(optax.adabelief),
+    "adamax": adam_like(optax.adamax),
+    "yogi": adam_like(optax.yogi),
+    "novograd": decayed(optax.novograd),
+    "lamb": decayed(optax.lamb),
+    "lion": lambda rate, own: optax.lion(rate, b1=own.momentum, weight_decay=own.weight_decay),
+    "rmsprop": lambda rate, own: optax.rmsprop(rate, eps=own.eps),
+    "adagrad": lambda rate, own: optax.adagrad(rate, eps=own.eps),
+    "sgd": lambda rate, own: optax.sgd(rate),
+    "momentum": lambda rate, own: optax.sgd(rate, momentum=own.momentum),
+    "nesterov": lambda rate, own: optax.sgd(rate, momentum=own.momentum, nesterov=True),
+    # Matrices by their orthogonalised momentum, everything else by Adam.
+    "muon": lambda rate, own: optax.contrib.muon(
+        rate, beta=own.momentum, eps=own.eps, weight_decay=own.weight_decay
+    ),
+    "ademamix": decayed(optax.contrib.ademamix),
+    "adopt": adam_like(optax.contrib.adopt),
+}
+DECAYING = ("adamw", "novograd", "lamb", "lion", "muon", "ademamix")
+"""The optimisers that take a weight decay."""
+
+
+def share_left(step: ArrayLike, steps: ArrayLike) -> Array:
+    """The share of `steps` that is left after `step`, from 1 to 0; 1 if `steps` is 0."""
+    remaining = jnp.clip(1 - jnp.asarray(step) / jnp.maximum(steps, 1), 0, 1)
+    return jnp.where(jnp.asarray(steps) > 0, remaining, 1.0)
+
+
+SCHEDULES: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda left: left,
+    "cosine": lambda left: (1 - jnp.cos(jnp.pi * left)) / 2,
+    # To a hundredth at the end.
+    "exponential": lambda left: 100.0 ** (left - 1.0),
+}
+"""The factor of the learning rate [], of the share that is left of the steps of its fall."""
+
+
+def scheduled(name: str, rate: float | Array, steps: float | Array) -> Rate:
+    """A learning rate that falls from `rate` over `steps` gradient steps; constant if they are 0.
+
+    `name` is constant, or one of SCHEDULES. Raises an InputError for another name.
+    """
+    if name == "constant":
+        return rate
+    if name not in SCHEDULES:
+        raise unknown("schedule", name, ("constant", *SCHEDULES))
+    return lambda step: rate * SCHEDULES[name](share_left(step, steps))
+
+
+def optimiser(settings: Optimisation, steps: float | Array = 0.0) -> optax.GradientTransformation:
+    """The optax transformation that settings describe, of gradients clipped to a global norm.
+
+    `steps` are the gradient steps over which the learning rate falls: see `decay_updates`. Raises
+    an InputError as `check_optimisation` does.
+    """
+    check_optimisation(settings)
+    rate = scheduled(settings.schedule, settings.learning_rate, steps)
+    rule = OPTIMISERS[settings.optimiser](rate, settings)
+    return optax.chain(clipped(settings.max_gradient_norm), rule)
+
+
+def clipped(norm: float | Array) -> optax.GradientTransformation:
+    """Clip gradients to a global norm; 0 does not clip them."""
+    if not isinstance(norm, Tracer) and not np.any(norm):
+        return optax.identity()
+    return optax.clip_by_global_norm(jnp.where(jnp.asarray(norm) > 0, norm, jnp.inf))
+
+
+def check_optimisation(settings: Optimisation) -> None:
+    """Raise an InputError for an unknown name, or for a setting that would be ignored."""
+    if settings.optimiser not in OPTIMISERS:
+        raise unknown("optimiser", settings.optimiser, OPTIMISERS)
+    scheduled(settings.schedule, 0.0, 0.0)  # raises
+    given = lambda x: not isinstance(x, Tracer) and bool((np.asarray(x) != 0).any())
+    for name in ("decay", "decay_steps"):
+        require(
+            settings.schedule != "constant" or not given(getattr(settings, name)),
+            f"{name} needs a schedule by which the learning rate falls: set schedule to "
+            f"{', '.join(SCHEDULES)}.",
+        )
+    require(
+        settings.optimiser in DECAYING or not given(settings.weight_decay),
+        f"{settings.optimiser} takes no weight_decay: choose {', '.join(DECAYING)}.",
+    )

@@ -1,0 +1,74 @@
+"""Updates as an agent's settings describe them, and what settings must be for that.
+
+`hp` are hyperparameters with the records of `jaxrl.settings` as the fields `collection`, `replay`,
+`priorities`, `passes` and `optimisation`, as far as a function needs them.
+"""
+
+from typing import Any
+
+import optax
+
+from jaxrl.errors import require
+from jaxrl.optimisers import optimiser
+from jaxrl.types import Array, Update
+from jaxrl.updates.offpolicy import check_buffer, prioritised, replay
+from jaxrl.updates.onpolicy import check_divisible, epochs
+
+
+def decay_updates(hp: Any) -> float | Array:
+    """The number of gradient steps over which the learning rate falls.
+
+    They are those in `hp.optimisation.decay_steps` environment steps after the warm-up.
+    """
+    learnt = hp.replay.updates if hasattr(hp, "replay") else 1
+    learnt = hp.passes.epochs * hp.passes.minibatches if hasattr(hp, "passes") else learnt
+    per_rollout = hp.collection.num_envs * hp.collection.rollout_length
+    return hp.optimisation.decay_steps / per_rollout * learnt
+
+
+def optimiser_for(
+    hp: Any, own: optax.GradientTransformation | None = None
+) -> optax.GradientTransformation:
+    """The optimiser that `hp.optimisation` describes, or a person's `own` in its place."""
+    return optimiser(hp.optimisation, decay_updates(hp)) if own is None else own
+
+
+def replayed(update: Update, hp: Any, length: int | None = None) -> Update:
+    """`replay`, as `hp.replay` and `hp.collection` say."""
+    rows = hp.replay.buffer_size // hp.collection.num_envs
+    return replay(update, rows, hp.replay.batch_size, hp.replay.updates, length)
+
+
+def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:
+    """`prioritised`, as `hp.replay`, `hp.priorities` and `hp.collection` say."""
+    rows = hp.replay.buffer_size // hp.collection.num_envs
+    own, exponents = hp.replay, hp.priorities
+    return prioritised(
+        update, rows, own.batch_size, own.updates, length,
+        exponents.priority_exponent, exponents.importance_exponent,
+    )  # fmt: skip
+
+
+def in_passes(update: Update, hp: Any, length: int = 1) -> Update:
+    """`epochs` of sequences of a length, as `hp.passes` says."""
+    return epochs(update, hp.passes.epochs, hp.passes.minibatches, length)
+
+
+def require_buffer(hp: Any, length: int = 1) -> None:
+    """Raise an InputError unless the buffer suits sequences of `length`, see `check_buffer`."""
+    own = hp.collection
+    check_buffer(hp.replay.buffer_size, own.num_envs, own.rollout_length, length, own.warmup)
+
+
+def require_passes(hp: Any, length: int = 1) -> None:
+    """Raise an InputError unless rollouts divide into minibatches of sequences of `length`."""
+    own = hp.collection
+    check_divisible(own.rollout_length, own.num_envs, hp.passes.minibatches, length)
+
+
+def require_no_memory(hp: Any, who: str) -> None:
+    """Raise an InputError, in the name of `who`, for a network with a memory."""
+    require(
+        getattr(hp.network, "memory", "none") == "none",
+        f"{who} takes no memory: choose r2d2 or ppo, or leave memory at none.",
+    )
