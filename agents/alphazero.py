@@ -40,6 +40,8 @@ from jaxrl.updates import (
 class Hyperparameters:
     """The hyperparameters of AlphaZero; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(learning_rate=1e-3, max_gradient_norm=5.0)
+    """How parameters descend the gradient."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     trace_decay: float = number(0.9, FRACTION)
@@ -52,8 +54,6 @@ class Hyperparameters:
     """Search algorithm: gumbel or puct."""
     simulations: int = static(16, POSITIVE)
     """Simulated steps of a search, for each step in the environment."""
-    optimisation: Optimisation = Optimisation(learning_rate=1e-3, max_gradient_norm=5.0)
-    """How parameters descend the gradient."""
     collection: Collection = Collection(num_envs=32, rollout_length=32)
     """How experience is collected."""
     passes: Passes = Passes(epochs=2, minibatches=4)

@@ -41,6 +41,8 @@ from jaxrl.updates import (
 class Hyperparameters:
     """The hyperparameters of DQN; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(learning_rate=2.5e-4, max_gradient_norm=10.0)
+    """How parameters descend the gradient."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     target_rate: float = number(1.0, FRACTION)
@@ -61,8 +63,6 @@ class Hyperparameters:
     """Sample transitions in proportion to their temporal-difference errors."""
     exploration: EpsilonGreedy = EpsilonGreedy(epsilon_updates=10_000.0)
     """How actions are explored at random."""
-    optimisation: Optimisation = Optimisation(learning_rate=2.5e-4, max_gradient_norm=10.0)
-    """How parameters descend the gradient."""
     collection: Collection = Collection(num_envs=4, warmup=1_000)
     """How experience is collected."""
     replay: Replay = Replay(updates=2, batch_size=64, buffer_size=20_000)

@@ -57,6 +57,8 @@ fixed = jax.lax.stop_gradient
 class Hyperparameters:
     """The hyperparameters of Dreamer; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(learning_rate=3e-4, max_gradient_norm=100.0)
+    """How parameters descend the gradient."""
     model_learning_rate: float = number(1e-3, POSITIVE)
     """Learning rate of Adam for the world model."""
     discount: float = number(0.99, FRACTION)
@@ -89,8 +91,6 @@ class Hyperparameters:
     """Steps of an imagined rollout."""
     sequence_length: int = static(16, POSITIVE)
     """Steps of a replayed sequence."""
-    optimisation: Optimisation = Optimisation(learning_rate=3e-4, max_gradient_norm=100.0)
-    """How parameters descend the gradient."""
     collection: Collection = Collection(num_envs=4, rollout_length=4, warmup=1_024)
     """How experience is collected."""
     replay: Replay = Replay(updates=2, batch_size=16, buffer_size=51_200)

@@ -38,6 +38,8 @@ from jaxrl.updates import (
 class Hyperparameters(alphazero.Hyperparameters):
     """The hyperparameters of MuZero: those of AlphaZero, and of the model."""
 
+    optimisation: Optimisation = Optimisation(learning_rate=2e-3, max_gradient_norm=5.0)
+    """How parameters descend the gradient."""
     reward_coefficient: float = number(1.0, NOT_NEGATIVE)
     """Coefficient of the loss of rewards."""
     search: str = static("gumbel")
@@ -46,8 +48,6 @@ class Hyperparameters(alphazero.Hyperparameters):
     """Size of the model's state."""
     sequence_length: int = static(4, POSITIVE)
     """Steps for which the model is unrolled in training."""
-    optimisation: Optimisation = Optimisation(learning_rate=2e-3, max_gradient_norm=5.0)
-    """How parameters descend the gradient."""
     passes: Passes = Passes(epochs=8, minibatches=8)
     """How each rollout is learnt from."""
     network: Layers = Layers(hidden=(128,))

@@ -27,6 +27,10 @@ from jaxrl.updates import optimiser_for, replayed, require_buffer
 class Hyperparameters:
     """The hyperparameters of PETS; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(
+        optimiser="adamw", weight_decay=1e-4, schedule="constant"
+    )
+    """How parameters descend the gradient."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per step of a plan."""
     exploration_noise: float = number(0.1, NOT_NEGATIVE)
@@ -45,10 +49,6 @@ class Hyperparameters:
     """Candidate plans in a round."""
     rounds: int = static(4, POSITIVE)
     """Rounds of improvement of a plan."""
-    optimisation: Optimisation = Optimisation(
-        optimiser="adamw", weight_decay=1e-4, schedule="constant"
-    )
-    """How parameters descend the gradient."""
     collection: Collection = Collection(warmup=500)
     """How experience is collected."""
     replay: Replay = Replay(updates=4)

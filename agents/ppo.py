@@ -39,6 +39,8 @@ from jaxrl.updates.onpolicy import check_sequences, standardised
 class Hyperparameters:
     """The hyperparameters of PPO; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(learning_rate=1e-3, max_gradient_norm=0.5, eps=1e-5)
+    """How parameters descend the gradient."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     gae_lambda: float = number(0.95, FRACTION)
@@ -57,8 +59,6 @@ class Hyperparameters:
     """Standardise observations with running statistics."""
     normalise_rewards: bool = static(True)
     """Divide rewards by the running standard deviation of the discounted return."""
-    optimisation: Optimisation = Optimisation(learning_rate=1e-3, max_gradient_norm=0.5, eps=1e-5)
-    """How parameters descend the gradient."""
     collection: Collection = Collection(num_envs=16, rollout_length=128)
     """How experience is collected."""
     passes: Passes = Passes(epochs=4, minibatches=4)

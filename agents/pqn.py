@@ -32,6 +32,10 @@ from jaxrl.updates import (
 class Hyperparameters:
     """The hyperparameters of PQN; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(
+        optimiser="radam", learning_rate=1e-3, max_gradient_norm=10.0
+    )
+    """How parameters descend the gradient."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     trace_decay: float = number(0.9, FRACTION)
@@ -44,10 +48,6 @@ class Hyperparameters:
     """Use a dueling network, which sums a state value and advantages."""
     exploration: EpsilonGreedy = EpsilonGreedy()
     """How actions are explored at random."""
-    optimisation: Optimisation = Optimisation(
-        optimiser="radam", learning_rate=1e-3, max_gradient_norm=10.0
-    )
-    """How parameters descend the gradient."""
     collection: Collection = Collection(num_envs=32, rollout_length=32)
     """How experience is collected."""
     passes: Passes = Passes(epochs=2, minibatches=8)

@@ -36,6 +36,8 @@ fixed = jax.lax.stop_gradient
 class Hyperparameters:
     """The hyperparameters of proto-value learning; vmap can sweep those that are not static."""
 
+    optimisation: Optimisation = Optimisation(schedule="constant")
+    """How parameters descend the gradient."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     share: float = number(0.01, FRACTION)
@@ -44,8 +46,6 @@ class Hyperparameters:
     """Step size with which the target network moves towards the parameters; 1 copies them."""
     tasks: int = static(100, POSITIVE)
     """Number of tasks, random rewards whose values are learnt."""
-    optimisation: Optimisation = Optimisation(schedule="constant")
-    """How parameters descend the gradient."""
     collection: Collection = Collection(num_envs=8, rollout_length=4, warmup=1_024)
     """How experience is collected."""
     replay: Replay = Replay(updates=4, batch_size=128, buffer_size=65_536)

@@ -44,6 +44,8 @@ fixed = jax.lax.stop_gradient
 class Hyperparameters:
     """The hyperparameters of R2D2; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(learning_rate=1e-3, max_gradient_norm=10.0)
+    """How parameters descend the gradient."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     target_rate: float = number(0.01, FRACTION)
@@ -66,8 +68,6 @@ class Hyperparameters:
     """Use a dueling network, which sums a state value and advantages."""
     exploration: EpsilonGreedy = EpsilonGreedy(epsilon_updates=2_000.0)
     """How actions are explored at random."""
-    optimisation: Optimisation = Optimisation(learning_rate=1e-3, max_gradient_norm=10.0)
-    """How parameters descend the gradient."""
     collection: Collection = Collection(num_envs=16, rollout_length=8, warmup=1_024)
     """How experience is collected."""
     replay: Replay = Replay(updates=4, batch_size=32, buffer_size=65_536)

@@ -37,6 +37,8 @@ fixed = jax.lax.stop_gradient
 class Hyperparameters:
     """The hyperparameters of SAC; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(schedule="constant")
+    """How parameters descend the gradient."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     target_rate: float = number(0.005, FRACTION)
@@ -57,8 +59,6 @@ class Hyperparameters:
     """Reduction of all critics for the actor: one of the names that ensemble.reduction takes."""
     actor_period: int = static(1, POSITIVE)
     """Gradient steps of the critics for each update of the actor and the temperature."""
-    optimisation: Optimisation = Optimisation(schedule="constant")
-    """How parameters descend the gradient."""
     collection: Collection = Collection(warmup=1_000)
     """How experience is collected."""
     replay: Replay = Replay()

@@ -37,6 +37,8 @@ fixed = jax.lax.stop_gradient
 class Hyperparameters:
     """The hyperparameters of SVG; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(max_gradient_norm=10.0)
+    """How parameters descend the gradient."""
     model_learning_rate: float = number(1e-3, POSITIVE)
     """Learning rate of Adam for the model."""
     discount: float = number(0.99, FRACTION)
@@ -57,8 +59,6 @@ class Hyperparameters:
     """Units of each hidden layer of the model."""
     horizon: int = static(5, POSITIVE)
     """Steps of an imagined rollout."""
-    optimisation: Optimisation = Optimisation(max_gradient_norm=10.0)
-    """How parameters descend the gradient."""
     collection: Collection = Collection(warmup=1_000)
     """How experience is collected."""
     replay: Replay = Replay(updates=2, batch_size=128)

@@ -43,6 +43,8 @@ fixed = jax.lax.stop_gradient
 class Hyperparameters:
     """The hyperparameters of TD3; those that are not static can be swept by vmap."""
 
+    optimisation: Optimisation = Optimisation(schedule="constant")
+    """How parameters descend the gradient."""
     discount: float = number(0.99, FRACTION)
     """Discount factor per environment step."""
     target_rate: float = number(0.01, FRACTION)
@@ -61,8 +63,6 @@ class Hyperparameters:
     """Gradient steps of the critics for each update of the actor and the target networks."""
     n_step: int = static(1, POSITIVE)
     """Number of rewards in an n-step return before it bootstraps."""
-    optimisation: Optimisation = Optimisation(schedule="constant")
-    """How parameters descend the gradient."""
     collection: Collection = Collection(warmup=1_000)
     """How experience is collected."""
     replay: Replay = Replay()

@@ -107,11 +107,10 @@ def routed(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def takes(record: Any, name: str) -> bool:
-    """Whether a record, or one record within it, has a field of that name."""
-    fields = dataclasses.fields(record)
-    within = [getattr(record, field.name) for field in fields]
-    inner = [x for x in within if dataclasses.is_dataclass(x) and hasattr(x, name)]
-    return name in [field.name for field in fields] or len(inner) == 1
+    """Whether a record has a field of that name, itself or in a group within it."""
+    within = [getattr(record, field.name) for field in dataclasses.fields(record)]
+    holders = [record, *(x for x in within if getattr(x, "is_group", False))]
+    return any(name == field.name for one in holders for field in dataclasses.fields(one))
 
 
 def ambiguous(name: str, choices: list[str]) -> InputError:
