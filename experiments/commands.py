@@ -198,7 +198,7 @@ def plot_command(arguments: list[str]) -> None:
     print(f"The learning curves are in {chosen.out}.")
 
 
-LIST_HELP = """usage: jaxrl list [agents|environments|presets] [WORD ...]
+LIST_HELP = """usage: jaxrl list [agents|environments|optimisers|presets] [WORD ...]
 
 List what there is to choose from. Without a table all of them are listed, the environments by name.
 `jaxrl list environments` also shows actions and observations. With words, only the lines in which

@@ -15,6 +15,7 @@ import envs
 from experiments import presets
 from experiments.results import write_whole
 from jaxrl.errors import InputError
+from jaxrl.optimisers import DECAYING, OPTIMISERS
 from jaxrl.types import Discrete, Spec
 
 
@@ -117,6 +118,36 @@ def presets_table(words: list[str]) -> list[str]:
     return table(("agent", "environment", "preset"), matching(rows, words))
 
 
+OPTIMISER_SENTENCES = {
+    "adam": "Adam (Kingma and Ba 2015).",
+    "adamw": "Adam with decoupled weight decay (Loshchilov and Hutter 2019).",
+    "amsgrad": "Adam with a second moment that never falls (Reddi et al. 2018).",
+    "nadam": "Adam with Nesterov momentum (Dozat 2016).",
+    "radam": "Adam with a rectified first phase (Liu et al. 2020).",
+    "adabelief": "Adam scaled by the variance of gradients (Zhuang et al. 2020).",
+    "adamax": "Adam with the infinity norm (Kingma and Ba 2015).",
+    "yogi": "Adam with additive second moments (Zaheer et al. 2018).",
+    "novograd": "Adam with one second moment a layer (Ginsburg et al. 2019).",
+    "lamb": "Adam with a trust ratio a layer, for large batches (You et al. 2020).",
+    "lion": "Signs of the momentum (Chen et al. 2023).",
+    "rmsprop": "Gradients over their root mean square (Tieleman and Hinton 2012).",
+    "adagrad": "Gradients over the root of all squares so far (Duchi et al. 2011).",
+    "sgd": "Stochastic gradient descent.",
+    "momentum": "Stochastic gradient descent with momentum.",
+    "nesterov": "Stochastic gradient descent with Nesterov momentum.",
+    "muon": "Orthogonalised momentum of matrices, and Adam for the rest (Jordan et al. 2024).",
+    "ademamix": "Adam with a second, slow momentum (Pagliardini et al. 2025).",
+    "adopt": "Adam that converges at any rate of the second moment (Taniguchi et al. 2024).",
+}
+
+
+def optimisers(words: list[str]) -> list[str]:
+    """The table of optimisers, of those whose line has all of `words`."""
+    decays = lambda name: "weight decay" if name in DECAYING else ""
+    rows = [(name, decays(name), OPTIMISER_SENTENCES[name]) for name in OPTIMISERS]
+    return table(("optimiser", "takes", "what it is"), matching(rows, words))
+
+
 def environment_names(words: list[str]) -> list[str]:
     """The names of environments that have all of `words`, wrapped to lines."""
     names = [name for (name,) in matching([(name,) for name in envs.names()], words)]
@@ -205,5 +236,6 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
 TABLES: dict[str, Callable[[list[str]], Iterable[str]]] = {
     "agents": agents,
     "environments": environments,
+    "optimisers": optimisers,
     "presets": presets_table,
 }

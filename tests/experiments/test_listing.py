@@ -8,6 +8,7 @@ from experiments import listing
 from experiments.cli import main
 from jaxrl import assemble
 from jaxrl.errors import InputError
+from jaxrl.optimisers import DECAYING, OPTIMISERS
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,9 @@ def test_every_agent_is_listed_and_words_choose_lines(capsys):
     assert names == ["agent", "mopo", "combo", "morec", "ravl"]
     assert main(["list", "presets", "dqn", "Acrobot"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+    assert list(listing.OPTIMISER_SENTENCES) == list(OPTIMISERS)
+    assert main(["list", "optimisers", "decay"]) == 0
+    assert [x.split()[0] for x in capsys.readouterr().out.splitlines()][1:] == list(DECAYING)
     assert main(["list"]) == 0
     told = capsys.readouterr().out
     assert all(name in told for name in [*AGENTS, *envs.names()])
