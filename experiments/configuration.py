@@ -16,7 +16,7 @@ from experiments import datasets, provenance, records, results, stored
 from jaxrl.budget import Budget, budget
 from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.loop import Setup, assemble
-from jaxrl.offline import offline
+from jaxrl.offline import empty, offline
 from jaxrl.types import Env, Transition
 
 
@@ -118,7 +118,7 @@ def build(config: Configuration, hp: Any, data: Transition | None = None) -> Set
     if not config.dataset:
         return assemble(entry.maker(env), env, hp, config.steps)
 
-    data = datasets.empty(env, hp.collection.num_envs) if data is None else data
+    data = empty(env.spec, hp.collection.num_envs) if data is None else data
     size = (config.data or described(config))["transitions"]
     whole = dataclasses.replace(hp, buffer_size=size, warmup=size)
     setup = assemble(entry.maker(env), env, whole, config.steps + size)

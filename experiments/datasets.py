@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from experiments import results
+from jaxrl import offline
 from jaxrl.errors import InputError, require
-from jaxrl.types import Array, Box, Env, Spec, Transition
+from jaxrl.types import Box, Env, Spec, Transition
 
 NEEDS = "Data sets need the package minari: pip install 'jaxrl[offline]'."
 
@@ -107,15 +106,6 @@ def raw(action: np.ndarray, spec: Spec) -> np.ndarray:
     return (low + (np.clip(action, -1, 1) + 1) / 2 * (high - low)).astype(np.float32)
 
 
-def scaled(action: Array, spec: Spec) -> Array:
-    """Actions in [-1, 1], of those in the environment's units; their bounds may be traced."""
-    if not isinstance(spec.action, Box):
-        return action.astype(jnp.int32)
-    low, high = spec.action
-    wide = jnp.where(high > low, high - low, 1.0)
-    return jnp.where(high > low, 2 * (action - low) / wide - 1, 0.0)
-
-
 @functools.lru_cache(maxsize=4)
 def episodes_of(folder: str) -> list[Any]:
     """The episodes of a data set; an InputError of one sentence if it cannot be read."""
@@ -139,19 +129,8 @@ def load(folder: str, env: Env, lanes: int, rows: int) -> Transition:
     """
     found = [steps_of(e, env.spec, f"Episode {e.id} of {folder}") for e in episodes_of(folder)]
     data = jax.tree.map(lambda *x: np.concatenate(x), *found)
-    steps = len(data.reward) // (lanes * rows) * rows
-    require(
-        steps > 0,
-        f"{folder} has {len(data.reward)} transitions, which is too few for {lanes} lanes of at "
-        f"least {rows}: choose a smaller --num-envs or --rollout-length.",
-    )
-    # Each lane is a stretch of the data; between two of them there is a boundary.
-    data = jax.tree.map(
-        lambda x: np.swapaxes(x[: steps * lanes].reshape(lanes, steps, *x.shape[1:]), 0, 1), data
-    )
-    data.last[-1] = True
-    data = jax.tree.map(jnp.asarray, data)
-    return data._replace(action=scaled(data.action, env.spec))
+    remedy = "choose a smaller --num-envs or --rollout-length"
+    return offline.stretches(data, env.spec, lanes, rows, folder, remedy)
 
 
 def steps_of(episode: Any, spec: Spec, who: str) -> Transition:
@@ -160,102 +139,17 @@ def steps_of(episode: Any, spec: Spec, who: str) -> Transition:
     Raises an InputError in the name of `who` unless observations and actions have the type, shape
     and range of the spec, lengths agree, there is a step, and all numbers are finite.
     """
-    reward = np.asarray(episode.rewards)
-    number = len(reward) if reward.ndim else 0
-    require(number > 0, f"{who} has no steps: remove it.")
-    real_reward = reward.ndim == 1 and reward.dtype.kind in "fiub"
-    require(real_reward, f"{who} has rewards that are not one number for each step.")
-    require(bool(np.isfinite(reward).all()), f"{who} has a reward that is not finite.")
-    ends = [np.asarray(x) for x in (episode.terminations, episode.truncations)]
-    for name, value in zip(("terminations", "truncations"), ends):
-        fits = value.shape == (number,) and bool(np.isin(value, (0, 1)).all())
-        require(fits, f"{who} has {number} rewards, but its {name} are not as many truth values.")
-    obs = observations_of(episode.observations, spec, number, who)
-    action = actions_of(np.asarray(episode.actions), spec, number, who)
-    terminated, truncated = (x.astype(bool) for x in ends)
+    reward, terminated, truncated = offline.outcomes(
+        episode.rewards, episode.terminations, episode.truncations, who
+    )
+    number = len(reward)
+    why = f", one more than its {number} rewards"
+    obs = offline.observations_of(episode.observations, spec, number + 1, who, why)
+    action = offline.actions_of(np.asarray(episode.actions), spec, number, who)
     last = terminated | truncated
     last[-1] = True
-    one = np.ones(number, np.float32)
     now, after = (jax.tree.map(lambda x, s=s: x[s], obs) for s in (slice(-1), slice(1, None)))
-    reward = reward.astype(np.float32)
-    discount = 1 - terminated.astype(np.float32)
-    return Transition(now, action, reward, discount, last, after, (), one)
-
-
-def actions_of(action: np.ndarray, spec: Spec, number: int, who: str) -> np.ndarray:
-    """The actions [T, ...] of an episode; an InputError unless they are those of the spec."""
-    given = f"{who} has actions of shape {action.shape[1:]} and type {action.dtype}"
-    if isinstance(spec.action, Box):
-        low, high = spec.action
-        right = action.shape[1:] == np.shape(low) and action.dtype.kind == "f"
-        require(right, f"{given}, but those of the environment are real, of shape {np.shape(low)}.")
-    else:
-        right = action.shape[1:] == () and action.dtype.kind in "iu"
-        require(right, f"{given}, but those of the environment are {spec.action.num} integers.")
-        low, high = 0, spec.action.num - 1
-    lengths = f"{who} has {number} rewards and {len(action)} actions, which must be as many."
-    require(len(action) == number, lengths)
-    require(bool(np.isfinite(action).all()), f"{who} has an action that is not finite.")
-    if isinstance(low, Tracer) or isinstance(high, Tracer):
-        return action
-    low, high = np.asarray(low), np.asarray(high)
-    slack = 1e-4 * np.maximum(np.abs(high - low), 1e-6) if action.dtype.kind == "f" else 0
-    inside = bool(((action >= low - slack) & (action <= high + slack)).all())
-    require(
-        inside,
-        f"{who} has actions from {action.min():g} to {action.max():g}, but those of the "
-        f"environment lie between {low.min():g} and {high.max():g}.",
-    )
-    return action
-
-
-def observations_of(obs: Any, spec: Spec, number: int, who: str) -> Any:
-    """The observations [T + 1, ...] of an episode, of the structure and the dtypes of the spec.
-
-    Raises an InputError unless shapes and kinds of number agree.
-    """
-    plain = jax.tree.map(np.asarray, obs)
-    same = jax.tree.structure(plain) == jax.tree.structure(spec.observation)
-    leaves = lambda tree: jax.tree.leaves(tree)
-    if not same and len(leaves(plain)) == len(leaves(spec.observation)) == 1:
-        plain = jax.tree.unflatten(jax.tree.structure(spec.observation), leaves(plain))
-    elif not same:
-        raise InputError(
-            f"{who} has observations of {len(leaves(plain))} arrays, but the environment shows "
-            f"{len(leaves(spec.observation))}, or they have other names."
-        )
-
-    def checked(x: np.ndarray, like: jax.ShapeDtypeStruct) -> np.ndarray:
-        require(
-            x.shape[1:] == like.shape,
-            f"{who} has observations of shape {x.shape[1:]}, and the environment {like.shape}.",
-        )
-        lengths = f"{who} has {number} rewards and {len(x)} observations, which must be one more."
-        require(len(x) == number + 1, lengths)
-        kinds = {"f": "f", "i": "iu", "u": "iu", "b": "iub"}[np.dtype(like.dtype).kind]
-        fits = x.dtype.kind in kinds
-        if fits and x.dtype.kind != "f":
-            bits = np.dtype(like.dtype)
-            most = np.iinfo(bits) if bits.kind in "iu" else None
-            low, high = (most.min, most.max) if most else (0, 1)
-            fits = bool((x >= low).all() and (x <= high).all())
-        require(
-            fits, f"{who} has observations of type {x.dtype}, and the environment {like.dtype}."
-        )
-        require(bool(np.isfinite(x).all()), f"{who} has an observation that is not finite.")
-        return x.astype(like.dtype)
-
-    return jax.tree.map(checked, plain, spec.observation)
-
-
-def empty(env: Env, lanes: int) -> Transition:
-    """No transitions [0, lanes, ...], of the shapes and types that `load` returns."""
-    array = lambda x: jnp.zeros((0, lanes, *x.shape), x.dtype)
-    obs, zero = jax.tree.map(array, env.spec.observation), jnp.zeros((0, lanes), jnp.float32)
-    box = env.spec.action
-    whole = zero.astype(jnp.int32)
-    action = jnp.zeros((0, lanes, *box.shape)) if isinstance(box, Box) else whole
-    return Transition(obs, action, zero, zero, zero > 0, obs, (), zero)
+    return offline.transitions(now, action, reward, terminated, last, after)
 
 
 def require_minari() -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """Data sets: what minari reads, what comes back, and what is learnt from them."""
 
+import dataclasses
 import shutil
 from types import SimpleNamespace
 
@@ -10,9 +11,10 @@ import pytest
 
 import envs
 from agents import AGENTS
-from experiments import collecting, configuration, datasets, memory
+from experiments import collecting, configuration, datasets, memory, records
 from experiments.cli import main
-from experiments.population import gather
+from experiments.memory import bytes_of
+from experiments.population import buffers, compiled, gather
 from jaxrl import advance, assemble
 from jaxrl.errors import InputError
 from jaxrl.offline import offline, stored_data
@@ -119,6 +121,31 @@ def test_trained_from_the_shell_without_the_data_in_it(stored, tmp_path, monkeyp
     assert minari.MinariDataset(again / "data").total_steps == 640
 
 
+def test_seeds_share_one_copy_of_a_data_set_known_by_its_content(stored, tmp_path):
+    """The program's arguments hold the data once; config.json has a sum over all of them."""
+    hp = AGENTS["td3"].defaults.replace(hidden=(4,), batch_size=4)
+    config = configuration.Configuration(
+        agent="td3", env="Pendulum-v1", env_params={}, hyperparameters=records.flat(hp), sweep={},
+        seeds=1, seed=0, steps=8, evaluations=1, episodes=1, max_episode_steps=1,
+        dataset=str(stored),
+    )  # fmt: skip
+    data, found = configuration.load_data(config), []
+    for seeds in (1, 32):
+        population = gather(dataclasses.replace(config, seeds=seeds))
+        memory = buffers(population, data)
+        program = compiled(population, memory).advance.memory_analysis()
+        found.append((program.argument_size_in_bytes, bytes_of(population.like)))
+    (few, _), (many, runs), size = *found, bytes_of(memory)
+    assert 100_000 < size < few < many < runs + 1.1 * size
+    configuration.save(config, tmp_path)
+    told = configuration.load(tmp_path).data
+    assert told == configuration.summary_of(data) and told["transitions"] == data.reward.size
+    for name in ("obs", "action", "reward", "discount", "last", "final"):
+        other = np.array(getattr(data, name))
+        other.flat[7] = ~other.flat[7] if other.dtype == bool else other.flat[7] + 0.5
+        assert configuration.summary_of(data._replace(**{name: other})) != told
+
+
 SPECS = {
     "discrete": Spec(jax.ShapeDtypeStruct((3,), jnp.float32), Discrete(3)),
     "continuous": Spec(jax.ShapeDtypeStruct((3,), jnp.float32), Box(jnp.zeros(1), jnp.ones(1))),
@@ -169,7 +196,7 @@ NONE = np.zeros(0)
         ("continuous", {"actions": np.full((4, 1), 1.5)}, "from 1.5 to 1.5, .* between 0 and 1"),
         ("continuous", {"actions": np.full((4, 1), np.nan)}, "action that is not finite"),
         ("discrete", {"observations": np.zeros((5, 4))}, r"shape \(4,\), and .* \(3,\)"),
-        ("discrete", {"observations": np.zeros((4, 3))}, "4 rewards and 4 observations"),
+        ("discrete", {"observations": np.zeros((4, 3))}, "4 obs.* have 5, one more than its 4"),
         ("discrete", {"observations": np.zeros((5, 3), int)}, "type int64, and .* float32"),
         ("discrete", {"observations": np.full((5, 3), np.nan)}, "observation that is not finite"),
         ("bits", {"observations": np.full((5, 3), 2, np.uint8)}, "type uint8, and .* bool"),
