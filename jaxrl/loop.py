@@ -278,24 +278,29 @@ def self_resetting(env: Env, num: int) -> Env:
 
 
 def assemble(
-    make_agent: Callable[[Spec, Any], Agent], env: Env, hp: Any, steps: float | None = None
+    make_agent: Callable[[Spec, Any], Agent],
+    env: Env,
+    hp: Any,
+    steps: float | None = None,
+    lanes: Callable[[Env, int], Env] = self_resetting,
 ) -> Setup:
     """Put an agent to work on one lane of an environment, as its hyperparameters say.
 
     Continuous actions are scaled to [-1, 1]; as many lanes as `hp.collection` says run side by side
-    and begin a new episode at each boundary. With `steps`, the length of the run, the learning
-    rate decays over a share of it, as `hp.optimisation` says. Raises an InputError of one sentence
-    for hyperparameters that do not fit each other or the environment. May be called inside a trace,
-    with traced numbers.
+    and begin a new episode at each boundary. `lanes(env, num)` makes them: see `self_resetting`,
+    and for others `jaxrl.groups.grouped` and `jaxrl.tasks.taught`. With `steps`, the length of the
+    run, the learning rate decays over a share of it, as `hp.optimisation` says. Raises an
+    InputError of one sentence for hyperparameters that do not fit each other or the environment.
+    May be called inside a trace, with traced numbers.
     """
     check_collection(hp)
     hp = resolve_decay(hp, steps)
     env = conforming(env)
     env = scale_actions(env) if isinstance(env.spec.action, Box) else env
     agent = make_agent(env.spec, hp)
-    lanes = self_resetting(episode_statistics(env), hp.collection.num_envs)
+    many = lanes(episode_statistics(env), hp.collection.num_envs)
     warmup = budget(hp, 1, 1).warmup // hp.collection.num_envs
-    return Setup(experiment(lanes, agent, hp.collection.rollout_length, warmup), agent, env)
+    return Setup(experiment(many, agent, hp.collection.rollout_length, warmup), agent, env)
 
 
 class Result(NamedTuple):
@@ -312,15 +317,17 @@ def make_train(
     steps: float,
     evaluations: int = 20,
     episodes: int = 16,
+    assemble: Callable[..., Setup] = assemble,
 ) -> Callable[..., Result]:
     """`train(key, hp=hp) -> Result`: a whole training run as one pure function.
 
     It takes at least `steps` environment steps, warm-up included, and evaluates `evaluations`
     times on `episodes` complete episodes, as `budget` says. Everything is built inside the traced
     function, so that `jax.vmap` over keys, over any numeric hyperparameter, or over both, just
-    works; `env` may be a function of the hyperparameters. The metric `env_steps` is exact below
-    2**32 and rounded to float32 above. Raises an InputError at once if hyperparameters and
-    environment do not fit.
+    works; `env` may be a function of the hyperparameters. `assemble(make_agent, env, hp, steps)`
+    puts the agent to work, such as `jaxrl.games.self_play` in a game. The metric `env_steps` is
+    exact below 2**32 and rounded to float32 above. Raises an InputError at once if hyperparameters
+    and environment do not fit.
     """
     require_positive(episodes=episodes)
     lane = env if callable(env) else lambda hp: env

@@ -113,7 +113,7 @@ def from_arrays(
 
     Example:
       log = (observations, actions, rewards, terminations, truncations)
-      data = from_arrays(*log, env, next_observations=successors, lanes=hp.num_envs)
+      data = from_arrays(*log, env, next_observations=successors, lanes=hp.collection.num_envs)
       exp = offline(assemble(sac, env, hp).agent, data)
     """
     spec = spec.spec if isinstance(spec, Env) else spec
