@@ -1,4 +1,4 @@
-"""Environments: `make(name, **params)`, adapters, exact processes, and transforms `Env -> Env`.
+"""Environments: `make(name, **params)`, adapters, exact processes, games, and transforms.
 
 A chain for training reads from the inside out:
 
@@ -9,6 +9,7 @@ A chain for training reads from the inside out:
 from envs.brax_adapter import from_brax
 from envs.catalogue import make, names, tabular_mdp
 from envs.check import check
+from envs.games import matrix_game, nim, tic_tac_toe
 from envs.gymnax_adapter import from_gymnax
 from envs.maze import proc_maze
 from envs.pan_flute import pan_flute
@@ -52,13 +53,16 @@ __all__ = [
     "from_mdp",
     "make",
     "mask_observation",
+    "matrix_game",
     "names",
+    "nim",
     "pan_flute",
     "proc_maze",
     "reward_transform",
     "scale_actions",
     "sticky_actions",
     "tabular_mdp",
+    "tic_tac_toe",
     "time_limit",
     "vectorize",
 ]

@@ -1,4 +1,4 @@
-"""Two-player games, for self-play: matrix games, Nim, and noughts and crosses."""
+"""Two-player games for `jaxrl.games`: matrix games, Nim, and noughts and crosses."""
 
 from collections.abc import Sequence
 from typing import Any

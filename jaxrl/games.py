@@ -82,7 +82,7 @@ def against(game: Game, actor: Actor, view: Tree, seat: int | None = None) -> En
     def emit(match: Match, reward: Array, over: Array) -> TimeStep:
         obs = game.see(match.state, match.seat)
         reward = jnp.where(match.seat == 0, reward, -reward)
-        return TimeStep(obs, reward, jnp.where(over, 0.0, jnp.float32(1.0)), over, obs, {})
+        return TimeStep(obs, reward, 1.0 - over.astype(jnp.float32), over, obs, {})
 
     def init(key: Key) -> tuple[Match, TimeStep]:
         k_seat, k_game, k_open = jax.random.split(typed_key(key), 3)
