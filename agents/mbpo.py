@@ -91,7 +91,7 @@ class World(NamedTuple):
 def mbpo(
     spec: Spec,
     hp: Hyperparameters,
-    penalty: sac.Penalty = sac.no_penalty,
+    penalty: sac.Penalty | None = None,
     world: World | None = None,
 ) -> Agent:
     """SAC on batches of imagined rollouts from replayed states, mixed with real transitions.
@@ -101,7 +101,8 @@ def mbpo(
     """
     check(hp)
     if hp.ascent_steps:
-        penalty = sac.both(penalty, partial(steepness, hp))
+        steep = partial(steepness, hp)
+        penalty = steep if penalty is None else sac.both(penalty, steep)
     base = sac.learner(spec, hp, penalty=penalty)
     world = world or world_of(spec, hp)
 

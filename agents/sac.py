@@ -67,21 +67,38 @@ class Hyperparameters:
     """The network's layers."""
 
 
+class Judgement(NamedTuple):
+    """The critics' values, as a penalty sees them."""
+
+    value: Callable[[Tree, Tree], Array]  # (params, obs [B, *]) -> [B] of the policy's mode
+    each: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> values [B, E]
+
+
+Penalty = Callable[[Judgement, Tree, Transition, Key], Array]
+"""(judgement, params, batch, key) -> a term of the critics' loss [B]."""
+
+
+Regulariser = Callable[[distrax.Distribution, Array, Transition], Array]
+"""(policy at the observations of a batch, its actions, batch) -> a term of the actor's loss [B]."""
+
+
 def sac(
     spec: Spec,
     hp: Hyperparameters,
     representation: values.Representation | None = None,
     *,
+    penalty: Penalty | None = None,
+    regulariser: Regulariser | None = None,
     network: Own = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """SAC for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
     `representation`, `network`, which is the policy's, and `optimiser` take the place of what `hp`
-    describes. Raises an InputError if the hyperparameters do not fit each other, or actions are
-    discrete.
+    describes. A `penalty` is added to the critics' loss and a `regulariser` to the actor's. Raises
+    an InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
-    agent = learner(spec, hp, representation, own=network, optimiser=optimiser)
+    agent = learner(spec, hp, representation, penalty, regulariser, network, optimiser)
     return agent._replace(update=replayed(agent.update, hp))
 
 
@@ -137,22 +154,6 @@ def soft_target(
     return fixed(values.push(future, batch.reward, discount * batch.discount))
 
 
-class Judgement(NamedTuple):
-    """The critics' values, as a penalty sees them."""
-
-    value: Callable[[Tree, Tree], Array]  # (params, obs [B, *]) -> [B] of the policy's mode
-    each: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> values [B, E]
-
-
-Penalty = Callable[[Judgement, Tree, Transition, Key], Array]
-"""(judgement, params, batch, key) -> a term of the critics' loss [B]."""
-
-
-def no_penalty(judge: Judgement, params: Tree, batch: Transition, key: Key) -> Array:
-    """A penalty of zero [B]."""
-    return jnp.zeros_like(batch.reward)
-
-
 def both(one: Penalty, other: Penalty) -> Penalty:
     """The sum of two penalties."""
 
@@ -167,19 +168,19 @@ def learner(
     spec: Spec,
     hp: Hyperparameters,
     representation: values.Representation | None = None,
-    penalty: Penalty = no_penalty,
-    own: Own = None,
+    penalty: Penalty | None = None,
+    regulariser: Regulariser | None = None,
+    network: Own = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """SAC without a replay buffer: it learns from the batches [B, ...] that it is given.
 
-    A `penalty` is added to the critics' loss. `own` is the network of the policy, in place of that
-    of `hp`, and so is `optimiser`.
+    The arguments are those of `sac`.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
-    init, pi, q, each = networks(spec, hp, representation, own)
+    init, pi, q, each = networks(spec, hp, representation, network)
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises
     judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
@@ -197,11 +198,15 @@ def learner(
         future = reduced.decode(q(target, batch.final, action))
         targets = soft_target(future, temperature * log_prob, batch, hp.discount)
         error = reduced.loss(q(params, batch.obs, batch.action), targets)
-        error = error + penalty(Judgement(value, each), params, batch, k_penalty)
+        if penalty is not None:
+            error = error + penalty(Judgement(value, each), params, batch, k_penalty)
         # Actor: its gradient passes through critics whose parameters are fixed; then temperature.
-        action, log_prob = pi(params, batch.obs).sample_and_log_prob(seed=k_now)
+        now = pi(params, batch.obs)
+        action, log_prob = now.sample_and_log_prob(seed=k_now)
         scores = values.mean(judged.decode(q(fixed(params), batch.obs, action)))
         policy = fixed(temperature) * log_prob - scores
+        if regulariser is not None:
+            policy = policy + regulariser(now, action, batch)
         balance = -params["log_temperature"] * fixed(log_prob + target_entropy)
         total = (batch.weight * (error + policy + balance)).mean()
         metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}

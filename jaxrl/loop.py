@@ -119,13 +119,24 @@ def random_policy(spec: Spec, agent: Agent) -> Actor:
     return Actor(lambda batch_size: (), step)
 
 
-def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> Experiment:
+Observe = Callable[[Tree, Key], dict]
+"""What else to report of a learner, a pure function of what its actors see: (view, key) -> dict."""
+
+
+def experiment(
+    env: Env,
+    agent: Agent,
+    rollout_length: int,
+    warmup: int = 0,
+    observe: Observe | None = None,
+) -> Experiment:
     """Alternate `rollout_length` steps in each lane of `env` with one update of `agent`.
 
     `warmup` is the number of steps in each lane, taken at random before the first update and
     handed to the update's `init`. The metrics of a step are means over its transitions; those of
     finished episodes are left as sums per transition, which `advance` turns into means, so that
-    averaging over any number of steps stays exact. A run may come out of `jax.vmap`, which gives
+    averaging over any number of steps stays exact. What `observe` returns of the learner before an
+    update, numbers by name, is reported too. A run may come out of `jax.vmap`, which gives
     each member a copy of the counters: they are made one again.
     """
 
@@ -142,11 +153,14 @@ def experiment(env: Env, agent: Agent, rollout_length: int, warmup: int = 0) -> 
 
     def step(run: Run) -> tuple[Run, dict]:
         run = share_counters(run)
-        k_roll, k_learn = jax.random.split(jax.random.fold_in(run.key, run.step.value))
+        key = jax.random.fold_in(run.key, run.step.value)
+        k_roll, k_learn = jax.random.split(key)
         view = agent.update.read(run.learner)
         world, data, info = rollout(env, agent.explore, view, run.world, k_roll, rollout_length)
         learner, metrics = agent.update.apply(run.learner, data, k_learn)
         metrics = jax.tree.map(jnp.mean, metrics) | finished(info, data.last)
+        if observe is not None:  # a key beside the others, so that observing changes nothing
+            metrics |= observe(view, jax.random.fold_in(key, 2))
         return Run(learner, world, run.key, Counter(run.step.value + 1)), metrics
 
     return Experiment(init, step)
@@ -318,6 +332,7 @@ def make_train(
     evaluations: int = 20,
     episodes: int = 16,
     assemble: Callable[..., Setup] = assemble,
+    observe: Observe | None = None,
 ) -> Callable[..., Result]:
     """`train(key, hp=hp) -> Result`: a whole training run as one pure function.
 
@@ -325,9 +340,10 @@ def make_train(
     times on `episodes` complete episodes, as `budget` says. Everything is built inside the traced
     function, so that `jax.vmap` over keys, over any numeric hyperparameter, or over both, just
     works; `env` may be a function of the hyperparameters. `assemble(make_agent, env, hp, steps)`
-    puts the agent to work, such as `jaxrl.games.self_play` in a game. The metric `env_steps` is
-    exact below 2**32 and rounded to float32 above. Raises an InputError at once if hyperparameters
-    and environment do not fit.
+    puts the agent to work, such as `jaxrl.games.self_play` in a game. What `observe` returns of the
+    learner at an evaluation is among the metrics. The metric `env_steps` is exact below 2**32 and
+    rounded to float32 above. Raises an InputError at once if hyperparameters and environment do
+    not fit.
     """
     require_positive(episodes=episodes)
     lane = env if callable(env) else lambda hp: env
@@ -347,7 +363,8 @@ def make_train(
             score = evaluate(setup.env, setup.agent.exploit, view, k, episodes)
             env_steps = spent.warmup + run.step.value.astype(dtype) * spent.per_update
             seen = {"env_steps": env_steps, "evaluation_return": score.returns.mean()}
-            return run, metrics | seen
+            told = {} if observe is None else observe(view, jax.random.fold_in(k, 2))
+            return run, metrics | seen | told
 
         sizes = jnp.asarray(spent.blocks, jnp.int32)
         return Result(*jax.lax.scan(block, setup.experiment.init(k_run), sizes))

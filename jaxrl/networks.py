@@ -50,7 +50,7 @@ def torso(
     3 x 3.
     """
     if isinstance(encoder, nn.Module):
-        return encoder.clone(parent=None)
+        return encoder.copy()
     leaves = jax.tree.leaves(observation)
     if encoder not in ("auto", "mlp", "cnn"):
         raise unknown("encoder", encoder, ("auto", "mlp", "cnn"))

@@ -11,12 +11,12 @@ from agents import AGENTS
 from experiments.cli import main
 from jaxrl.loop import assemble
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 
-def blocks(language):
-    """The fenced blocks of a language, in their order."""
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+def blocks(language, page="README.md"):
+    """The fenced blocks of a language on a page, in their order."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,20 @@ def test_the_shell_block_runs_from_top_to_bottom(shown, tmp_path, monkeypatch):
     namespace = {"jax": jax, "jaxrl": __import__("jaxrl")}
     exec(shown["policy"], namespace)
     assert int(namespace["action"]) in (0, 1)
+
+
+def test_the_page_on_extending_runs_from_top_to_bottom():
+    """Nothing is trained there; the loss of a state value and a group's advantage are tried."""
+    namespace: dict = {}
+    exec("\n".join(blocks("python", "docs/extending.md")), namespace)
+
+    @jax.jit
+    def tried(key):
+        v, values = namespace["v"], namespace["values"]
+        params, obs = v.init(key), jax.random.normal(key, (3, 4))
+        loss = namespace["implicit_loss"](params, obs, values.dirac(jax.random.normal(key, (3,))))
+        env = namespace["reaching"]
+        return loss, env.step(env.init(key)[0], jax.numpy.zeros(1), key)[1].reward
+
+    loss, reward = tried(jax.random.key(0))
+    assert (np.asarray(loss) > 0).all() and reward in (-1, 0)

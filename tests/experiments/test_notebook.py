@@ -21,6 +21,12 @@ CLAIMS = {
         assert actions["mean"] == [1] * 5 and actions["worst quarter"] == [1, 0, 0, 0, 0]
         assert actions["P(return > 3.5)"][1] == 1 and score[12].max() == 1  # greedy, and commanded
     """,
+    "your_own_parts": """
+        last = lambda run: float(run["evaluation_return"][:, -2:].mean())  # at random: 22
+        assert last(attentive) > 150 and last(paired) > 120 and last(scheduled) > 60
+        size = lambda run: run["action_size"][:, -1]
+        assert float(size(held).max()) < 0.1 < float(size(free).min())
+    """,
 }
 
 

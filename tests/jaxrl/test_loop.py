@@ -210,3 +210,21 @@ def test_decay_is_a_share_of_the_run_unless_steps_are_given():
     np.testing.assert_allclose(
         jax.vmap(lambda x: fixed(x).optimisation.decay_steps)(jnp.array([0.0, 9.0])), [3200.0, 9.0]
     )
+
+
+def test_what_is_observed_is_reported_and_changes_nothing():
+    """Of the learner at each evaluation, and before each update: here how often it has learnt."""
+    count = lambda view, key: {"updates": 1.0 * view.step, "noise": jax.random.uniform(key)}
+    env = envs.make("CartPole-v1")
+    hp = ppo.Hyperparameters(num_envs=4, rollout_length=8, hidden=(4,), epochs=1, minibatches=2)
+    train = lambda **more: jax.jit(make_train(ppo.ppo, env, hp, 128, 2, 2, **more))(KEY)
+    seen, plain = train(observe=count), train()
+    np.testing.assert_array_equal(seen.metrics["updates"], [4, 8])
+    assert len(set(np.asarray(seen.metrics["noise"]).tolist())) == 2
+    for name, value in plain.metrics.items():
+        np.testing.assert_allclose(seen.metrics[name], value, rtol=1e-5)
+    setup = assemble(ppo.ppo, env, hp)
+    lanes = loop.self_resetting(loop.episode_statistics(env), 4)
+    exp = loop.experiment(lanes, setup.agent, 8, observe=count)
+    told = jax.jit(lambda key: exp.step(exp.step(exp.init(key))[0])[1])(KEY)
+    assert told["updates"] == 2
