@@ -39,24 +39,26 @@ def counter_env(start=lambda key: jax.random.uniform(key), end=5.0):
     return Env(init, step, Spec(jax.ShapeDtypeStruct((2,), jnp.float32), Discrete(2)))
 
 
-def play(env, steps, seed=0, actions=None):
-    """Time steps [T, B] and states before and after each step, on a batched environment."""
+def played(env, actions, seed=0):
+    """What `play` gives, within a program."""
 
     def step(state, xs):
         key, action = xs
         new, ts = env.step(state, action, key)
         return new, (state, new, ts)
 
-    @jax.jit
-    def run(key, actions):
-        state, first = env.init(key)
-        keys = jax.random.split(jax.random.key(seed + 1), steps)
-        return first, jax.lax.scan(step, state, (keys, actions))[1]
+    state, first = env.init(jax.random.key(seed))
+    keys = jax.random.split(jax.random.key(seed + 1), len(actions))
+    return first, jax.lax.scan(step, state, (keys, actions))[1]
 
-    first = jax.eval_shape(env.init, jax.random.key(0))[1]
+
+def play(env, steps, seed=0, actions=None):
+    """Time steps [T, B] and states before and after each step, on a batched environment."""
     if actions is None:
+        first = jax.eval_shape(env.init, jax.random.key(0))[1]
         actions = np.random.default_rng(seed).integers(2, size=(steps, *first.last.shape))
-    return run(jax.random.key(seed), jnp.asarray(actions))
+    run = jax.jit(lambda actions: played(env, actions, seed))
+    return jax.tree.map(np.asarray, run(np.int32(actions)))
 
 
 def test_vectorize_runs_independent_lanes():
@@ -65,7 +67,8 @@ def test_vectorize_runs_independent_lanes():
     assert first.obs.shape == (6, 2) and ts.reward.shape == (3, 6)
     assert len(np.unique(first.obs[:, 0])) == 6
     assert env.spec.observation.shape == (2,)
-    state, more = env.init(jax.random.split(jax.random.key(0), 9))  # a key a lane
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 9))
+    state, more = jax.eval_shape(env.init, keys)  # a key a lane
     assert state.shape == (9,) and more.obs.shape == (9, 2)
 
 
@@ -145,9 +148,9 @@ def test_time_limit_counts_anew_after_a_reset():
 def test_time_limit_may_be_traced():
     def ends(steps):
         env = auto_reset(vectorize(time_limit(counter_env(end=1e9), steps), 2))
-        return play(env, 12)[1][2].last.sum()
+        return played(env, np.zeros((12, 2), np.int32))[1][2].last.sum()
 
-    np.testing.assert_array_equal(jax.vmap(ends)(jnp.array([3, 4])), [8, 6])
+    np.testing.assert_array_equal(jax.jit(jax.vmap(ends))(np.array([3, 4])), [8, 6])
 
 
 @pytest.mark.parametrize("steps", [0, -1])
@@ -220,8 +223,9 @@ def test_pool_computes_only_as_many_fresh_states_as_it_says():
         return jax.lax.expm1(jax.random.uniform(key))  # expm1 occurs nowhere else
 
     def shapes(env):
-        state, _ = env.init(jax.random.key(0))
-        text = str(jax.make_jaxpr(env.step)(state, jnp.zeros(6, int), jax.random.key(0)))
+        key = jax.random.key(0)
+        state, _ = jax.eval_shape(env.init, key)
+        text = str(jax.make_jaxpr(env.step)(state, np.zeros(6, np.int32), key))
         return [line for line in text.splitlines() if "= expm1" in line]
 
     pooled = auto_reset_from_pool(vectorize(counter_env(start), 6), size=8, refresh=2)
@@ -236,12 +240,17 @@ def test_pool_position_is_shared_by_a_population():
     env = auto_reset_from_pool(vectorize(counter_env(), 4), size=8, refresh=2)
     state = jax.eval_shape(env.init, jax.random.key(0))[0]
     axes = population_axes(state)
-    keys = jax.random.split(jax.random.key(0), 3)
-    state = jax.vmap(lambda k: env.init(k)[0], out_axes=axes)(keys)
+    init = jax.vmap(lambda k: env.init(k)[0], out_axes=axes)
     step = jax.vmap(
         lambda s, k: env.step(s, jnp.zeros(4, int), k)[0], in_axes=(axes, 0), out_axes=axes
     )
-    state = step(state, keys)
+
+    @jax.jit
+    def run():
+        keys = jax.random.split(jax.random.key(0), 3)
+        return step(init(keys), keys)
+
+    state = run()
     position = state[1].oldest
     assert isinstance(position, Counter) and position.value.shape == () and position.value == 2
     assert state[1].entries[0].shape == (3, 8)
@@ -263,7 +272,7 @@ def test_pool_says_what_is_wrong(change, sentence):
 
 def test_pool_needs_a_batch():
     with pytest.raises(ValueError, match="vectorize it first"):
-        auto_reset_from_pool(counter_env(), size=4).init(jax.random.key(0))
+        jax.eval_shape(auto_reset_from_pool(counter_env(), size=4).init, jax.random.key(0))
 
 
 def box_env(low, high):
@@ -277,16 +286,16 @@ def box_env(low, high):
         return (), TimeStep(action, jnp.float32(0), jnp.float32(1), jnp.array(False), action, {})
 
     shape = jax.ShapeDtypeStruct((len(low),), jnp.float32)
-    return Env(init, step, Spec(shape, Box(jnp.array(low), jnp.array(high))))
+    return Env(init, step, Spec(shape, Box(np.float32(low), np.float32(high))))
 
 
 def test_scale_actions():
     env = scale_actions(box_env([-2.0, 1.0], [2.0, 5.0]))
     np.testing.assert_array_equal(env.spec.action.low, [-1, -1])
     np.testing.assert_array_equal(env.spec.action.high, [1, 1])
+    step = jax.jit(lambda action: env.step((), action, jax.random.key(0))[1].obs)
     for action, expected in [((-1, 1), (-2, 5)), ((0, 0), (0, 3)), ((0.5, -7), (1, 1))]:
-        _, ts = env.step((), jnp.array(action, jnp.float32), jax.random.key(0))
-        np.testing.assert_allclose(ts.obs, expected)
+        np.testing.assert_allclose(step(np.float32(action)), expected)
     with pytest.raises(ValueError, match="finite bounds"):
         scale_actions(box_env([-jnp.inf], [1.0]))
     with pytest.raises(ValueError, match="continuous actions"):
