@@ -26,18 +26,26 @@ def wavering(view, obs, key):
 
 def test_evaluation_counts_every_episode_once_and_whole():
     env, actor = envs.make("CartPole-v1"), memoryless(wavering)
-    score = jax.jit(lambda key: evaluate(env, actor, None, key, 12))(KEY)
-    assert bool(score.completed.all()) and len(set(np.asarray(score.lengths).tolist())) > 4
-    np.testing.assert_array_equal(score.returns, score.lengths)  # a reward of 1 at each step
     # The same twelve episodes step by step, each lane read until its first end.
     lanes = vectorize(env, 12)
-    k_init, k_run = jax.random.split(KEY)
-    state, now = lanes.init(k_init)
-    lengths, step = np.zeros(12), jax.jit(lanes.step)
-    alive = np.ones(12, bool)
-    for t in range(int(score.lengths.max())):
+
+    @jax.jit
+    def start(key):
+        k_init, k_run = jax.random.split(key)
+        return evaluate(env, actor, None, key, 12), lanes.init(k_init), k_run
+
+    @jax.jit
+    def step(state, now, k_run, t):
         k_act, k_env = jax.random.split(jax.random.fold_in(k_run, t))
-        state, now = step(state, wavering(None, now.obs, k_act)[0], k_env)
+        return lanes.step(state, wavering(None, now.obs, k_act)[0], k_env)
+
+    score, (state, now), k_run = start(KEY)
+    score = jax.tree.map(np.asarray, score)
+    assert score.completed.all() and len(set(score.lengths.tolist())) > 4
+    np.testing.assert_array_equal(score.returns, score.lengths)  # a reward of 1 at each step
+    lengths, alive = np.zeros(12), np.ones(12, bool)
+    for t in range(int(score.lengths.max())):
+        state, now = step(state, now, k_run, t)
         lengths += alive
         alive &= ~np.asarray(now.last)
     np.testing.assert_array_equal(score.lengths, lengths)
@@ -45,8 +53,9 @@ def test_evaluation_counts_every_episode_once_and_whole():
 
 def test_evaluation_says_when_an_episode_outlasts_the_limit():
     still = memoryless(lambda view, obs, key: (jnp.zeros(obs.shape[0], jnp.int32), ()))
-    score = evaluate(envs.make("MountainCar-v0"), still, None, KEY, 3, max_steps=7)
-    assert not bool(score.completed.any())
+    env = envs.make("MountainCar-v0")
+    score = jax.jit(lambda key: evaluate(env, still, None, key, 3, max_steps=7))(KEY)
+    assert not np.asarray(score.completed).any()
     np.testing.assert_array_equal(score.lengths, [7, 7, 7])
     np.testing.assert_array_equal(score.returns, [-7, -7, -7])
 
@@ -60,13 +69,23 @@ def observer():
 def test_episode_metrics_are_means_over_finished_episodes_however_they_are_chunked():
     env = auto_reset(vectorize(episode_statistics(envs.make("CartPole-v1")), 4))
     exp = experiment(env, observer(), 16)
-    start = exp.init(KEY)
-    _, metrics = advance(exp, start, 10)
-    world, run, lengths = start.world, start, []
-    for step in range(10):
-        k_roll, _ = jax.random.split(jax.random.fold_in(run.key, step))
+
+    @jax.jit
+    def advanced(key):
+        start = exp.init(key)
+        return start, advance(exp, start, 10)[1]
+
+    @jax.jit
+    def roll(world, key, step):
+        k_roll, _ = jax.random.split(jax.random.fold_in(key, step))
         world, data, info = rollout(env, observer().explore, None, world, k_roll, 16)
-        lengths += np.asarray(info["episode_length"])[np.asarray(data.last)].tolist()
+        return world, data.last, info["episode_length"]
+
+    start, metrics = advanced(KEY)
+    world, lengths = start.world, []
+    for step in range(10):
+        world, last, length = roll(world, start.key, step)
+        lengths += np.asarray(length)[np.asarray(last)].tolist()
     np.testing.assert_allclose(metrics["episode_length"], np.mean(lengths), rtol=1e-5)
     np.testing.assert_allclose(metrics["episode_return"], np.mean(lengths), rtol=1e-5)
     np.testing.assert_allclose(metrics["episodes"], len(lengths) / (10 * 16 * 4), rtol=1e-5)
@@ -74,23 +93,33 @@ def test_episode_metrics_are_means_over_finished_episodes_however_they_are_chunk
 
 def test_warm_up_fills_the_buffer_with_random_actions_in_whole_rollouts():
     hp = dqn.Hyperparameters(num_envs=3, rollout_length=4, warmup=100, buffer_size=240)
-    run = assemble(dqn.dqn, envs.make("CartPole-v1"), hp).experiment.init(KEY)
-    rows = int(run.learner.buffer.added.value)
-    assert rows == 36  # 100 steps in 3 lanes, rounded up to whole rollouts of 4
-    slots = jnp.arange(rows * hp.collection.num_envs)
-    actions = np.asarray(buffers.fetch(run.learner.buffer, slots).action)
+    init = assemble(dqn.dqn, envs.make("CartPole-v1"), hp).experiment.init
+    rows = 36  # 100 steps in 3 lanes, rounded up to whole rollouts of 4
+
+    @jax.jit
+    def filled(key):
+        buffer = init(key).learner.buffer
+        slots = jnp.arange(rows * hp.collection.num_envs)
+        return buffer.added.value, buffers.fetch(buffer, slots).action
+
+    added, actions = map(np.asarray, filled(KEY))
+    assert added == rows
     assert 0.3 < actions.mean() < 0.7
 
 
 def test_no_two_steps_share_randomness():
     env = vectorize(envs.make("CartPole-v1"), 64)
     actor = memoryless(lambda view, obs, key: (jax.random.randint(key, (64,), 0, 2), ()))
-    state, now = env.init(KEY)
-    assert len(np.unique(np.asarray(now.obs[:, 0]))) == 64
-    _, data, _ = rollout(env, actor, None, (state, now, ()), KEY, 50)
-    columns = np.asarray(data.action).T
-    assert len({tuple(c) for c in columns}) == 64  # lanes differ
-    assert len({tuple(r) for r in np.asarray(data.action)}) == 50  # and so do steps
+
+    @jax.jit
+    def run(key):
+        state, now = env.init(key)
+        return now.obs, rollout(env, actor, None, (state, now, ()), key, 50)[1].action
+
+    obs, actions = map(np.asarray, run(KEY))
+    assert len(np.unique(obs[:, 0])) == 64
+    assert len({tuple(c) for c in actions.T}) == 64  # lanes differ
+    assert len({tuple(r) for r in actions}) == 50  # and so do steps
 
 
 @pytest.mark.parametrize(
@@ -164,11 +193,12 @@ def test_env_steps_are_those_that_the_environment_was_charged():
         spent = budget(hp, 300, 3)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loop, "evaluate", lambda *_: loop.Evaluation(*[jnp.zeros(1)] * 3))
-            result = train(KEY, hp)
+            result = jax.jit(lambda key, hp=hp: train(key, hp))(KEY)
         jax.effects_barrier()
         taken, calls[:] = len(calls), []
-        assert result.metrics["env_steps"].tolist() == [spent.steps_at(i + 1) for i in range(3)]
-        assert taken == spent.steps == result.metrics["env_steps"][-1]
+        steps = np.asarray(result.metrics["env_steps"]).tolist()
+        assert steps == [spent.steps_at(i + 1) for i in range(3)]
+        assert taken == spent.steps == steps[-1]
 
 
 def test_env_steps_go_beyond_the_largest_int32(monkeypatch):
@@ -182,7 +212,7 @@ def test_env_steps_go_beyond_the_largest_int32(monkeypatch):
 def test_a_traced_number_of_steps_gives_what_a_constant_one_gives():
     env = auto_reset(vectorize(episode_statistics(envs.make("CartPole-v1")), 4))
     exp = experiment(env, observer(), 8)
-    run = exp.init(KEY)
+    run = jax.jit(exp.init)(KEY)
     traced = jax.jit(lambda run, n: advance(exp, run, n))
     for n in (1, 7):
         want, means = jax.jit(advance, static_argnums=(0, 2))(exp, run, n)
@@ -205,7 +235,7 @@ def test_decay_is_a_share_of_the_run_unless_steps_are_given():
     assert seen == [1600, 1600, 70, 0]
     share = lambda x: loop.resolve_decay(Idle(decay=x, warmup=0), 3200).optimisation.decay_steps
     shares = jax.vmap(share)
-    np.testing.assert_allclose(shares(jnp.array([0.0, 1.0])), [0.0, 3200.0])
+    np.testing.assert_allclose(jax.jit(shares)(np.float32([0.0, 1.0])), [0.0, 3200.0])
     fixed = lambda x: loop.resolve_decay(Idle(decay=1.0, warmup=0, decay_steps=x), 3200)
     np.testing.assert_allclose(
         jax.vmap(lambda x: fixed(x).optimisation.decay_steps)(jnp.array([0.0, 9.0])), [3200.0, 9.0]
