@@ -85,12 +85,12 @@ SOLVERS = {
 def test_forward_and_reverse_mode_agree_with_finite_differences(name):
     """Of one direction in which everything moves, vmapped over where it starts."""
     weigh = lambda theta: (theta * jnp.cos(jnp.arange(theta.size)).reshape(theta.shape)).sum()
-    f = lambda t: weigh(SOLVERS[name](t))
+    f = jax.jit(lambda t: weigh(SOLVERS[name](t)))  # what is differentiated twice is traced once
     every = lambda t: (f(t), jax.jvp(f, (t,), (jnp.ones_like(t),))[1], jax.grad(f)(t))
     h = 1e-5
     with jax.enable_x64(True):
         # In the middle of two values, for a kink may lie where nothing has moved.
-        at = jnp.asarray([0.01, 0.01 - h, 0.01 + h])
+        at = np.asarray([0.01, 0.01 - h, 0.01 + h])
         value, forward, backward = (np.asarray(x) for x in jax.jit(jax.vmap(every))(at))
     difference = (value[2] - value[1]) / (2 * h)
     np.testing.assert_allclose(forward[0], difference, rtol=1e-5)
@@ -108,23 +108,25 @@ def test_evaluation_in_closed_form():
         reward = (POLICY * (p * r).sum(-1)).sum(-1)
         start = lambda reward, gamma, tolerance: initial @ (POLICY * dp.policy_evaluation(
             mdp._replace(reward=reward), POLICY, gamma, tolerance).theta).sum(-1)  # fmt: skip
+        slopes = jax.jit(jax.grad(start, (0, 1)))
         exact = (initial @ inverse)[:, None, None] * POLICY[..., None] * p
         by_gamma = initial @ inverse @ process @ inverse @ reward
         for tolerance in (1e-3, 1e-12):  # however early the loop itself ends
-            by = jax.jit(jax.grad(start, (0, 1)))(mdp.reward, gamma, tolerance)
+            by = slopes(mdp.reward, gamma, tolerance)
             np.testing.assert_allclose(by[0], exact, rtol=1e-6, atol=1e-9)
             np.testing.assert_allclose(by[1], by_gamma, rtol=5e-2 if tolerance > 1e-4 else 1e-6)
 
 
 def test_a_static_problem_has_the_derivative_of_its_worst_model():
-    mdps = dp.stacked(dp.from_arrays(*random_arrays(seed, STATES, ACTIONS)) for seed in range(3))
+    each = (dp.from_arrays(*random_arrays(seed, STATES, ACTIONS)) for seed in range(3))
+    mdps = jax.tree.map(lambda *x: np.stack(x), *each)
     solve = lambda mdp: dp.value_iteration(mdp, 0.9).theta
     value = lambda action, mdp: mdp.initial @ dp.policy_evaluation(
         mdp, jax.nn.one_hot(action, ACTIONS), 0.9).theta.max(-1)  # fmt: skip
     worst = lambda reward: (
         dp.static_robust_control(solve, value, mdps._replace(reward=reward)).value
     )
-    slope = jax.jit(jax.grad(worst))(mdps.reward)
+    slope = np.asarray(jax.jit(jax.grad(worst))(mdps.reward))
     # Rewards that are all higher by one are worth the time until the end, in one model alone.
-    touched = np.asarray(jnp.abs(slope).sum((1, 2, 3)) > 0)
+    touched = np.abs(slope).sum((1, 2, 3)) > 0
     assert touched.sum() == 1 and np.isfinite(slope).all()

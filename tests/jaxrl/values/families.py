@@ -1,7 +1,6 @@
 """All representations by name, and random distributions: what the laws are checked on."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -49,6 +48,16 @@ EXACT_MEAN = {
     "gaussian wasserstein",
 }
 
+every = {  # one program that gives a loss, its gradient, a projection and what outputs decode to
+    name: jax.jit(
+        lambda theta, d, f=family: (
+            *jax.value_and_grad(lambda theta: f.loss(theta, d).sum())(theta),
+            f.project(d),
+            f.decode(theta),
+        )
+    )
+    for name, family in FAMILIES.items()
+}
 project = {name: jax.jit(family.project) for name, family in FAMILIES.items()}
 decode = {name: jax.jit(family.decode) for name, family in FAMILIES.items()}
 losses = {
@@ -69,12 +78,10 @@ def rows(d):
 
 
 def distribution(atoms, weights):
-    """A ReturnDistribution of float32 arrays with normalised weights."""
+    """A ReturnDistribution of numpy's float32 arrays, with normalised weights."""
     weights = np.asarray(weights, np.float64)
     weights = weights / weights.sum(-1, keepdims=True)
-    return values.ReturnDistribution(
-        jnp.asarray(atoms, jnp.float32), jnp.asarray(weights, jnp.float32)
-    )
+    return values.ReturnDistribution(np.asarray(atoms, np.float32), np.float32(weights))
 
 
 def sample(seed, shape, low=LOW, high=HIGH):

@@ -134,7 +134,7 @@ def test_bounds_may_be_swept_and_bad_ones_are_refused():
 
 def test_signed_measures_are_projected_linearly():
     d = sample(1, (12,), -9, 9)
-    signed = d._replace(probabilities=d.probabilities.at[3].set(-0.5))
+    signed = d._replace(probabilities=jnp.asarray(d.probabilities).at[3].set(-0.5))
     out = values.on_support(SUPPORT)(signed)
     close(out.probabilities.sum(), signed.probabilities.sum())
     close(values.mean(out), values.mean(signed))
