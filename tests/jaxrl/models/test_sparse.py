@@ -11,21 +11,22 @@ from jaxrl import models
 from jaxrl.models import sparse
 from jaxrl.types import Box, Spec, Transition
 
-SPEC = Spec(jax.ShapeDtypeStruct((2,), jnp.float32), Box(-jnp.ones(1), jnp.ones(1)))
+SPEC = Spec(jax.ShapeDtypeStruct((2,), jnp.float32), Box(-np.ones(1), np.ones(1)))
 # x' = x + 0.1 y, y' = y - 0.1 x + 0.2 (1 - x^2) y + 0.5 u: a van der Pol oscillator; r = -x^2.
 TRUE = {"x": {"x": 1.0, "y": 0.1}, "y": {"x": -0.1, "y": 1.2, "xxy": -0.2, "u": 0.5},
         "r": {"xx": -1.0}}  # fmt: skip
 
 
-def system(key, size, noise=0.0):
-    k_obs, k_act, k_noise = jax.random.split(key, 3)
-    obs = jax.random.uniform(k_obs, (size, 2), minval=-2, maxval=2)
-    action = jax.random.uniform(k_act, (size, 1), minval=-1, maxval=1)
+def system(seed, size, noise=0.0):
+    """Random transitions of the oscillator."""
+    rng = np.random.default_rng(seed)
+    obs, action = rng.uniform(-2, 2, (size, 2)), rng.uniform(-1, 1, (size, 1))
     x, y = obs.T
-    change = jnp.stack([0.1 * y, -0.1 * x + 0.2 * (1 - x**2) * y + 0.5 * action[:, 0]], -1)
-    final = obs + change + noise * jax.random.normal(k_noise, (size, 2))
-    one = jnp.ones(size)
-    return Transition(obs, action, -(x**2), one, one < 0, final, (), one)
+    change = np.stack([0.1 * y, -0.1 * x + 0.2 * (1 - x**2) * y + 0.5 * action[:, 0]], -1)
+    final = obs + change + noise * rng.normal(size=(size, 2))
+    obs, action, reward, final = map(np.float32, (obs, action, -(x**2), final))
+    one = np.ones(size, np.float32)
+    return Transition(obs, action, reward, one, one < 0, final, (), one)
 
 
 def names(degree):
@@ -35,11 +36,11 @@ def names(degree):
 
 
 def test_polynomials_are_in_the_order_of_their_names():
-    x = jnp.array([2.0, 3.0, 5.0])
+    x = np.float32([2.0, 3.0, 5.0])
     values = {"x": 2, "y": 3, "u": 5, "1": 1}
     expected = [np.prod([values[c] for c in name]) for name in names(3)]
-    np.testing.assert_allclose(models.polynomials(3)(x), expected)
-    both = sparse.both(models.polynomials(1), models.waves([1.0, 2.0]))(x)
+    np.testing.assert_allclose(jax.jit(models.polynomials(3))(x), expected)
+    both = jax.jit(sparse.both(models.polynomials(1), models.waves([1.0, 2.0])))(x)
     np.testing.assert_allclose(both[4:], np.concatenate(
         [np.sin(x), np.cos(x), np.sin(2 * x), np.cos(2 * x)]), rtol=1e-5)  # fmt: skip
 
@@ -47,10 +48,16 @@ def test_polynomials_are_in_the_order_of_their_names():
 def fit(data, members=1, **options):
     library = models.polynomials(3)
     update = models.sparse_dynamics(SPEC, library, 0.03, members=members, **options)
-    half = lambda rows: jax.tree.map(lambda x: x[None, rows], data)
-    state = update.init(jax.random.key(0), half(slice(0, 500)))
-    state, metrics = jax.jit(update.apply)(state, (half(slice(500, None)), ()), jax.random.key(0))
-    return update.read(state), metrics
+
+    @jax.jit
+    def run(data):
+        half = lambda rows: jax.tree.map(lambda x: x[None, rows], data)
+        key = jax.random.key(0)
+        state = update.init(key, half(slice(0, 500)))
+        state, metrics = update.apply(state, (half(slice(500, None)), ()), key)
+        return update.read(state), metrics
+
+    return jax.tree.map(np.asarray, run(data))
 
 
 def oracle():
@@ -62,14 +69,14 @@ def oracle():
 
 
 def test_the_coefficients_of_a_polynomial_system_are_recovered():
-    found, metrics = fit(system(jax.random.key(1), 1000))
+    found, metrics = fit(system(1, 1000))
     np.testing.assert_allclose(found[0], oracle(), atol=2e-3)
     np.testing.assert_array_equal(found[0] != 0, oracle() != 0)
     np.testing.assert_allclose(metrics["model_terms"], 7 / 3, rtol=1e-6)
 
 
 def test_noise_is_not_explained_by_more_terms():
-    found, _ = fit(system(jax.random.key(1), 4000, noise=0.02), members=20)
+    found, _ = fit(system(1, 4000, noise=0.02), members=20)
     middle = np.median(found, 0)
     np.testing.assert_array_equal(middle != 0, oracle() != 0)
     np.testing.assert_allclose(middle, oracle(), atol=0.02)
@@ -81,8 +88,12 @@ def test_thresholding_is_that_of_a_loop_over_fits():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(300, 8))
     goal = features[:, :3] @ rng.normal(size=(3, 2)) + 0.3 * rng.normal(size=(300, 2))
-    sums = sparse.gather(jnp.asarray(features), jnp.asarray(goal), jnp.ones(300))
-    found = jax.jit(models.thresholded_ridge)(sums, 0.2, 0.0)
+
+    @jax.jit
+    def fit(features, goal, weight):
+        return models.thresholded_ridge(sparse.gather(features, goal, weight), 0.2, 0.0)
+
+    found = np.asarray(fit(*map(np.float32, (features, goal, np.ones(300)))))
     for k in range(2):
         mask = np.ones(8, bool)
         for _ in range(11):
@@ -93,32 +104,40 @@ def test_thresholding_is_that_of_a_loop_over_fits():
 
 
 def test_many_fits_at_once():
-    sums = [fitted_sums(seed) for seed in range(3)]
-    stack = jax.tree.map(lambda *x: jnp.stack(x), *sums)
-    many = jax.vmap(models.thresholded_ridge, (0, None))(stack, 0.05)
-    for one, found in zip(sums, many):
-        np.testing.assert_allclose(found, models.thresholded_ridge(one, 0.05), atol=1e-4)
+    data = jax.tree.map(lambda *x: np.stack(x), *(system(seed, 200) for seed in range(3)))
 
+    def sums(data):
+        features = models.polynomials(2)(jnp.concatenate([data.obs, data.action], -1))
+        return sparse.gather(features, data.final, jnp.ones(200))
 
-def fitted_sums(seed):
-    data = system(jax.random.key(seed), 200)
-    features = models.polynomials(2)(jnp.concatenate([data.obs, data.action], -1))
-    return sparse.gather(features, data.final, jnp.ones(200))
+    @jax.jit
+    def run(data):
+        stack = jax.vmap(sums)(data)
+        ones = [jax.tree.map(lambda x, i=i: x[i], stack) for i in range(3)]
+        many = jax.vmap(models.thresholded_ridge, (0, None))(stack, 0.05)
+        return many, [models.thresholded_ridge(one, 0.05) for one in ones]
+
+    many, ones = run(data)
+    np.testing.assert_allclose(many, ones, atol=1e-4)
 
 
 def test_a_surrogate_follows_the_system():
-    found, _ = fit(system(jax.random.key(1), 1000), members=5)
-    model = models.sparse_model(SPEC, models.polynomials(3), found)
-    test = system(jax.random.key(7), 50)
-    _, now = model.step(test.obs, test.action, jax.random.key(0))
-    np.testing.assert_allclose(now.final, test.final, atol=5e-3)
-    np.testing.assert_allclose(now.reward, test.reward, atol=5e-3)
+    found, _ = fit(system(1, 1000), members=5)
     norm = lambda obs: obs / jnp.linalg.norm(obs, axis=-1, keepdims=True)
     far = lambda obs: obs[:, 0] > 0.5
-    round_ = models.sparse_model(SPEC, models.polynomials(3), found, norm, far)
-    _, now = round_.step(test.obs, test.action, jax.random.key(0))
-    np.testing.assert_allclose(jnp.linalg.norm(now.final, axis=-1), 1, atol=1e-5)
-    np.testing.assert_array_equal(now.discount == 0, now.final[:, 0] > 0.5)
+    test = system(7, 50)
+
+    @jax.jit
+    def run(found, obs, action):
+        model = models.sparse_model(SPEC, models.polynomials(3), found)
+        round_ = models.sparse_model(SPEC, models.polynomials(3), found, norm, far)
+        return [x.step(obs, action, jax.random.key(0))[1] for x in (model, round_)]
+
+    now, on_circle = jax.tree.map(np.asarray, run(found, test.obs, test.action))
+    np.testing.assert_allclose(now.final, test.final, atol=5e-3)
+    np.testing.assert_allclose(now.reward, test.reward, atol=5e-3)
+    np.testing.assert_allclose(np.linalg.norm(on_circle.final, axis=-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(on_circle.discount == 0, on_circle.final[:, 0] > 0.5)
 
 
 def test_a_degree_is_not_negative():
