@@ -1,6 +1,7 @@
 """Returns against brute force over episodes, with boundaries of both kinds in every position."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -69,10 +70,15 @@ def close(ours, theirs, **kw):
     np.testing.assert_allclose(np.asarray(ours), theirs, atol=2e-5, rtol=1e-4, **kw)
 
 
+def jitted(function, *args, **options):
+    """What one program of a function makes of its arguments, in numpy."""
+    return jax.tree.map(np.asarray, jax.jit(partial(function, **options))(*args))
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
 def test_n_step(n):
     expected = each_step(lambda c, t, end: n_step_by_definition(c, t, end, n))
-    close(returns.n_step_returns(*ARGS, NEXT, n), expected)
+    close(jitted(returns.n_step_returns, *ARGS, NEXT, n=n), expected)
     if n in (2, 3):
         wrong = each_step(lambda c, t, end: n_step_by_definition(c, t, end, n + 1))
         assert np.abs(wrong - expected).max() > 0.1  # off by one would be seen
@@ -80,7 +86,7 @@ def test_n_step(n):
 
 def test_lambda_returns():
     expected = each_step(lambda c, t, end: lambda_by_definition(c, t, end, LAM))
-    close(returns.lambda_returns(*ARGS, NEXT, LAM), expected)
+    close(jitted(returns.lambda_returns, *ARGS, NEXT, LAM), expected)
 
 
 def test_gae_is_the_sum_of_discounted_errors():
@@ -88,10 +94,11 @@ def test_gae_is_the_sum_of_discounted_errors():
         return sum((GAMMA * LAM) ** (k - t) * delta(c, k) for k in range(t, end + 1))
 
     expected = each_step(advantage)
-    close(returns.gae(*ARGS, VALUE, NEXT, LAM), expected)
+    gae = jax.jit(returns.gae)
+    close(gae(*ARGS, VALUE, NEXT, LAM), expected)
     # Truncation as death, and traces that cross a boundary, would be seen.
-    death = returns.gae(ARGS[0], jnp.where(LAST, 0, ARGS[1]), ARGS[2], VALUE, NEXT, LAM)
-    leak = returns.gae(ARGS[0], ARGS[1], jnp.zeros_like(ARGS[2]), VALUE, NEXT, LAM)
+    death = gae(REWARD, np.where(LAST, np.float32(0), DISCOUNT), LAST, VALUE, NEXT, LAM)
+    leak = gae(REWARD, DISCOUNT, np.zeros_like(LAST), VALUE, NEXT, LAM)
     assert np.abs(death - expected).max() > 0.1
     assert np.abs(leak - expected).max() > 0.1
 
@@ -108,7 +115,7 @@ def test_vtrace(clip_ratio, clip_trace):
         return total
 
     expected = each_step(target)
-    out = returns.vtrace(*ARGS, VALUE, NEXT, RATIO, LAM, clip_ratio, clip_trace)
+    out = jitted(returns.vtrace, *ARGS, VALUE, NEXT, RATIO, LAM, clip_ratio, clip_trace)
     close(out.target, expected)
 
     def advantage(column, t, end):
@@ -130,7 +137,7 @@ def test_retrace():
             total += trace * delta(column, k)
         return total
 
-    close(returns.retrace(*ARGS, VALUE, NEXT, RATIO, LAM), each_step(target))
+    close(jitted(returns.retrace, *ARGS, VALUE, NEXT, RATIO, LAM), each_step(target))
 
 
 def test_off_policy_returns_with_importance_sampling_are_corrected_returns():
@@ -146,53 +153,71 @@ def test_off_policy_returns_with_importance_sampling_are_corrected_returns():
                 total -= weight * VALUE[k + 1, column]
         return total
 
-    close(returns.off_policy_returns(*ARGS, VALUE, NEXT, RATIO), each_step(target))
+    close(jitted(returns.off_policy_returns, *ARGS, VALUE, NEXT, RATIO), each_step(target))
 
 
 def test_q_lambda():
-    values = jnp.stack([NEXT, NEXT - 1.0, NEXT - 0.1], -1)
+    values = np.stack([NEXT, NEXT - 1, NEXT - np.float32(0.1)], -1)
     peng = each_step(lambda c, t, end: lambda_by_definition(c, t, end, LAM))
-    close(returns.peng_q_lambda(*ARGS, values, LAM), peng)
+    close(jitted(returns.peng_q_lambda, *ARGS, values, LAM), peng)
 
     def watkins(column, t, end):
         # The episode is cut before the first later action that is not greedy.
         cut = next((k - 1 for k in range(t + 1, end + 1) if not GREEDY[k, column]), end)
         return lambda_by_definition(column, t, cut, LAM)
 
-    close(returns.watkins_q_lambda(*ARGS, values, GREEDY, LAM), each_step(watkins))
+    close(jitted(returns.watkins_q_lambda, *ARGS, values, GREEDY, LAM), each_step(watkins))
 
 
 def test_against_rlax():
-    r, d = jnp.asarray(REWARD), jnp.asarray(DISCOUNT)  # deaths only: rlax knows no truncation
-    alone = PATTERNS.max(0) < 2
-    r, d, v, nv, rho = (x[:, alone] for x in (r, d, jnp.asarray(VALUE), jnp.asarray(NEXT), RATIO))
-    values = jnp.concatenate([v, nv[-1:]])  # a stream in which V(S_{t+1}) is the next V(S_t)
-    nv, last = values[1:], d == 0
-    each = lambda fn, *axes: jax.vmap(fn, axes, 1)
-    lam = each(lambda r, d, nv: rlax.lambda_returns(r, d, nv, LAM), 1, 1, 1)(r, d, nv)
-    close(returns.lambda_returns(r, d, last, nv, LAM), lam)
-    n = each(lambda r, d, nv: rlax.n_step_bootstrapped_returns(r, d, nv, 3), 1, 1, 1)(r, d, nv)
-    close(returns.n_step_returns(r, d, last, nv, 3), n)
+    alone = PATTERNS.max(0) < 2  # deaths only: rlax knows no truncation
+    r, d, v, nv, rho = (x[:, alone] for x in (REWARD, DISCOUNT, VALUE, NEXT, RATIO))
+    values = np.concatenate([v, nv[-1:]])  # a stream in which V(S_{t+1}) is the next V(S_t)
+    nv = values[1:]
+    each = lambda fn, *args: jax.vmap(fn, 1, 1)(*args)
     estimate = rlax.truncated_generalized_advantage_estimation
-    gae = each(lambda r, d, v: estimate(r, d, LAM, v), 1, 1, 1)(r, d, values)
-    close(returns.gae(r, d, last, v, nv, LAM), gae)
     trace = rlax.vtrace_td_error_and_advantage
-    out = each(lambda v, nv, r, d, p: trace(v, nv, r, d, p, LAM), 1, 1, 1, 1, 1)(v, nv, r, d, rho)
-    ours = returns.vtrace(r, d, last, v, nv, rho, LAM)
-    close(ours.target - v, out.errors)
-    # rlax mixes lam into the advantage; the paper, and this, do not.
-    out = each(lambda v, nv, r, d, p: trace(v, nv, r, d, p), 1, 1, 1, 1, 1)(v, nv, r, d, rho)
-    close(returns.vtrace(r, d, last, v, nv, rho).advantage, out.pg_advantage)
+
+    def theirs(r, d, v, nv, rho, values):
+        stream = v, nv, r, d, rho
+        return (
+            each(lambda r, d, nv: rlax.lambda_returns(r, d, nv, LAM), r, d, nv),
+            each(lambda r, d, nv: rlax.n_step_bootstrapped_returns(r, d, nv, 3), r, d, nv),
+            each(lambda r, d, v: estimate(r, d, LAM, v), r, d, values),
+            each(lambda v, nv, r, d, p: trace(v, nv, r, d, p, LAM), *stream).errors,
+            # rlax mixes lam into the advantage; the paper, and this, do not.
+            each(lambda v, nv, r, d, p: trace(v, nv, r, d, p), *stream).pg_advantage,
+        )
+
+    def ours(r, d, v, nv, rho, values):
+        last = d == 0
+        return (
+            returns.lambda_returns(r, d, last, nv, LAM),
+            returns.n_step_returns(r, d, last, nv, 3),
+            returns.gae(r, d, last, v, nv, LAM),
+            returns.vtrace(r, d, last, v, nv, rho, LAM).target - v,
+            returns.vtrace(r, d, last, v, nv, rho).advantage,
+        )
+
+    both = lambda *args: (ours(*args), theirs(*args))
+    for found, wanted in zip(*jitted(both, r, d, v, nv, rho, values), strict=True):
+        close(found, wanted)
 
 
 def test_action_values_against_rlax():
     alone = PATTERNS.max(0) < 2
-    r, d = jnp.asarray(REWARD)[:, alone], jnp.asarray(DISCOUNT)[:, alone]
-    last, (k1, k2, k3, k4) = d == 0, jax.random.split(jax.random.key(0), 4)
-    q = jax.random.normal(k1, (T + 1, r.shape[1], 3))
-    a = jax.random.randint(k2, (T + 1, r.shape[1]), 0, 3)
-    pi = jax.nn.softmax(jax.random.normal(k3, q.shape))
-    mu = jax.random.uniform(k4, a.shape, minval=0.2)
+    r, d = REWARD[:, alone], DISCOUNT[:, alone]
+    last, more = d == 0, np.random.default_rng(1)
+    q, logits = np.float32(more.normal(size=(2, T + 1, r.shape[1], 3)))
+    a = more.integers(0, 3, (T + 1, r.shape[1]))
+    mu = np.float32(more.uniform(0.2, 1, a.shape))
+    for found, wanted in jitted(action_values, r, d, last, q, a, logits, mu):
+        close(found, wanted)
+
+
+def action_values(r, d, last, q, a, logits, mu):
+    """Errors of ours and of theirs, pair by pair."""
+    pi = jax.nn.softmax(logits)
     chosen = lambda x: jnp.take_along_axis(x, a[..., None], -1)[..., 0]
     each = lambda fn, *args: jax.vmap(fn, 1, 1)(*args)
 
@@ -206,30 +231,30 @@ def test_action_values_against_rlax():
         ),
         *(q, a, r, d, pi, mu),
     )
-    close(ours - chosen(q)[:-1], theirs)
 
     greedy = chosen(q) == q.max(-1)
     peng = each(lambda q, a, r, d: rlax.q_lambda(q[:-1], a[:-1], r, d, q[1:], LAM), *(q, a, r, d))
-    close(returns.peng_q_lambda(r, d, last, q[1:], LAM) - chosen(q)[:-1], peng)
+    our_peng = returns.peng_q_lambda(r, d, last, q[1:], LAM)
     kept = jnp.where(greedy, LAM, 0.0)
     watkins = each(
         lambda q, a, r, d, lam: rlax.q_lambda(q[:-1], a[:-1], r, d, q[1:], lam[1:]),
         *(q, a, r, d, kept),
     )
     mine = returns.watkins_q_lambda(r, d, last, q[1:], greedy[:-1], LAM)
-    close(mine - chosen(q)[:-1], watkins)
+    now = chosen(q)[:-1]
+    return (ours - now, theirs), (our_peng - now, peng), (mine - now, watkins)
 
 
 def test_nothing_crosses_a_boundary():
     def slopes(fn):
-        return np.asarray(jax.jacobian(lambda r: fn(r).sum(-1))(ARGS[0]))  # [T, T, N]
+        return jitted(jax.jacobian(lambda r: fn(r).sum(-1)), REWARD)  # [T, T, N]
 
     inside = np.zeros((T, T, N), bool)
     for column in range(N):
         for start, end in episodes(column):
             for t in range(start, end + 1):
                 inside[t, t : end + 1, column] = True
-    rest, values = ARGS[1:], jnp.stack([NEXT, -NEXT], -1)
+    rest, values = ARGS[1:], np.stack([NEXT, -NEXT], -1)
     for fn in (
         lambda r: returns.gae(r, *rest, VALUE, NEXT, LAM),
         lambda r: returns.lambda_returns(r, *rest, NEXT, LAM),
@@ -251,38 +276,47 @@ def test_arrays_of_another_shape_are_refused():
         returns.n_step_returns(*ARGS, NEXT, 0)
     for shape in ((), (0, 3)):
         with pytest.raises(ValueError, match="T at least 1"):
-            returns.lambda_returns(*(jnp.zeros(shape) for _ in range(4)), LAM)
+            returns.lambda_returns(*(np.zeros(shape, np.float32) for _ in range(4)), LAM)
 
 
 def test_one_step_and_no_future():
     """Of one step all returns are the one-step return; where discounts are 0, the reward."""
-    one = tuple(x[:1] for x in ARGS)
-    value, following, ratio = (jnp.asarray(x[:1]) for x in (VALUE, NEXT, RATIO))
-    wanted = REWARD[:1] + DISCOUNT[:1] * NEXT[:1]
-    for dead in (False, True):
-        reward, discount, last = one
-        discount = discount * (not dead)
-        wanted = REWARD[:1] if dead else wanted
-        close(returns.lambda_returns(reward, discount, last, following, LAM), wanted)
-        close(returns.n_step_returns(reward, discount, last, following, 4), wanted)
-        close(returns.gae(reward, discount, last, value, following, LAM), wanted - VALUE[:1])
-        close(returns.retrace(reward, discount, last, value, following, ratio, LAM), wanted)
+    one = [x[:1] for x in (REWARD, DISCOUNT, LAST, VALUE, NEXT, RATIO)]
+
+    @jax.jit
+    def run(reward, discount, last, value, following, ratio):
         out = returns.vtrace(reward, discount, last, value, following, jnp.ones_like(ratio))
-        close(out.target, wanted)
-    whole = ARGS[0], jnp.zeros_like(ARGS[1]), ARGS[2]
-    close(returns.lambda_returns(*whole, NEXT, LAM), REWARD)
+        return (
+            returns.lambda_returns(reward, discount, last, following, LAM),
+            returns.n_step_returns(reward, discount, last, following, 4),
+            returns.gae(reward, discount, last, value, following, LAM) + value,
+            returns.retrace(reward, discount, last, value, following, ratio, LAM),
+            out.target,
+        )
+
+    for dead in (False, True):
+        wanted = REWARD[:1] + (not dead) * DISCOUNT[:1] * NEXT[:1]
+        one[1] = DISCOUNT[:1] * np.float32(not dead)
+        for found in run(*one):
+            close(found, wanted)
+    whole = REWARD, np.zeros_like(DISCOUNT), LAST
+    close(jitted(returns.lambda_returns, *whole, NEXT, LAM), REWARD)
 
 
 def test_types_may_be_mixed():
     """Single and double precision together, in a program of doubles."""
-    exact = returns.lambda_returns(*ARGS, NEXT, LAM)
+    exact = jitted(returns.lambda_returns, *ARGS, NEXT, LAM)
+
+    @jax.jit
+    def run(reward, discount, last, following, lam):
+        laws = lambda_distributions(reward, discount, last, dirac(following), lam)
+        return returns.lambda_returns(reward, discount, last, following, LAM), mean(laws)
+
     with jax.enable_x64(True):
-        mixed = returns.lambda_returns(ARGS[0], np.asarray(DISCOUNT, float), LAST, NEXT, LAM)
+        mixed, means = run(REWARD, np.asarray(DISCOUNT, float), LAST, NEXT, np.float64(LAM))
         assert mixed.dtype == np.float64
         close(mixed, exact)
-        d = dirac(jnp.asarray(NEXT))
-        args = jnp.asarray(REWARD), jnp.asarray(DISCOUNT, float), jnp.asarray(LAST)
-        close(mean(lambda_distributions(*args, d, np.float64(LAM))), exact)
+        close(means, exact)
 
 
 def test_gradients_agree_with_finite_differences():
@@ -294,5 +328,6 @@ def test_gradients_agree_with_finite_differences():
         e = returns.retrace(reward, ARGS[1], ARGS[2], value, next_value, RATIO, LAM)
         return (a**2 + b**2 + c.advantage**2 + c.target**2 + d**2 + e**2).mean()
 
-    args = tuple(jnp.asarray(x) for x in (REWARD, VALUE, NEXT))
+    args = REWARD, VALUE, NEXT
+    total = jax.jit(total)
     jax.test_util.check_grads(total, args, order=1, modes=["rev"], atol=2e-2, rtol=2e-2)

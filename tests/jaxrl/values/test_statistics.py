@@ -41,7 +41,7 @@ def cvar_by_definition(z, p, level):
 @some
 @given(d=distributions())
 def test_value_at_risk_and_cvar(level, d):
-    var, cvar = STATISTICS["var"](d, level), STATISTICS["cvar"](d, level)
+    var, cvar = (np.asarray(STATISTICS[name](d, level)) for name in ("var", "cvar"))
     for i, (z, p) in enumerate(zip(*exact(d))):
         if np.abs(np.cumsum(p[np.argsort(z)]) - level).min() > 1e-5 or level == 0:
             assert var[i] == pytest.approx(quantile_by_definition(z, p, level))
@@ -58,20 +58,22 @@ STATISTICS = {
 
 def test_value_at_risk_at_a_jump_is_the_lower_atom():
     """Where sums of float32 weights round, the exact levels i/N still give atom i, not i + 1."""
-    for n in (3, 7, 10, 51, 200):
-        d = distribution(np.arange(n), np.ones(n))
-        got = values.quantiles(d, jnp.arange(1, n + 1) / n)
+    counts = (3, 7, 10, 51, 200)
+    many = [distribution(np.arange(n), np.ones(n)) for n in counts]
+    run = lambda many: [values.quantiles(d, jnp.arange(1, n + 1) / n) for n, d in zip(counts, many)]
+    for n, got in zip(counts, jax.jit(run)(many)):
         close(got, np.arange(n))
 
 
 def test_cvar_of_known_distributions():
-    d = distribution(np.arange(10.0), np.ones(10))
-    assert values.cvar(0.25)(d) == pytest.approx((0 + 1 + 0.5 * 2) / 2.5)
-    assert values.cvar(1.0)(d) == pytest.approx(4.5)
-    assert values.from_above(values.cvar(0.1))(d) == pytest.approx(9.0)
-    assert values.from_above(values.cvar(0.25))(d) == pytest.approx((9 + 8 + 0.5 * 7) / 2.5)
-    levels = jnp.linspace(0.1, 1, 5)
-    swept = jax.vmap(lambda level: values.cvar(level)(d))(levels)
+    @jax.jit
+    def run(d):
+        known = [values.cvar(level)(d) for level in (0.25, 1.0)]
+        known += [values.from_above(values.cvar(level))(d) for level in (0.1, 0.25)]
+        return known, jax.vmap(lambda level: values.cvar(level)(d))(jnp.linspace(0.1, 1, 5))
+
+    known, swept = run(distribution(np.arange(10.0), np.ones(10)))
+    close(known, [(0 + 1 + 0.5 * 2) / 2.5, 4.5, 9.0, (9 + 8 + 0.5 * 7) / 2.5], 1e-12, 1e-6)
     assert (np.diff(swept) > 0).all()  # a level may be swept
 
 
@@ -79,7 +81,7 @@ def test_cvar_of_known_distributions():
 @some
 @given(d=distributions())
 def test_expectile_solves_its_equation(level, d):
-    got = STATISTICS["expectile"](d, level)
+    got = np.asarray(STATISTICS["expectile"](d, level))
     for i, (z, p) in enumerate(zip(*exact(d))):
         balance = lambda m, z=z, p=p: (
             level * (p * np.maximum(z - m, 0)).sum()
@@ -93,7 +95,7 @@ def test_expectile_solves_its_equation(level, d):
 @some
 @given(d=distributions())
 def test_entropic_risk(aversion, d):
-    got = STATISTICS["entropic"](d, aversion)
+    got = np.asarray(STATISTICS["entropic"](d, aversion))
     for i, (z, p) in enumerate(zip(*exact(d))):
         p, z = p[p > 0], z[p > 0]
         wanted = (p * z).sum()
@@ -107,11 +109,30 @@ def test_entropic_risk(aversion, d):
 
 
 def test_entropic_risk_of_a_gaussian_has_its_closed_form_and_a_gradient():
-    d = values.gaussian(16).decode(jnp.array([1.5, np.log(0.8)]))
-    for a in (-1.0, 0.3, 1.0):
-        assert values.entropic_risk(a)(d) == pytest.approx(1.5 - a * 0.64 / 2, abs=1e-4)
-    slope = jax.grad(lambda a: values.entropic_risk(a)(d))
-    assert np.isfinite([slope(a) for a in (0.0, 1e-3, 5.0)]).all()
+    risk = lambda a, d: values.entropic_risk(a)(d)
+
+    @jax.jit
+    def run(theta):
+        d = values.gaussian(16).decode(theta)
+        known = [risk(a, d) for a in (-1.0, 0.3, 1.0)]
+        return known, [jax.grad(risk)(a, d) for a in (0.0, 1e-3, 5.0)]
+
+    known, slopes = run(np.float32([1.5, np.log(0.8)]))
+    close(known, 1.5 - np.array([-1.0, 0.3, 1.0]) * 0.64 / 2, 1e-4, 0)
+    assert np.isfinite(slopes).all()
+
+
+@jax.jit
+def utilities(d):
+    swept = jnp.array([0.0, 3.0])  # one target per distribution
+    return (
+        values.variance(d),
+        values.mean_variance(0.7)(d),
+        values.expected_utility(jnp.sin)(d),
+        values.reach_probability(2.0)(d),
+        values.homeostatic(-1.5)(d),
+        values.reach_probability(swept)(d),
+    )
 
 
 @some
@@ -120,20 +141,22 @@ def test_moments_utilities_and_targets(d):
     z, p = exact(d)
     mean = (p * z).sum(-1)
     variance = (p * (z - mean[:, None]) ** 2).sum(-1)
-    close(values.variance(d), variance, 1e-3)
-    close(values.mean_variance(0.7)(d), mean - 0.7 * variance, 1e-3)
-    close(values.expected_utility(jnp.sin)(d), (p * np.sin(z)).sum(-1))
-    close(values.reach_probability(2.0)(d), (p * (z >= 2)).sum(-1))
-    close(values.homeostatic(-1.5)(d), -(p * np.abs(z + 1.5)).sum(-1))
-    swept = jnp.array([0.0, 3.0])  # one target per distribution
-    close(values.reach_probability(swept)(d), (p * (z >= np.array([[0], [3]]))).sum(-1))
+    spread, penalised, sine, reached, distance, swept = utilities(d)
+    close(spread, variance, 1e-3)
+    close(penalised, mean - 0.7 * variance, 1e-3)
+    close(sine, (p * np.sin(z)).sum(-1))
+    close(reached, (p * (z >= 2)).sum(-1))
+    close(distance, -(p * np.abs(z + 1.5)).sum(-1))
+    close(swept, (p * (z >= np.array([[0], [3]]))).sum(-1))
 
 
 @jax.jit
 def maps(d, points, level):
+    truncated = values.truncate(d, level)
     return (
         values.cdf(d, points),
-        values.truncate(d, level),
+        truncated.probabilities,
+        values.mean(truncated),
         values.cvar(level)(d),
         values.ordered(d),
     )
@@ -143,24 +166,29 @@ def maps(d, points, level):
 @given(d=distributions(), level=st.floats(0.05, 1.0))
 def test_cdf_quantiles_and_truncation_agree(d, level):
     z, p = exact(d)
-    points = jnp.asarray(np.linspace(-11, 11, 7), jnp.float32) * jnp.ones((2, 1))
-    wanted = (p[:, None] * (z[:, None] <= np.asarray(points)[..., None])).sum(-1)
-    cdf, truncated, cvar, ordered = maps(d, points, level)
+    points = np.float32(np.linspace(-11, 11, 7) * np.ones((2, 1)))
+    wanted = (p[:, None] * (z[:, None] <= points[..., None])).sum(-1)
+    cdf, weights, mean, cvar, ordered = maps(d, points, level)
     close(cdf, wanted)
-    close(values.mean(truncated), cvar)
-    close(truncated.probabilities.sum(-1), 1.0)
+    close(mean, cvar)
+    close(np.asarray(weights).sum(-1), 1.0)
     for a, b in zip(rows(ordered), rows(d)):
         assert (np.diff(a.atoms) >= 0).all()
         assert sorted(zip(*a)) == sorted(zip(*b))
 
 
 def test_truncation_of_equal_weights_is_pessimism():
-    d = sample(0, (4, 3, 5))
-    equal = d._replace(probabilities=jnp.full((4, 3, 5), 1 / 5))
-    pooled = values.average(equal)
-    for drop in (0, 4, 14):
-        kept = values.mean(values.truncate(pooled, 1 - drop / 15))
-        close(kept, values.mean(values.pessimistic(equal, drop)))
+    equal = sample(0, (4, 3, 5))._replace(probabilities=np.full((4, 3, 5), 1 / 5, np.float32))
+    drops = (0, 4, 14)
+
+    @jax.jit
+    def run(d):
+        kept = [values.truncate(values.average(d), 1 - drop / 15) for drop in drops]
+        return [(values.mean(x), values.mean(values.pessimistic(d, drop)))
+                for x, drop in zip(kept, drops)]  # fmt: skip
+
+    for kept, pessimistic in run(equal):
+        close(kept, pessimistic)
     with pytest.raises(ValueError, match="drop must be between 0 and 14"):
         values.pessimistic(equal, 15)
 
@@ -169,15 +197,19 @@ def test_lexicographic_order_is_that_of_pairs():
     """Against the greatest pair in Python's own order, over all of a small grid."""
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 3, (2, 50, 4)).astype(np.float32)
-    d = values.ReturnDistribution(
-        jnp.asarray(np.stack([first - second, first + second], -1)), jnp.full((50, 4, 2), 0.5)
-    )
+    d = distribution(np.stack([first - second, first + second], -1), np.ones((50, 4, 2)))
     spread = lambda d: jnp.sqrt(values.variance(d))
-    choice = values.lexicographic(values.mean, spread)(d).argmax(-1)
+
+    @jax.jit
+    def run(d):
+        loose = values.lexicographic(values.mean, spread, tolerance=10.0)(d)
+        return values.lexicographic(values.mean, spread)(d), loose
+
+    strict, loose = map(np.asarray, run(d))
+    choice = strict.argmax(-1)
     for i in range(50):
         pairs = list(zip(first[i], second[i]))
         assert pairs[choice[i]] == max(pairs)
-    loose = values.lexicographic(values.mean, spread, tolerance=10.0)(d)
     close(loose, second, 1e-3)
 
 
