@@ -11,6 +11,7 @@ from jaxrl.dp import projection_error, successor_basis
 from jaxrl.networks import critic_ensemble, network
 from jaxrl.settings import Layers
 from jaxrl.types import Box, Spec
+from tests.compiling import OPTIMISED
 
 KEYS = jax.random.split(jax.random.key(0), 3)
 
@@ -19,13 +20,18 @@ def test_critics_are_linear_in_their_features():
     box = Box(-jnp.ones(2), jnp.ones(2))
     spec = Spec(jax.ShapeDtypeStruct((3,), jnp.float32), box)
     critics = critic_ensemble(spec, 2, 3, Layers(hidden=(8, 8)))
-    params = critics.init(KEYS[0])
-    params = jax.tree.map(lambda x: x + 0.1, params)  # biases that are not zero
-    obs, action = jnp.ones((5, 3)), jnp.linspace(-1, 1, 10).reshape(5, 2)
-    features, weights = critics.linear(params, obs, action)
+    obs, action = np.ones((5, 3), np.float32), np.linspace(-1, 1, 10, dtype=np.float32)
+    action = action.reshape(5, 2)
+
+    @jax.jit
+    def run(key):
+        params = jax.tree.map(lambda x: x + 0.1, critics.init(key))  # biases that are not zero
+        return *critics.linear(params, obs, action), critics.apply(params, obs, action)
+
+    features, weights, found = run(KEYS[0])
     assert features.shape == (5, 3, 9) and weights.shape == (3, 9, 2)
     outputs = np.einsum("beh,ehk->bek", features, weights).reshape(5, 6)
-    np.testing.assert_allclose(critics.apply(params, obs, action), outputs, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, outputs, rtol=1e-5, atol=1e-5)
 
 
 def test_the_penalty_is_the_cosine_in_excess_of_the_bound():
@@ -42,20 +48,28 @@ def test_the_penalty_is_the_cosine_in_excess_of_the_bound():
         return state, now._replace(discount=1.0 - over, last=over, reward=now.reward - 2.0)
 
     experiment = assemble(beer.beer, env._replace(step=mortal), hp).experiment
-    before = experiment.init(KEYS[0])
-    after, metrics = jax.jit(experiment.step)(before)
-    data = buffers.fetch(
-        after.learner.buffer, jnp.arange(int(after.learner.buffer.added.value) * 4)
-    )
-    assert 0.1 < float(data.discount.mean()) < 0.99
-    params, target = before.learner.inner.params, before.learner.inner.target
     critics = critic_ensemble(env.spec, 1, 2, hp.network)
     policy = network(env.spec, (1,), (0.01,), hp.network.hidden, hp.network.activation)
-    action = jnp.tanh(policy.step(target["actor"], (), data.final)[0][0])
-    now, weight = (
-        np.asarray(x, np.float64) for x in critics.linear(params["critics"], data.obs, data.action)
-    )
-    following = np.asarray(critics.linear(target["critics"], data.final, action)[0], np.float64)
+
+    @jax.jit
+    def first(key):
+        before = experiment.init(key)
+        return before, *experiment.step(before)
+
+    before, after, metrics = first(KEYS[0])
+
+    @jax.jit
+    def linear(params, target, buffer, places):
+        data = buffers.fetch(buffer, places)
+        action = jnp.tanh(policy.step(target["actor"], (), data.final)[0][0])
+        now, weight = critics.linear(params["critics"], data.obs, data.action)
+        return data, now, weight, critics.linear(target["critics"], data.final, action)[0]
+
+    buffer, inner = after.learner.buffer, before.learner.inner
+    places = np.arange(int(buffer.added.value) * 4)
+    data, *parts = jax.device_get(linear(inner.params, inner.target, buffer, places))
+    now, weight, following = (np.asarray(x, np.float64) for x in parts)
+    assert 0.1 < data.discount.mean() < 0.99
     total = 0.0
     for i in range(len(now)):
         for member in range(2):
@@ -75,7 +89,7 @@ def test_learnt_features_span_the_proto_values():
     mdp = envs.tabular_mdp("gridworld", rows=6, columns=6)
     states, actions = mdp.transition.shape[:2]
     uniform, gamma = jnp.full((states, actions), 1 / actions), 0.9
-    basis = successor_basis(mdp, uniform, gamma, 8)
+    basis = jax.jit(successor_basis, static_argnums=3)(mdp, uniform, gamma, 8)
 
     def error(tasks):
         hp = proto_value.Hyperparameters(
@@ -91,7 +105,7 @@ def test_learnt_features_span_the_proto_values():
             spans = [features(r.learner.inner, jnp.eye(states)) for r in (first, run)]
             return [projection_error(x, basis) for x in spans], metrics["share"]
 
-        return jax.jit(jax.vmap(run))(KEYS)
+        return jax.jit(jax.vmap(run), compiler_options=OPTIMISED)(KEYS)
 
     (before, few), _ = error(2)
     (_, many), share = error(64)

@@ -26,16 +26,17 @@ def brute_force(net, hp, params, target, steps, mask):
         return dueling(heads[0][..., None], heads[1])[0, :, 0], after
 
     step = lambda t: jax.tree.map(lambda x: x[t], steps)
+    mask, blank = jax.jit(mask), jax.tree.map(np.asarray, net.memory(1))
     memory = {name: step(0).extras for name in ("online", "target")}
     now, best = [], []  # of each step, Q(S_t, A_t), and the target's Q of the successor's best
     for t in range(len(steps.reward)):
         one, successors = step(t), {}
         for name, at in (("online", params), ("target", target)):
-            value, after = q(at, memory[name], one.obs)
+            value, after = jax.device_get(q(at, memory[name], one.obs))
             if name == "online":
                 now.append(value[int(one.action[0])])
-            successors[name], _ = q(at, after, one.final)
-            memory[name] = net.memory(1) if one.last[0] else after
+            successors[name] = np.asarray(q(at, after, one.final)[0])
+            memory[name] = blank if one.last[0] else after
         allowed = np.where(mask(one.final[0]), successors["online"], -np.inf)
         best.append(successors["target"][allowed.argmax()])
     now, best, errors = np.array(now), np.array(best), []
@@ -61,25 +62,25 @@ def test_targets_are_those_of_a_loop_over_single_steps(burn_in):
     mask = lambda obs: jnp.stack([obs[..., 0] + obs[..., 1] < 1, obs[..., 2] < 1], -1)
     mask = mask if burn_in else lambda obs: jnp.ones((*obs.shape[:-1], 2), bool)
     agent = r2d2.r2d2(env.spec._replace(mask=mask), hp, schedule=lambda update, hp: update)
+    layers = hp.network
     net = network(
-        env.spec,
-        (2, 1),
-        (1.0, 1.0),
-        hp.network.hidden,
-        hp.network.activation,
-        "auto",
-        hp.network.memory,
+        env.spec, (2, 1), (1.0, 1.0), layers.hidden, layers.activation, "auto", layers.memory
     )
-    params, target = net.init(KEYS[0]), net.init(KEYS[1])
-    learner = agent.update.init(KEYS[0], None)._replace(params=params, target=target)
-    state, now = env.init(KEYS[2])
-    start = (state, now, agent.explore.init(3))
-    _, data, _ = rollout(env, agent.explore, learner, start, KEYS[3], 36)
-    data = jax.tree.map(lambda x: x[14:], data)
+
+    @jax.jit
+    def run(keys):
+        params, target = net.init(keys[0]), net.init(keys[1])
+        learner = agent.update.init(keys[0], None)._replace(params=params, target=target)
+        start = (*env.init(keys[2]), agent.explore.init(3))
+        _, data, _ = rollout(env, agent.explore, learner, start, keys[3], 36)
+        data = jax.tree.map(lambda x: x[14:], data)
+        return params, target, data, agent.update.apply(learner, data, keys[0])[1]
+
+    params, target, data, metrics = run(KEYS)
+    data = jax.tree.map(np.asarray, data)
     last, died = data.last[burn_in:], data.discount[burn_in:] == 0
     assert (last & died).any() and (last & ~died).any()
-    assert float(jnp.abs(jax.tree.leaves(data.extras)[0][0]).max()) > 0
-    _, metrics = agent.update.apply(learner, data, KEYS[0])
+    assert np.abs(jax.tree.leaves(data.extras)[0][0]).max() > 0
     for lane in range(3):
         one = jax.tree.map(lambda x, lane=lane: x[:, lane : lane + 1], data)
         errors = brute_force(net, hp, params, target, one, mask)
