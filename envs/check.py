@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrl.conformance import blank_of, check_spec, check_types, may_depend, plain
+from jaxrl import spaces
+from jaxrl.conformance import blank_of, check_spec, check_types, may_depend
 from jaxrl.environments import vectorize
 from jaxrl.errors import InputError, typed_key
-from jaxrl.loop import random_actions
-from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep, Tree, select
+from jaxrl.policies import allowed
+from jaxrl.types import Array, Box, Env, Key, Product, Space, Spec, TimeStep, Tree, select
 
 LANES = 4
 
@@ -31,7 +32,7 @@ def check(env: Env, *, key: Key | None = None, steps: int = 100) -> None:
     """
     key = jax.random.key(0) if key is None else typed_key(key)
     check_spec(env.spec)
-    env = env._replace(spec=env.spec._replace(action=plain(env.spec.action)))
+    env = env._replace(spec=env.spec._replace(action=spaces.plain(env.spec.action)))
     _trace("jit", lambda: check_types(env, key))
     _check_pure(env, key)
     run = jax.jit(lambda k: _run(env, k, steps))
@@ -127,11 +128,12 @@ def _check_final(first: TimeStep, ts: TimeStep) -> None:
 
 def _check_mask(spec: Spec, first: TimeStep, ts: TimeStep) -> None:
     """Check that some action is allowed wherever one is to be chosen."""
-    if spec.mask is not None:
+    mask = spec.mask
+    if mask is not None:
         live = ~np.asarray(ts.last)
-        begun, later = (np.asarray(spec.mask(obs)) for obs in (first.obs, ts.obs))
+        some = lambda obs: np.asarray(spaces.allows_some(spec.action, mask(obs)))
         _require(
-            bool(begun.any(-1).all()) and bool((later.any(-1) | ~live).all()),
+            bool(some(first.obs).all() and (some(ts.obs) | ~live).all()),
             "spec.mask must allow at least one action while an episode lasts.",
         )
 
@@ -233,12 +235,21 @@ def _ticks(old: Array, new: Array) -> Array:
     return new == old + 1
 
 
-def _random_action(spec: Spec, key: Key, obs: Tree = None) -> Array:
+def _random_action(spec: Spec, key: Key, obs: Tree) -> Tree:
     """A random action that the mask allows; 10 beyond the finite bound where one is infinite."""
-    if isinstance(spec.action, Discrete):
-        one = None if obs is None else jax.tree.map(lambda x: jnp.asarray(x)[None], obs)
-        return random_actions(spec, 1, key, one)[0]
-    low, high = spec.action
+    return _drawn(spec.action, key, allowed(spec, obs))
+
+
+def _drawn(space: Space, key: Key, mask: Tree) -> Tree:
+    """A random action of a space that a mask allows."""
+    if isinstance(space, Product):
+        keys = jax.random.split(key, len(space.parts))
+        parts = zip(space.parts, keys, spaces.masks_of(space, mask))
+        return tuple(_drawn(*part) for part in parts)
+    if not isinstance(space, Box):
+        one = None if mask is None else mask[None]
+        return spaces.random(space, 1, key, one)[0]
+    low, high = space
     below = jnp.where(jnp.isfinite(high), high - 10.0, -10.0)
     low = jnp.where(jnp.isfinite(low), low, below)
     high = jnp.where(jnp.isfinite(high), high, jnp.maximum(low + 10.0, 10.0))

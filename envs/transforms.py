@@ -9,9 +9,10 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import DTypeLike
 
+from jaxrl import spaces
 from jaxrl.environments import composed, require_box
 from jaxrl.errors import InputError
-from jaxrl.types import Array, Box, Discrete, Env, Key, TimeStep, Tree, select
+from jaxrl.types import Array, Box, Env, Key, TimeStep, Tree, select
 
 
 def flatten_observation(env: Env) -> Env:
@@ -131,10 +132,7 @@ def sticky_actions(env: Env, probability: float | Array) -> Env:
         raise InputError(f"sticky_actions needs a probability in [0, 1], not {probability}.")
     _require_no_mask(env, "sticky_actions", "an action that is repeated may be forbidden")
 
-    def blank() -> Array:
-        if isinstance(env.spec.action, Discrete):
-            return jnp.zeros((), jnp.int32)
-        return jnp.zeros(env.spec.action.shape, jnp.float32)
+    blank = lambda: spaces.blank(env.spec.action, dtype=jnp.float32)
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         state, ts = env.init(key)
@@ -144,7 +142,8 @@ def sticky_actions(env: Env, probability: float | Array) -> Env:
         state, previous, begun = state
         step_key, stick_key = jax.random.split(key)
         sticks = begun & (jax.random.uniform(stick_key) < probability)
-        action = jax.lax.select(sticks, previous, jnp.asarray(action, previous.dtype))
+        one = lambda old, new: jax.lax.select(sticks, old, jnp.asarray(new, old.dtype))
+        action = jax.tree.map(one, previous, action)
         state, ts = env.step(state, action, step_key)
         return (state, action, jnp.ones((), bool)), ts
 

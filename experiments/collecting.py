@@ -38,7 +38,7 @@ def played(env: Env, source: str, length: int, key: jax.Array, sampled: bool) ->
     """Transitions [length, LANES, ...] of one source."""
     if source == "random":
         lane = scale_actions(env) if isinstance(env.spec.action, Box) else env
-        act = lambda view, obs, key: (random_actions(lane.spec, LANES, key), ())
+        act = lambda view, obs, key: (random_actions(lane.spec, LANES, key, obs), ())
         actor, view = memoryless(act), ()
     else:
         folder = Path(source)

@@ -17,7 +17,7 @@ import numpy as np
 from experiments import results
 from jaxrl import offline
 from jaxrl.errors import InputError, require
-from jaxrl.types import Box, Env, Spec, Transition
+from jaxrl.types import Box, Discrete, Env, Spec, Transition
 
 NEEDS = "Data sets need the package minari: pip install 'jaxrl[offline]'."
 
@@ -43,6 +43,7 @@ def split(lane: Transition) -> list[dict[str, np.ndarray]]:
 def require_writable(env: Env, folder: Path) -> None:
     """Raise an InputError unless a data set of an environment can be written to a folder."""
     require_minari()
+    offline.require_one_action(env.spec)
     leaves = jax.tree.leaves(env.spec.observation)
     require(
         len(leaves) == 1,
@@ -66,6 +67,7 @@ def save(episodes: list[dict[str, np.ndarray]], env: Env, folder: Path, about: s
     limits = np.iinfo(kind) if kind.kind in "iu" else None
     low, high = (limits.min, limits.max) if limits else (-np.inf, np.inf)
     seen = gymnasium.spaces.Box(low, high, shape.shape, dtype=kind.type)
+    assert isinstance(box, Discrete | Box)  # `require_writable` has checked it
     space = (
         gymnasium.spaces.Box(np.asarray(box.low), np.asarray(box.high), dtype=np.float32)
         if isinstance(box, Box)
@@ -127,6 +129,7 @@ def load(folder: str, env: Env, lanes: int, rows: int) -> Transition:
     Raises an InputError of one sentence if it is no data set, or if an episode of it is not one of
     this environment: `steps_of` says what is compared.
     """
+    offline.require_one_action(env.spec)
     found = [steps_of(e, env.spec, f"Episode {e.id} of {folder}") for e in episodes_of(folder)]
     data = jax.tree.map(lambda *x: np.concatenate(x), *found)
     remedy = "choose a smaller --num-envs or --rollout-length"

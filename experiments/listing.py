@@ -16,14 +16,14 @@ from experiments import presets
 from experiments.results import write_whole
 from jaxrl.errors import InputError
 from jaxrl.optimisers import DECAYING, OPTIMISERS
-from jaxrl.types import Discrete, Spec
+from jaxrl.types import Box, Discrete, MultiDiscrete, Space, Spec
 
 
 class About(NamedTuple):
     """What a person wants to know of an agent before training it."""
 
     kind: str
-    actions: str  # discrete, continuous, or both; "one-hot" where observations must be
+    actions: str  # discrete, continuous, or products; "one-hot" where observations must be
     sentence: str
 
 
@@ -58,7 +58,7 @@ ABOUT = {
     "expected-sarsa": About(TABULAR, "discrete, one-hot", "Expected Sarsa in a table."),
     "dyna-q": About(TABULAR, "discrete, one-hot",
                     "Q-learning that also learns in a counted model (Sutton 1991)."),
-    "ppo": About(POLICIES, "discrete, continuous",
+    "ppo": About(POLICIES, "discrete, continuous, products",
                  "Proximal policy optimisation (Schulman et al. 2017)."),
     "sac": About(POLICIES, "continuous", "Soft actor-critic (Haarnoja et al. 2018)."),
     "redq": About(POLICIES, "continuous",
@@ -79,9 +79,9 @@ ABOUT = {
                    "MBPO with a learnt filter of implausible transitions (Luo et al. 2024)."),
     "ravl": About(OFFLINE, "continuous",
                   "MBPO with a diverse ensemble of critics (Sims et al. 2024)."),
-    "dreamer": About(MODELS, "discrete, continuous",
+    "dreamer": About(MODELS, "discrete, continuous, products",
                      "Actor and critic in a latent world model (Hafner et al. 2025)."),
-    "repo": About(MODELS, "discrete, continuous",
+    "repo": About(MODELS, "discrete, continuous, products",
                   "Dreamer with predictable latents and no reconstruction (Zhu et al. 2023)."),
     "sequence-sac": About(MODELS, "continuous",
                           "SAC that decides on several actions at once (Patel and Siegelmann)."),
@@ -196,12 +196,18 @@ def environments(words: list[str]) -> Iterator[str]:
 def shown(spec: Spec) -> tuple[str, str]:
     """The actions and the observation of an environment, in words."""
     size = lambda shape: " x ".join(map(str, shape)) or "1"
-    if isinstance(spec.action, Discrete):
-        actions = f"{spec.action.num} discrete"
-    else:
-        actions = f"{size(spec.action.shape)} continuous"
+
+    def actions(space: Space) -> str:
+        if isinstance(space, Discrete):
+            return f"{space.num} discrete"
+        if isinstance(space, Box):
+            return f"{size(space.shape)} continuous"
+        if isinstance(space, MultiDiscrete):
+            return f"{size(space.nums)} discrete"
+        return " and ".join(map(actions, space.parts))
+
     leaves = jax.tree.leaves(spec.observation)
-    return actions, ", ".join(f"{leaf.dtype} {size(leaf.shape)}" for leaf in leaves)
+    return actions(spec.action), ", ".join(f"{leaf.dtype} {size(leaf.shape)}" for leaf in leaves)
 
 
 def remembered() -> tuple[Path, dict[str, Any]]:

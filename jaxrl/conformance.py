@@ -13,8 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxrl import spaces
 from jaxrl.errors import require
-from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree
+from jaxrl.types import (
+    Discrete,
+    Env,
+    Key,
+    MultiDiscrete,
+    Product,
+    Space,
+    Spec,
+    TimeStep,
+    Tree,
+)
 
 
 def conforming(env: Env) -> Env:
@@ -24,18 +35,11 @@ def conforming(env: Env) -> Env:
     return, are what training needs. Inside of a trace only the spec is checked, to trace once.
     """
     check_spec(env.spec)
-    spec = env.spec._replace(action=plain(env.spec.action))
+    spec = env.spec._replace(action=spaces.plain(env.spec.action))
     env = env._replace(spec=spec)
     if not isinstance(jnp.zeros(()), Tracer):  # a tracer inside of a trace only
         check_types(env, jax.random.key(0))
     return env
-
-
-def plain(action: Discrete | Box) -> Discrete | Box:
-    """The same actions, with a number that is an int or bounds that are float32 arrays."""
-    if isinstance(action, Discrete):
-        return Discrete(int(action.num))
-    return Box(*(jnp.asarray(x, jnp.float32) for x in action))
 
 
 def check_spec(spec: Any) -> None:
@@ -58,32 +62,53 @@ def check_spec(spec: Any) -> None:
     )
     sizes = [math.prod(x.shape) for x in leaves]
     require(sum(sizes) > 0, "spec.observation must hold at least one number, but it is empty.")
-    action = spec.action
+    check_action(spec.action)
     require(
-        isinstance(action, Discrete | Box), "spec.action must be a jaxrl.types.Discrete or Box."
+        spec.mask is None or spaces.has_discrete(spec.action),
+        "spec.mask forbids discrete actions, but spec.action has none: leave the mask out.",
     )
+
+
+def check_action(action: Any, name: str = "spec.action") -> None:
+    """Raise an InputError, with the name of the field, unless it is a space of actions."""
     require(
-        spec.mask is None or isinstance(action, Discrete),
-        "spec.mask forbids discrete actions, but spec.action is a Box: leave the mask out.",
+        isinstance(action, Space),
+        f"{name} must be a jaxrl.types.Discrete, Box, MultiDiscrete or Product.",
     )
+    if isinstance(action, Product):
+        parts = action.parts
+        require(
+            isinstance(parts, tuple) and len(parts) > 0,
+            f"{name}.parts must be a tuple of one space or more.",
+        )
+        for i, part in enumerate(parts):
+            check_action(part, f"{name}.parts[{i}]")
+        return
+    whole = lambda x: isinstance(x, int | np.integer) and not isinstance(x, bool) and x >= 1
     if isinstance(action, Discrete):
-        whole = isinstance(action.num, int | np.integer) and not isinstance(action.num, bool)
-        require(whole and action.num >= 1, "spec.action.num must be an int of at least 1.")
+        require(bool(whole(action.num)), f"{name}.num must be an int of at least 1.")
+        return
+    if isinstance(action, MultiDiscrete):
+        nums = action.nums
+        require(
+            isinstance(nums, tuple) and len(nums) > 0 and all(map(whole, nums)),
+            f"{name}.nums must be a tuple of one or more ints of at least 1.",
+        )
         return
     shapes = [np.shape(x) for x in action]
     require(
         shapes[0] == shapes[1] and math.prod(shapes[0]) > 0,
-        "spec.action must have low and high of one shape, and low <= high, for one number or more.",
+        f"{name} must have low and high of one shape, and low <= high, for one number or more.",
     )
     if not any(isinstance(x, Tracer) for x in action):
         low, high = (np.asarray(x) for x in action)
         require(
             low.dtype.kind in "iuf" and high.dtype.kind in "iuf",
-            f"spec.action must have bounds that are numbers, not {low.dtype} and {high.dtype}.",
+            f"{name} must have bounds that are numbers, not {low.dtype} and {high.dtype}.",
         )
         require(
             bool((low <= high).all()),
-            "spec.action must have low and high of one shape, and low <= high.",
+            f"{name} must have low and high of one shape, and low <= high.",
         )
 
 
@@ -104,21 +129,31 @@ def check_types(env: Env, key: Key) -> None:
             f"step must return a {part} of the structure, shapes and dtypes that init returns "
             f"(scan needs it): init has {old[0]}, step has {new[0]}.",
         )
-    if env.spec.mask is not None and isinstance(env.spec.action, Discrete):
-        mask = jax.eval_shape(env.spec.mask, begun[1].obs)
+    if env.spec.mask is not None:
+        check_mask(env.spec.action, jax.eval_shape(env.spec.mask, begun[1].obs))
+
+
+def check_mask(action: Space, mask: Tree) -> None:
+    """Raise an InputError unless the mask of one observation is one of the actions' shape."""
+    if isinstance(action, Discrete):
         shape, dtype = jnp.shape(mask), getattr(mask, "dtype", type(mask))
         require(
-            shape == (env.spec.action.num,) and dtype == jnp.bool_,
-            f"spec.mask must return bools [{env.spec.action.num}] of an observation, one for each "
+            shape == (action.num,) and dtype == jnp.bool_,
+            f"spec.mask must return bools [{action.num}] of an observation, one for each "
             f"action, not {shape} and {dtype}.",
         )
+        return
+    wanted, found = types_of(spaces.mask_shapes(action)), types_of(mask)
+    require(
+        wanted == found,
+        f"spec.mask must return {wanted[0]} of an observation, one for each discrete part of the "
+        f"action and None for a continuous one, not {found[0]}.",
+    )
 
 
-def blank_of(action: Discrete | Box) -> Array:
+def blank_of(action: Space) -> Tree:
     """An action of zeros."""
-    if isinstance(action, Discrete):
-        return jnp.zeros((), jnp.int32)
-    return jnp.zeros(action.shape, jnp.float32)
+    return spaces.blank(action, dtype=jnp.float32)
 
 
 def check_output(name: str, output: Any, spec: Spec) -> None:

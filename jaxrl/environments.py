@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxrl import spaces
 from jaxrl.errors import InputError, typed_key
 from jaxrl.types import Array, Box, Counter, Env, Key, TimeStep, Tree, count, select
 
@@ -195,26 +196,26 @@ def episode_statistics(env: Env) -> Env:
 
 
 def scale_actions(env: Env) -> Env:
-    """Let actions in [-1, 1] stand for the whole of the action box; others are clipped.
+    """Let continuous actions in [-1, 1] stand for the whole of their box; others are clipped.
 
-    Works on one lane and on a batch. Raises `InputError` if the actions are not a `Box` with
-    finite bounds.
+    The discrete parts of a `Product` stay as they are. Works on one lane and on a batch. Raises
+    `InputError` if no part of the actions is continuous, or if bounds are not finite.
     """
-    box = require_box(env, "scale_actions")
-    bounds = [x for x in box if not isinstance(x, Tracer)]
+    space = spaces.plain(env.spec.action)
+    if not spaces.has_continuous(space):
+        require_box(env, "scale_actions")
+    numbers = [x for x in jax.tree.leaves(space) if not isinstance(x, int)]
+    bounds = [x for x in numbers if not isinstance(x, Tracer)]
     if not all(np.isfinite(x).all() for x in bounds):
         raise InputError(
             "Training needs actions with finite bounds, but those of this environment are "
             "infinite: choose a range with envs.bound_actions(env, low, high)."
         )
 
-    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-        unit = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
-        # Two products, for the difference of two large bounds may overflow.
-        return env.step(state, box.low * (1.0 - unit) + box.high * unit, key)
+    def step(state: Tree, action: Tree, key: Key) -> tuple[Tree, TimeStep]:
+        return env.step(state, spaces.from_unit(space, action), key)
 
-    ones = jnp.ones_like(box.low)
-    return env._replace(step=step, spec=env.spec._replace(action=Box(-ones, ones)))
+    return env._replace(step=step, spec=env.spec._replace(action=spaces.unit(space)))
 
 
 def bound_actions(env: Env, low: float | Array, high: float | Array) -> Env:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl.types import Box, Discrete, Key, Spec
+from jaxrl.types import Box, Discrete, Key, Space, Spec
 
 
 class InputError(ValueError):
@@ -69,21 +69,26 @@ def typed_key(key: Any) -> Key:
 
 
 def require_discrete(spec: Spec, who: str) -> Discrete:
-    """The discrete actions of a spec; an InputError in the name of `who` if they are continuous."""
+    """The discrete actions of a spec; an InputError in the name of `who` if they are others."""
     if not isinstance(spec.action, Discrete):
-        raise InputError(
-            f"{who} needs discrete actions, but this environment's are continuous: try ppo or sac."
-        )
+        raise InputError(f"{who} needs discrete actions, but {others(spec.action)}.")
     return spec.action
 
 
 def require_continuous(spec: Spec, who: str) -> Box:
-    """The continuous actions of a spec; an InputError in the name of `who` if they are discrete."""
+    """The continuous actions of a spec; an InputError in the name of `who` if they are others."""
     if not isinstance(spec.action, Box):
-        raise InputError(
-            f"{who} needs continuous actions, but this environment's are discrete: try ppo or dqn."
-        )
+        raise InputError(f"{who} needs continuous actions, but {others(spec.action)}.")
     return spec.action
+
+
+def others(space: Space) -> str:
+    """What actions an environment has, and which agents take them, as the end of a sentence."""
+    if isinstance(space, Discrete):
+        return "this environment's are discrete: try ppo or dqn"
+    if isinstance(space, Box):
+        return "this environment's are continuous: try ppo or sac"
+    return "this environment takes several at once: try ppo or dreamer"
 
 
 def require_table(spec: Spec) -> tuple[int, int]:

@@ -12,7 +12,20 @@ from jaxrl.environments import episode_statistics, vectorize
 from jaxrl.errors import require, typed_key
 from jaxrl.loop import Setup, assemble, experiment, random_actions
 from jaxrl.tasks import Refresh, dependent, latest, watching
-from jaxrl.types import Actor, Agent, Array, Box, Env, Key, Spec, TimeStep, Tree, lanes, memoryless
+from jaxrl.types import (
+    Actor,
+    Agent,
+    Array,
+    Box,
+    Env,
+    Key,
+    Product,
+    Spec,
+    TimeStep,
+    Tree,
+    lanes,
+    memoryless,
+)
 
 
 class Game(NamedTuple):
@@ -48,9 +61,10 @@ def against(game: Game, actor: Actor, view: Tree, seat: int | None = None) -> En
     the player's next one, and rewards of these moves are added. The end of a game is a termination;
     use `time_limit` for games that may never end. A game must not end before both could move.
 
-    Raises an InputError if continuous actions are not in [-1, 1].
+    Raises an InputError if continuous actions are not in [-1, 1], or actions are a `Product`.
     """
     action = game.spec.action
+    require(not isinstance(action, Product), "The actions of a game must be one array.")
     if isinstance(action, Box) and not any(isinstance(x, Tracer) for x in action):
         unit = (np.asarray(action.low) == -1).all() and (np.asarray(action.high) == 1).all()
         require(bool(unit), "The continuous actions of a game must be in [-1, 1].")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxrl import spaces
 from jaxrl.budget import budget, check_collection, resolve_decay
 from jaxrl.conformance import conforming
 from jaxrl.environments import (
@@ -18,14 +19,13 @@ from jaxrl.environments import (
     scale_actions,
     vectorize,
 )
-from jaxrl.errors import InputError, require_positive, typed_key
+from jaxrl.errors import InputError, require, require_positive, typed_key
+from jaxrl.policies import allowed
 from jaxrl.types import (
     Actor,
     Agent,
     Array,
-    Box,
     Counter,
-    Discrete,
     Env,
     Experiment,
     Key,
@@ -84,18 +84,17 @@ def none_of(shape: jax.ShapeDtypeStruct) -> Array:
     return jnp.zeros((0, *shape.shape), shape.dtype)
 
 
-def random_actions(spec: Spec, batch_size: int, key: Key, obs: Tree = None) -> Array:
+def random_actions(spec: Spec, batch_size: int, key: Key, obs: Tree = None) -> Any:
     """Uniformly random actions [B, ...] of a space, among those that `spec.mask` allows if any.
 
-    The mask is asked about observations [B, *], which are not needed if there is none.
+    The mask is asked about observations [B, *], which are not needed if there is none. Raises an
+    InputError if they are missing.
     """
-    if isinstance(spec.action, Discrete):
-        if spec.mask is not None and obs is not None:
-            scores = jnp.where(spec.mask(obs), 0.0, -jnp.inf)
-            return jax.random.categorical(key, scores).astype(jnp.int32)
-        return jax.random.randint(key, (batch_size,), 0, spec.action.num)
-    low, high = spec.action
-    return jax.random.uniform(key, (batch_size, *low.shape), minval=low, maxval=high)
+    require(
+        spec.mask is None or obs is not None,
+        "random_actions needs the observations, because spec.mask forbids some actions.",
+    )
+    return spaces.random(spec.action, batch_size, key, allowed(spec, obs))
 
 
 def random_policy(spec: Spec, agent: Agent) -> Actor:
@@ -310,7 +309,7 @@ def assemble(
     check_collection(hp)
     hp = resolve_decay(hp, steps)
     env = conforming(env)
-    env = scale_actions(env) if isinstance(env.spec.action, Box) else env
+    env = scale_actions(env) if spaces.has_continuous(env.spec.action) else env
     agent = make_agent(env.spec, hp)
     many = lanes(episode_statistics(env), hp.collection.num_envs)
     warmup = budget(hp, 1, 1).warmup // hp.collection.num_envs

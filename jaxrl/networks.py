@@ -7,16 +7,17 @@ network the two are one, so an agent is written once for both.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxrl import spaces
 from jaxrl.errors import require, unknown
 from jaxrl.layers import CNN, MLP, Dense, Tower, initialise
 from jaxrl.settings import Layers
-from jaxrl.types import Array, Box, Discrete, Key, Spec, Tree, select
+from jaxrl.types import Array, Box, Key, Spec, Tree, select
 
 
 class Network(NamedTuple):
@@ -141,24 +142,19 @@ def blank(spec: Spec) -> Tree:
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), spec.observation)
 
 
-def blank_action(spec: Spec, *lead: int) -> Array:
+def blank_action(spec: Spec, *lead: int) -> Any:
     """A zero action with leading axes, none by default."""
-    if isinstance(spec.action, Discrete):
-        return jnp.zeros(lead, jnp.int32)
-    return jnp.zeros((*lead, *spec.action.shape))
+    return spaces.blank(spec.action, *lead)
 
 
 def action_size(spec: Spec) -> int:
     """The length A of a flat action."""
-    return spec.action.num if isinstance(spec.action, Discrete) else math.prod(spec.action.shape)
+    return spaces.size(spec.action)
 
 
-def flat_action(spec: Spec, action: Array) -> Array:
+def flat_action(spec: Spec, action: Tree) -> Array:
     """Actions [..., *] as vectors [..., A]; discrete ones are one-hot."""
-    if isinstance(spec.action, Discrete):
-        return jax.nn.one_hot(action, spec.action.num)
-    lead = action.shape[: action.ndim - len(spec.action.shape)]
-    return action.reshape(*lead, action_size(spec))
+    return spaces.flat(spec.action, action)
 
 
 def joined(spec: Spec, obs: Tree, action: Array) -> Array:

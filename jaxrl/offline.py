@@ -19,6 +19,7 @@ from jaxrl.types import (
     Array,
     Box,
     Counter,
+    Discrete,
     Env,
     Experiment,
     Key,
@@ -117,6 +118,7 @@ def from_arrays(
       exp = offline(assemble(sac, env, hp).agent, data)
     """
     spec = spec.spec if isinstance(spec, Env) else spec
+    require_one_action(spec)
     reward, terminated, truncated = outcomes(rewards, terminations, truncations, who)
     number = len(reward)
     action = actions_of(np.asarray(actions), spec, number, who)
@@ -147,6 +149,15 @@ def from_arrays(
         now, after = (jax.tree.map(lambda x, at=at: x[at], seen) for at in (place, place + 1))
     data = transitions(now, action, reward, terminated, last, after)
     return stretches(data, spec, lanes, rows, who)
+
+
+def require_one_action(spec: Spec) -> None:
+    """Raise an InputError unless actions are discrete or continuous, which data sets can hold."""
+    require(
+        isinstance(spec.action, Discrete | Box),
+        "A data set needs discrete or continuous actions, but this environment takes several at "
+        "once.",
+    )
 
 
 def transitions(
@@ -250,6 +261,7 @@ def actions_of(action: np.ndarray, spec: Spec, number: int, who: str) -> np.ndar
         right = action.shape[1:] == np.shape(low) and action.dtype.kind == "f"
         require(right, f"{given}, but those of the environment are real, of shape {np.shape(low)}.")
     else:
+        assert isinstance(spec.action, Discrete)  # `require_one_action` has checked it
         right = action.shape[1:] == () and action.dtype.kind in "iu"
         require(right, f"{given}, but those of the environment are {spec.action.num} integers.")
         low, high = 0, spec.action.num - 1

@@ -1,37 +1,40 @@
 """Policies as distrax distributions, and the family that suits an action space."""
 
+import itertools
 import math
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import distrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxrl.types import Array, Box, Discrete, Key, Spec, Tree
+from jaxrl import spaces
+from jaxrl.types import Array, Box, Discrete, Key, MultiDiscrete, Product, Space, Spec, Tree
 
 
 class Family(NamedTuple):
     """A family of policies: what a network puts out, and what that means."""
 
     size: int  # network outputs for one observation
-    free: Array | tuple  # initial parameters that do not depend on the observation, () if none
+    free: Tree  # initial parameters that do not depend on the observation, () if none
     distribution: Callable[..., distrax.Distribution]
-    # distribution: (outputs [..., size], free, allowed actions [..., A] or None) -> of actions
+    # distribution: (outputs [..., size], free, what `allowed` returned) -> of actions
 
 
 FORBIDDEN = -1e9  # in place of the value of a forbidden action: finite, and below all others
 
 
-def allowed(spec: Spec, obs: Tree) -> Array | None:
+def allowed(spec: Spec, obs: Tree) -> Any:
     """The allowed actions [..., A] at obs [..., *], or None if all are, as `spec.mask` says.
 
     Where the mask allows nothing, as it may at the end of an episode, all actions count as allowed.
+    Of a `MultiDiscrete` it is [..., n, max(nums)], and of a `Product` a tuple with one for each
+    part.
     """
-    if spec.mask is None:
-        return None
-    mask = spec.mask(obs)
-    return mask | ~mask.any(-1, keepdims=True)
+    return None if spec.mask is None else spaces.some_allowed(spec.action, spec.mask(obs))
 
 
 def only_allowed(values: Array, mask: Array | None) -> Array:
@@ -39,14 +42,20 @@ def only_allowed(values: Array, mask: Array | None) -> Array:
     return values if mask is None else jnp.where(mask, values, FORBIDDEN)
 
 
-def policy_family(space: Discrete | Box) -> Family:
+def policy_family(space: Space) -> Family:
     """Categorical policies for discrete actions, Gaussian policies for continuous actions.
 
-    The Gaussian's logarithmic standard deviation is a free parameter.
+    The Gaussian's logarithmic standard deviation is a free parameter. The parts of an action of a
+    `MultiDiscrete` or a `Product` are independent given the observation, so that logarithmic
+    probabilities and entropies are sums over them.
     """
     if isinstance(space, Discrete):
         masked = lambda outputs, free, mask=None: categorical(outputs, mask)
         return Family(space.num, (), masked)
+    if isinstance(space, MultiDiscrete):
+        return Family(spaces.size(space), (), partial(multi_categorical, space))
+    if isinstance(space, Product):
+        return product_family(space)
     shape, size = space.shape, math.prod(space.shape)
     unflatten = lambda x: x.reshape(*x.shape[:-1], *shape)
 
@@ -55,6 +64,80 @@ def policy_family(space: Discrete | Box) -> Family:
         return gaussian(mean, jnp.broadcast_to(unflatten(free), mean.shape), len(shape))
 
     return Family(size, jnp.zeros(size), distribution)
+
+
+def product_family(space: Product) -> Family:
+    """The family of independent policies for the parts of a product; free parameters are a tuple.
+
+    The outputs for one part follow those for the part before.
+    """
+    families = [policy_family(part) for part in space.parts]
+    ends = list(itertools.accumulate(family.size for family in families))
+
+    def distribution(outputs: Array, free: tuple, mask: Tree = None) -> distrax.Distribution:
+        pieces = jnp.split(outputs, ends[:-1], -1)
+        parts = zip(families, pieces, free, spaces.masks_of(space, mask))
+        return Joint([family.distribution(x, own, m) for family, x, own, m in parts])
+
+    return Family(ends[-1], tuple(family.free for family in families), distribution)
+
+
+def multi_categorical(
+    space: MultiDiscrete, outputs: Array, free: Tree = (), mask: Array | None = None
+) -> distrax.Distribution:
+    """Independent categorical distributions, with the logits [..., sum(nums)] one after another.
+
+    A mask is [..., n, max(nums)]. Samples are int32 [..., n].
+    """
+    real = spaces.existing(space)
+    # Where in the outputs the logits of a table [n, max(nums)] of all actions are.
+    place = np.where(real, np.cumsum(real.reshape(-1)).reshape(real.shape) - 1, 0)
+    if real.all():
+        logits = outputs.reshape(*outputs.shape[:-1], *real.shape)
+    else:
+        logits = outputs[..., place]
+        mask = jnp.broadcast_to(real, logits.shape) if mask is None else mask & real
+    return distrax.Independent(categorical(logits, mask), 1)
+
+
+class Joint(distrax.Distribution):
+    """Independent distributions of the parts of an action, which is a tuple."""
+
+    def __init__(self, parts: Sequence[distrax.Distribution]):
+        super().__init__()
+        self.parts = tuple(parts)
+
+    @property
+    def event_shape(self) -> Any:
+        """The shapes of the parts of one action."""
+        return tuple(part.event_shape for part in self.parts)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The leading axes of the parameters."""
+        return self.parts[0].batch_shape
+
+    def _sample_n(self, key: Key, n: int) -> Any:
+        keys = jax.random.split(key, len(self.parts))
+        return tuple(p.sample(seed=k, sample_shape=(n,)) for p, k in zip(self.parts, keys))
+
+    def _sample_n_and_log_prob(self, key: Key, n: int) -> Any:
+        keys = jax.random.split(key, len(self.parts))
+        draw = lambda part, k: part.sample_and_log_prob(seed=k, sample_shape=(n,))
+        actions, log_probs = zip(*map(draw, self.parts, keys))
+        return actions, sum(log_probs)
+
+    def log_prob(self, value: Tree) -> Any:
+        """The sum [...] of the logarithmic probabilities of the parts of actions [..., *]."""
+        return sum(part.log_prob(x) for part, x in zip(self.parts, value))
+
+    def entropy(self) -> Any:
+        """The sum [...] of the entropies of the parts."""
+        return sum(part.entropy() for part in self.parts)
+
+    def mode(self) -> Any:
+        """The mode of each part."""
+        return tuple(part.mode() for part in self.parts)
 
 
 def tanh_family(space: Box, low: float = -5.0, high: float = 2.0) -> Family:

@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
+from jaxrl import spaces
 from jaxrl.errors import InputError, require
-from jaxrl.types import Actor, Array, Box, Key, Spec, Tree
+from jaxrl.types import Actor, Array, Key, Spec, Tree
 
 SUFFIX = ".jaxexport"
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -39,10 +40,10 @@ class Policy:
     """
 
     init: Callable[[int], Tree]  # (B) -> the memory of B new episodes, () if there is none
-    act: Callable[[Tree, Tree, Key], tuple[Array, Tree]]  # (obs [B, ...], memory, key)
+    act: Callable[[Tree, Tree, Key], tuple[Tree, Tree]]  # (obs [B, ...], memory, key)
     observation: Tree  # one jax.ShapeDtypeStruct per array, without a batch axis
 
-    def __call__(self, obs: Tree, key: Key | None = None) -> Array:
+    def __call__(self, obs: Tree, key: Key | None = None) -> Any:
         """The action for an observation [...], or the actions for a batch of them [B, ...].
 
         The key matters only for policies that plan with random numbers. Raises an InputError if the
@@ -55,7 +56,7 @@ class Policy:
         single = _axes(obs, self.observation) == 0
         batch = jax.tree.map(lambda x: jnp.asarray(x)[None], obs) if single else obs
         action, _ = self.act(batch, (), jax.random.key(0) if key is None else key)
-        return action[0] if single else action
+        return jax.tree.map(lambda x: x[0], action) if single else action
 
 
 def serialise(
@@ -74,7 +75,7 @@ def serialise(
     structure = jax.tree.structure(actor.init(1))
     keyed = [_is_key(x) for x in jax.tree.leaves(actor.init(1))]
 
-    def one(obs: Tree, memory: tuple, data: Array) -> tuple[Array, tuple]:
+    def one(obs: Tree, memory: tuple, data: Array) -> tuple[Tree, tuple]:
         """Act in one lane; memory is told as the difference from that of a new episode."""
         batched = jax.tree.map(lambda x: x[None], obs)
         leaves = [_shifted(x[None], first, 1) for x, first in zip(memory, blank)]
@@ -84,9 +85,10 @@ def serialise(
         chosen, after, _ = actor.step(view, memory_in, batched, key)
         after = jax.tree.leaves(_plain_keys(after))
         told = tuple(_shifted(x, first, -1)[0] for x, first in zip(after, blank))
-        return raw(chosen[0], action), told
+        one = jax.tree.map(lambda x: x[0], chosen)
+        return spaces.from_unit(action, one), told
 
-    def policy(obs: Tree, memory: tuple, key: Array) -> tuple[Array, tuple]:
+    def policy(obs: Tree, memory: tuple, key: Array) -> tuple[Tree, tuple]:
         lanes = jax.tree.leaves(obs)[0].shape[0]
         fold = lambda lane: jax.random.key_data(
             jax.random.fold_in(jax.random.wrap_key_data(key), lane)
@@ -121,7 +123,7 @@ def deserialise(content: bytes) -> Policy:
     def init(batch_size: int) -> Tree:
         return jax.tree.map(lambda x: jnp.zeros((batch_size, *x.shape), x.dtype), memory)
 
-    def act(obs: Tree, memory: Tree, key: Key) -> tuple[Array, Tree]:
+    def act(obs: Tree, memory: Tree, key: Key) -> tuple[Tree, Tree]:
         axes = _axes(obs, observation)
         require(axes == 1, "act takes a batch of observations [B, ...]: give it one more axis.")
         obs = jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), plain(obs), observation)
@@ -161,14 +163,6 @@ def require_flatbuffers() -> None:
 def name_of(seed: int | None) -> str:
     """The name of a policy file in a results folder, without its ending."""
     return "best" if seed is None else f"seed-{seed}"
-
-
-def raw(action: Array, space: Any) -> Array:
-    """Actions in the units of the environment, of those in [-1, 1]; discrete ones as they are."""
-    if not isinstance(space, Box):
-        return action
-    unit = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
-    return space.low + unit * (space.high - space.low)
 
 
 def plain(tree: Tree) -> Tree:

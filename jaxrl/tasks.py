@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from jaxrl import spaces
 from jaxrl.conditioned import Conditioned
 from jaxrl.environments import composed, episode_statistics, scale_actions, strong, vectorize
 from jaxrl.errors import InputError, require, require_positive, typed_key
 from jaxrl.types import (
     Agent,
     Array,
-    Box,
     Env,
     Experiment,
     Key,
@@ -175,7 +175,7 @@ def tasked(
 
     def world(params: Tree) -> Env:
         env = make(params)
-        return scale_actions(env) if isinstance(env.spec.action, Box) else env
+        return scale_actions(env) if spaces.has_continuous(env.spec.action) else env
 
     def drawn(key: Key) -> Tree:
         k_state, k_draw = jax.random.split(key)

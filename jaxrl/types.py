@@ -37,13 +37,37 @@ class Box(NamedTuple):
         return jnp.shape(self.low)
 
 
+class MultiDiscrete(NamedTuple):
+    """Several discrete actions at once, as int32 vectors [n].
+
+    The i-th entry is one of 0, ..., nums[i] - 1.
+    """
+
+    nums: tuple[int, ...]
+
+
+class Product(NamedTuple):
+    """Actions of several spaces at once, as a tuple with one action of each part.
+
+    `Product((Discrete(3), Box(low, high)))` has the actions `(kind [], amount [...])`.
+    """
+
+    parts: tuple["Space", ...]
+
+
+Space = Discrete | Box | MultiDiscrete | Product
+"""A space of actions; `jaxrl.spaces` has what all of them can do."""
+
+
 class Spec(NamedTuple):
     """What an agent may know of an environment before it acts."""
 
     observation: Tree  # one jax.ShapeDtypeStruct per leaf, without a batch axis
-    action: Discrete | Box
-    mask: Callable[[Tree], Array] | None = None
-    # mask: observation [..., *] -> bool [..., A], True where a discrete action is allowed
+    action: Space
+    mask: Callable[[Tree], Tree] | None = None
+    # mask: observation [..., *] -> bool [..., A], True where a discrete action is allowed. Of a
+    # MultiDiscrete it is [..., n, max(nums)], where entries that are no actions do not matter; of
+    # a Product it is a tuple with the mask of each part, None for a continuous one
     signals: Tree = ()  # one jax.ShapeDtypeStruct per leaf of `TimeStep.signals`
 
 
@@ -74,7 +98,7 @@ class Transition(NamedTuple):
     """One step of interaction, or any stack of them."""
 
     obs: Tree  # [..., *observation]
-    action: Array  # [..., *action]
+    action: Array  # [..., *action], or a tuple of them in a `Product`
     reward: Array  # [...]
     discount: Array  # [...] 0 only at termination
     last: Array  # [...] bool, terminated or truncated

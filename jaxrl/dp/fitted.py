@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import InputError, require_positive
+from jaxrl.errors import InputError, require, require_positive
 from jaxrl.types import Array, Discrete, Env, Key, TimeStep, Tree
 
 
@@ -60,9 +60,14 @@ def random_suffixes(
     """
     if not isinstance(env.spec.action, Discrete):
         raise InputError(
-            "Random suffixes need discrete actions, but this environment's are continuous: choose "
+            "Random suffixes need discrete actions, but this environment's are others: choose "
             "an environment such as chain, gridworld or FrozenLake."
         )
+    require(
+        env.spec.mask is None,
+        "Random suffixes take any action, but spec.mask forbids some: drop the mask, and let the "
+        "environment itself say what a forbidden action does.",
+    )
     actions = env.spec.action.num
 
     def step(carry: tuple[Tree, TimeStep, Array], inputs: tuple[Array, Key]) -> tuple:

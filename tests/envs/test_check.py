@@ -106,7 +106,7 @@ def forgets_the_limit():
 FAULTS = {
     "spec must be a jaxrl.types.Spec": lambda: walk(spec=(2, 2)),
     "one jax.ShapeDtypeStruct per array": lambda: walk(spec=spec_of(observation=(2,))),
-    "spec.action must be a jaxrl.types.Discrete or Box": lambda: walk(spec=spec_of(action=2)),
+    "spec.action must be a jaxrl.types.Discrete, Box": lambda: walk(spec=spec_of(action=2)),
     "spec.action.num must be an int of at least 1": lambda: walk(spec=spec_of(action=Discrete(0))),
     "low and high of one shape, and low <= high": lambda: walk(
         spec=spec_of(action=Box(jnp.ones(1), -jnp.ones(1)))

@@ -18,7 +18,7 @@ from experiments.population import buffers, compiled, gather
 from jaxrl import advance, assemble
 from jaxrl.errors import InputError
 from jaxrl.offline import offline, stored_data
-from jaxrl.types import Box, Discrete, Spec
+from jaxrl.types import Box, Discrete, MultiDiscrete, Spec
 from tests.experiments.runs import state, table
 
 minari = pytest.importorskip("minari")
@@ -251,3 +251,18 @@ def test_bad_input(words, sentence, stored, tmp_path, monkeypatch, capsys):
     assert main(words) == 2
     assert sentence in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+def test_several_actions_at_once_are_refused_and_random_data_obey_the_mask(tmp_path):
+    env = envs.make("chain")
+    both = env._replace(spec=env.spec._replace(action=MultiDiscrete((2, 2))))
+    for refused in (
+        lambda: datasets.require_writable(both, tmp_path / "two-v0"),
+        lambda: datasets.load(str(tmp_path), both, 1, 1),
+    ):
+        with pytest.raises(InputError, match="takes several at once"):
+            refused()
+    only = lambda obs: jnp.stack([obs[..., 0] > 2, obs[..., 0] < 3], -1)  # action 1 at all times
+    masked = env._replace(spec=env.spec._replace(mask=only))
+    data = collecting.played(masked, "random", 50, jax.random.key(0), False)
+    assert (data.action == 1).all()

@@ -9,11 +9,23 @@ from experiments.cli import main
 from jaxrl import assemble
 from jaxrl.errors import InputError
 from jaxrl.optimisers import DECAYING, OPTIMISERS
+from jaxrl.types import Discrete, MultiDiscrete, Product
 
 
 @pytest.fixture(scope="module")
 def worlds():
-    return {"discrete": envs.make("chain"), "continuous": envs.make("Pendulum-v1")}
+    pendulum = envs.make("Pendulum-v1")
+    both = pendulum._replace(
+        spec=pendulum.spec._replace(action=Product((Discrete(2), pendulum.spec.action))),
+        step=lambda state, action, key: pendulum.step(state, action[1], key),
+    )
+    return {"discrete": envs.make("chain"), "continuous": pendulum, "products": both}
+
+
+def test_spaces_are_shown_in_words(worlds):
+    shown = lambda space: listing.shown(worlds["discrete"].spec._replace(action=space))[0]
+    assert shown(worlds["products"].spec.action) == "2 discrete and 1 continuous"
+    assert shown(MultiDiscrete((3, 2))) == "3 x 2 discrete"
 
 
 @pytest.mark.parametrize("agent", AGENTS)
