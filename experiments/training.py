@@ -58,12 +58,14 @@ def train(
     stop: Sequence[str] = (),
     data: Transition | None = None,
     options: Options = Options(),
+    made: dict[int, Program] | None = None,
 ) -> None:
     """Train a population from `state` on into a results folder, until `stop` is not empty.
 
-    The configuration must have been validated. A resumed run is bit for bit what it would have
-    been without the interruption. A member whose loss is not a number stops there; the others go
-    on. Raises `Interrupted`, or at the end `Diverged`, with everything saved.
+    Programs are compiled into `made`, by their number of members, unless they are there: parts of
+    one sweep share them. The configuration must have been validated. A resumed run is bit for bit
+    what it would have been without the interruption. A member whose loss is not a number stops
+    there; the others go on. Raises `Interrupted`, or at the end `Diverged`, with everything saved.
     """
     p, config, spent, count = (
         population,
@@ -86,7 +88,8 @@ def train(
         begin = time.perf_counter()
         memory = buffers(p, data)
         runs = start(p, data) if state.runs is None else state.runs
-        program = compiled(p, memory)
+        made = {} if made is None else made
+        program = made[count] = made.get(count) or compiled(p, memory)
         same = state.sums.keys() == program.zeros.keys()
         state = state._replace(runs=runs, sums=state.sums if same else program.zeros)
         report.say(f"Compiled in {time.perf_counter() - begin:.1f} s.")
@@ -202,6 +205,7 @@ def train_parts(
         for text in notes:
             reporting.log_file(folder)(text)
             print(text, file=sys.stderr)
+        made: dict[int, Program] = {}
         for i, (inner, members) in enumerate(parts):
             population = population if i == 0 else gather(config, members)
             state = where_it_stopped(population, inner) if resume else State()
@@ -209,7 +213,7 @@ def train_parts(
             if i == 0:
                 configuration.save(config, folder)  # only now: what is there fits together
             try:
-                train(population, state, inner, stop, data, options)
+                train(population, state, inner, stop, data, options, made)
             except Diverged as error:
                 diverged = error
     if diverged is not None:

@@ -55,7 +55,8 @@ def test_swept(tmp_path):
     assert configuration.hyperparameters(config, 3).critic == Critic("categorical", high=400.0)
     stacked, axes, _ = configuration.member_values(config)
     np.testing.assert_array_equal(stacked.critic.high, [20, 20, 400, 400] * 2)
-    assert axes.critic.high == 0 and axes.critic.low is None and axes.learning_rate is None
+    assert axes.critic.high == 0 and axes.critic.low is None
+    assert axes.optimisation.learning_rate is None
     assert {row["critic.high"] for row in table(tmp_path / "s")} == {"20.0", "400.0"}
     assert main(["evaluate", str(tmp_path / "s"), "--episodes", "2"]) == 0
     rows = json.loads((tmp_path / "s" / "evaluation.json").read_text())
