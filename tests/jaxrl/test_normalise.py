@@ -111,14 +111,15 @@ def test_donated_statistics_share_no_buffer():
 def test_devices_share_statistics():
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     obs = data(8, 4)
-    one = normalise.update(normalise.init(SPEC), obs)
     spread = jax.shard_map(
         lambda x: normalise.update(normalise.init(SPEC), x, "data"),
         mesh=mesh,
         in_specs=PartitionSpec(None, "data"),
         out_specs=PartitionSpec(),
         check_vma=False,
-    )(obs)
+    )
+    both = jax.jit(lambda x: (normalise.update(normalise.init(SPEC), x), spread(x)))
+    one, spread = jax.tree.map(np.asarray, both(obs))
     assert float(spread.count) == float(one.count) == 32
     np.testing.assert_allclose(spread.mean["a"], one.mean["a"], rtol=1e-6)
     # The variance within devices and that between them, of the same law of total variance.
@@ -174,7 +175,6 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
 def test_return_scale_over_devices_and_without_deviation():
     rng = np.random.default_rng(1)
     reward, last = rng.normal(1, 2, (30, 8)).astype(np.float32), rng.random((30, 8)) < 0.1
-    one = normalise.update_scale(normalise.init_scale(8), reward, last, 0.9)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     lanes = PartitionSpec(None, "data")
     parts = jax.shard_map(
@@ -183,13 +183,21 @@ def test_return_scale_over_devices_and_without_deviation():
         in_specs=(lanes, lanes),
         out_specs=normalise.ReturnScale(PartitionSpec(), PartitionSpec("data")),
         check_vma=False,
-    )(reward, last)
+    )
+
+    @jax.jit
+    def run(reward, last):
+        fresh = normalise.init_scale(1)
+        same = normalise.update_scale(fresh, jnp.ones((1, 1)), jnp.zeros((1, 1), bool), 0.9)
+        undivided = [normalise.scaled(scale, jnp.array([3.0])) for scale in (fresh, same)]
+        whole = normalise.update_scale(normalise.init_scale(8), reward, last, 0.9)
+        return whole, parts(reward, last), undivided
+
+    one, parts, undivided = jax.tree.map(np.asarray, run(reward, last))
     np.testing.assert_allclose(parts.moments.variance, one.moments.variance, rtol=1e-5)
     np.testing.assert_allclose(parts.running, one.running, rtol=1e-6)
-    fresh = normalise.init_scale(1)
-    same = normalise.update_scale(fresh, jnp.ones((1, 1)), jnp.zeros((1, 1), bool), 0.9)
-    for scale in (fresh, same):  # one return alone does not deviate
-        np.testing.assert_allclose(normalise.scaled(scale, jnp.array([3.0])), 3.0, rtol=1e-6)
+    for found in undivided:  # one return alone does not deviate
+        np.testing.assert_allclose(found, 3.0, rtol=1e-6)
 
 
 def test_a_first_batch_of_tiny_variance_is_not_rounded_against_the_placeholder():

@@ -23,19 +23,23 @@ def stream(steps, lanes, seed=0):
     rng = np.random.default_rng(seed)
     kind = rng.choice(3, (steps, lanes), p=(0.6, 0.2, 0.2))
     number = np.arange(steps * lanes, dtype=np.float32).reshape(steps, lanes)
-    f = jnp.asarray
     return Transition(
-        obs=f(number), action=f(number.astype(int)), reward=f(rng.normal(size=kind.shape)),
-        discount=f((kind != 1).astype(np.float32)), last=f(kind != 0), final=f(number + 0.5),
-        extras=(), weight=jnp.ones(kind.shape),
+        obs=number, action=number.astype(np.int32), reward=np.float32(rng.normal(size=kind.shape)),
+        discount=np.float32(kind != 1), last=kind != 0, final=number + np.float32(0.5),
+        extras=(), weight=np.ones(kind.shape, np.float32),
     )  # fmt: skip
+
+
+def applied(update, state, data):
+    """The state and the metrics of one program of an update, in numpy."""
+    return jax.tree.map(np.asarray, jax.jit(update.apply)(state, data, KEY))
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])
 def test_n_step_transitions_give_the_n_step_target(n):
     """Agent's target r + gamma d V(final), from the fold, is the sum by its definition."""
     gamma, data = 0.9, stream(n, 50)
-    out = updates.n_step(ECHO, gamma).apply((), data, KEY)[1]["batch"]
+    out = applied(updates.n_step(ECHO, gamma), (), data)[1]["batch"]
     value = lambda final: np.sin(np.asarray(final))
     target = out.reward + gamma * out.discount * value(out.final)
     for lane in range(50):
@@ -54,26 +58,30 @@ def test_n_step_transitions_give_the_n_step_target(n):
 
 def test_epochs_visit_every_step_once_in_each_pass_in_a_new_order():
     data = stream(8, 6)
-    seen = updates.epochs(ECHO, passes=3, minibatches=4).apply((), data, KEY)[1]["batch"]
-    obs = np.asarray(seen.obs).reshape(3, -1)
+    seen = applied(updates.epochs(ECHO, passes=3, minibatches=4), (), data)[1]["batch"]
+    obs = seen.obs.reshape(3, -1)
     assert seen.obs.shape == (3, 4, 1, 12)
     for one in obs:
         np.testing.assert_array_equal(np.sort(one), np.arange(48))
     assert (obs[0] != obs[1]).any() and (obs[1] != obs[2]).any()
 
 
+def shuffles(size, draws):
+    """Orders [draws, size], each of a key of its own."""
+    draw = jax.vmap(lambda k: onpolicy.shuffled(k, size))
+    return np.asarray(jax.jit(lambda key: draw(jax.random.split(key, draws)))(KEY))
+
+
 @pytest.mark.parametrize("size", [1, 7, 30, 64, 120, 512])
 def test_a_shuffle_is_a_permutation_and_a_fresh_one_for_each_key(size):
-    orders = np.asarray(jax.vmap(lambda k: onpolicy.shuffled(k, size))(jax.random.split(KEY, 50)))
+    orders = shuffles(size, 50)
     np.testing.assert_array_equal(np.sort(orders), np.broadcast_to(np.arange(size), (50, size)))
     assert size < 30 or len({tuple(order) for order in orders}) == 50
 
 
 def test_a_shuffle_sends_every_item_and_every_pair_anywhere():
     size, draws = 64, 20_000
-    orders = np.asarray(
-        jax.vmap(lambda k: onpolicy.shuffled(k, size))(jax.random.split(KEY, draws))
-    )
+    orders = shuffles(size, draws)
     place = np.argsort(orders)  # [draws, size]: where each item comes to lie
     for item in (0, 9, 63):
         assert chisquare(np.bincount(place[:, item], minlength=size)).pvalue > 1e-3
@@ -86,7 +94,7 @@ def test_a_shuffle_sends_every_item_and_every_pair_anywhere():
 
 def test_epochs_keep_sequences_whole():
     data = stream(8, 6)
-    seen = updates.epochs(ECHO, 1, 2, length=4).apply((), data, KEY)[1]["batch"]
+    seen = applied(updates.epochs(ECHO, 1, 2, length=4), (), data)[1]["batch"]
     assert seen.obs.shape == (1, 2, 4, 6)
     starts = seen.obs[:, :, 0]
     for step in range(4):
@@ -100,24 +108,23 @@ def test_target_follows_the_parameters_after_the_step():
     loss = lambda params, target, batch, key: (params * batch, {})
     init = lambda key: jnp.array(1.0)
     update = updates.descend(init, loss, optax.sgd(0.1), updates.polyak(0.5))
-    state, _ = update.apply(update.init(KEY, None), jnp.array(2.0), KEY)
+    state, _ = applied(update, jax.jit(update.init)(KEY, None), np.float32(2.0))
     np.testing.assert_allclose((state.params, state.target), (0.8, 0.9), rtol=1e-6)
     late = updates.every(3, updates.polyak(1.0))
     update = updates.descend(init, loss, optax.sgd(0.1), late)
-    state, targets = update.init(KEY, None), []
+    state, targets, apply = jax.jit(update.init)(KEY, None), [], jax.jit(update.apply)
     for _ in range(6):
-        state, _ = update.apply(state, jnp.array(1.0), KEY)
+        state, _ = apply(state, np.float32(1.0), KEY)
         targets.append(float(state.target))
     np.testing.assert_allclose(targets, [1, 1, 0.7, 0.7, 0.7, 0.4], rtol=1e-5)
 
 
 def test_replay_draws_uniformly_from_all_that_is_stored():
     update = updates.replay(ECHO, rows=10, batch_size=64, updates=500)
-    state = update.init(KEY, stream(4, 2))
-    _, metrics = update.apply(
-        state, stream(2, 2, seed=1)._replace(obs=100.0 + jnp.ones((2, 2))), KEY
-    )
-    values, counts = np.unique(np.asarray(metrics["batch"].obs), return_counts=True)
+    state = jax.jit(update.init)(KEY, stream(4, 2))
+    later = stream(2, 2, seed=1)._replace(obs=np.full((2, 2), 101, np.float32))
+    _, metrics = applied(update, state, later)
+    values, counts = np.unique(metrics["batch"].obs, return_counts=True)
     np.testing.assert_array_equal(values, [*range(8), 101])
     shares = counts / counts.sum()
     np.testing.assert_allclose(shares, [1 / 12] * 8 + [4 / 12], rtol=0.05)
@@ -137,16 +144,21 @@ def test_prioritised_replay_prefers_surprise_and_corrects_for_it():
         exponent=0.5,
         correction=0.7,
     )
-    state = update.init(KEY, stream(4, 1))
-    state, _ = update.apply(state, stream(4, 1)._replace(obs=jnp.arange(4.0, 8.0)[:, None]), KEY)
+
+    @jax.jit
+    def run(first, second, nothing):
+        state, _ = update.apply(update.init(KEY, first), second, KEY)
+        return update.apply(state, nothing, jax.random.key(1))[1]["batch"]
+
+    second = stream(4, 1)._replace(obs=np.arange(4, 8, dtype=np.float32)[:, None])
     nothing = jax.tree.map(lambda x: x[:0], stream(4, 1))
-    _, metrics = update.apply(state, nothing, jax.random.key(1))
-    drawn = np.asarray(metrics["batch"].obs).reshape(2000, 32)
+    batch = run(stream(4, 1), second, nothing)
+    drawn = np.asarray(batch.obs).reshape(2000, 32)
     expected = np.sqrt(1.0 + np.arange(8))
     expected /= expected.sum()
     counts = np.array([(drawn == i).mean() for i in range(8)])
     np.testing.assert_allclose(counts, expected, rtol=0.05)
-    weights = np.asarray(metrics["batch"].weight).reshape(2000, 32)
+    weights = np.asarray(batch.weight).reshape(2000, 32)
     raw = (8 * expected[drawn.astype(int)]) ** -0.7
     np.testing.assert_allclose(weights, raw / raw.max(1, keepdims=True), rtol=1e-3)
 
@@ -159,10 +171,10 @@ def test_delayed_entries_move_at_every_third_step_only():
         lambda params, target, batch, key: (params["slow"]["a"] + params["fast"].sum(), {}),
         optimiser,
     )
-    state = update.init(jax.random.key(0), None)
-    seen = []
+    state = jax.jit(update.init)(KEY, None)
+    seen, apply = [], jax.jit(update.apply)
     for _ in range(7):
-        state, _ = update.apply(state, None, jax.random.key(0))
+        state, _ = jax.tree.map(np.asarray, apply(state, None, KEY))
         seen.append((float(state.params["slow"]["a"]), float(state.params["fast"][0])))
     assert seen == [(0, -1), (0, -2), (-1, -3), (-1, -4), (-1, -5), (-2, -6), (-2, -7)]
 
@@ -173,20 +185,20 @@ def test_moments_and_explained_variance_are_those_of_weighted_numpy():
     weight = np.where(rng.random((6, 4)) < 0.3, 0, np.abs(weight))
     mean = np.average(x, weights=weight)
     std = np.sqrt(np.average((x - mean) ** 2, weights=weight))
-    f = lambda *arrays: [jnp.asarray(a, jnp.float32) for a in arrays]
-    np.testing.assert_allclose(
-        updates.standardised(*f(x, weight)), (x - mean) / std, rtol=1e-4, atol=1e-5
-    )
+    standardised, explained = map(jax.jit, (updates.standardised, updates.explained_variance))
+    f = lambda *arrays: map(np.float32, arrays)
+    np.testing.assert_allclose(standardised(*f(x, weight)), (x - mean) / std, rtol=1e-4, atol=1e-5)
     variance = lambda y: np.cov(y.ravel(), aweights=weight.ravel(), ddof=0)
     exact = 1 - variance(target - x) / variance(target)
-    np.testing.assert_allclose(updates.explained_variance(*f(x, target, weight)), exact, rtol=1e-4)
-    one, zero = jnp.ones(3), jnp.zeros(3)
-    assert updates.explained_variance(one, one, one) == 0  # a constant has nothing to explain
-    assert jnp.isfinite(updates.standardised(one * 5, zero)).all()
+    np.testing.assert_allclose(explained(*f(x, target, weight)), exact, rtol=1e-4)
+    one, zero = np.ones(3, np.float32), np.zeros(3, np.float32)
+    assert explained(one, one, one) == 0  # a constant has nothing to explain
+    assert np.isfinite(standardised(one * 5, zero)).all()
 
 
 def test_the_gradient_norm_is_reported():
     loss = lambda params, target, batch, key: (3 * params["a"] + 4 * params["b"], {})
     init = lambda key: {"a": jnp.ones(()), "b": jnp.ones(())}
     update = updates.descend(init, loss, optax.sgd(0.1))
-    assert update.apply(update.init(KEY, None), None, KEY)[1] == {"gradient_norm": 5.0}
+    state = jax.jit(update.init)(KEY, None)
+    assert applied(update, state, None)[1] == {"gradient_norm": 5.0}
