@@ -60,10 +60,6 @@ every = {  # one program that gives a loss, its gradient, a projection and what 
 }
 project = {name: jax.jit(family.project) for name, family in FAMILIES.items()}
 decode = {name: jax.jit(family.decode) for name, family in FAMILIES.items()}
-losses = {
-    name: jax.jit(jax.value_and_grad(lambda theta, d, f=family: f.loss(theta, d).sum()))
-    for name, family in FAMILIES.items()
-}
 
 
 def close(a, b, atol=1e-4, rtol=1e-5):
