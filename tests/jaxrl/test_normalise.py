@@ -11,6 +11,10 @@ from jaxrl.types import Agent, Discrete, Spec, Transition, Update, memoryless
 SPEC = {"a": jax.ShapeDtypeStruct((3,), jnp.float32), "b": jax.ShapeDtypeStruct((), jnp.float32)}
 
 
+update = jax.jit(normalise.update)
+standardise = jax.jit(normalise.standardise)
+
+
 def data(*lead, seed=0):
     rng = np.random.default_rng(seed)
     a = rng.normal(1000.0, 0.5, (*lead, 3)) + [0, 1, 2]  # a large mean and a small variance
@@ -22,7 +26,7 @@ def test_merged_moments_are_those_of_all_data_in_any_order():
     for order in (batches, batches[::-1]):
         moments = normalise.init(SPEC)
         for batch in order:
-            moments = normalise.update(moments, batch)
+            moments = update(moments, batch)
         for name, rank in (("a", 1), ("b", 0)):
             rows = [x[name].reshape(-1, *x[name].shape[2:]).astype(np.float64) for x in batches]
             whole = np.concatenate(rows)
@@ -35,42 +39,43 @@ def test_merged_moments_are_those_of_all_data_in_any_order():
 def test_samples_count_by_their_weight():
     """Whole numbers are copies; without weight a sample may be anything."""
     obs, copies = data(6), np.array([1, 0, 2, 0, 3, 1])
-    bad = {name: jnp.asarray(x).at[1].set(jnp.nan) for name, x in obs.items()}
-    many = {name: jnp.repeat(x, copies, axis=0) for name, x in obs.items()}
-    start = normalise.update(normalise.init(SPEC), data(9, seed=1))
-    one = normalise.update(start, bad, weight=jnp.asarray(copies, float))
-    two = normalise.update(start, many)
+    bad = jax.tree.map(np.copy, obs)
+    bad["a"][1] = bad["b"][1] = np.nan
+    many = {name: np.repeat(x, copies, axis=0) for name, x in obs.items()}
+    start = update(normalise.init(SPEC), data(9, seed=1))
+    one = update(start, bad, weight=np.float32(copies))
+    two = update(start, many)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), one[:3], two[:3])
     for before in (start, normalise.init(SPEC)):
-        same = normalise.update(before, obs, weight=jnp.zeros(6))
+        same = update(before, obs, weight=np.zeros(6, np.float32))
         jax.tree.map(np.testing.assert_array_equal, same, before)
 
 
 def test_no_data_changes_nothing_and_much_data_keeps_moving():
     moments, obs = normalise.init(SPEC), data(5)
-    same = normalise.standardise(moments, obs)
+    same = standardise(moments, obs)
     np.testing.assert_array_equal(same["a"], obs["a"])
-    moments = moments._replace(count=jnp.float32(1e9))
-    after = normalise.update(moments, {"a": jnp.ones((10**4, 3)), "b": jnp.ones(10**4)})
+    moments = moments._replace(count=np.float32(1e9))
+    ones = {"a": np.ones((10**4, 3), np.float32), "b": np.ones(10**4, np.float32)}
+    after = update(moments, ones)
     assert float(after.mean["b"]) > 1e-4  # a float32 count of 1e9 would have swallowed these
 
 
 def test_standardised_data_has_mean_zero_and_variance_one():
     obs = data(1000)
-    moments = normalise.update(normalise.init(SPEC), obs)
-    out = normalise.standardise(moments, obs)
+    out = standardise(update(normalise.init(SPEC), obs), obs)
     for x in jax.tree.leaves(out):
         np.testing.assert_allclose(np.asarray(x).mean(0), 0, atol=1e-2)
         np.testing.assert_allclose(np.asarray(x).std(0), 1, rtol=1e-2)
 
 
 def test_a_constant_is_standardised_to_zero_however_large():
-    obs = jnp.full((64,), 12345.678)
+    obs = np.full((64,), 12345.678, np.float32)
     moments = normalise.init(jax.ShapeDtypeStruct((), jnp.float32))
     for _ in range(3):
-        moments = normalise.update(moments, obs)
+        moments = update(moments, obs)
     assert float(moments.variance) < 1e-6
-    np.testing.assert_allclose(normalise.standardise(moments, obs), 0, atol=1e-2)
+    np.testing.assert_allclose(standardise(moments, obs), 0, atol=1e-2)
 
 
 def test_a_mean_one_million_deviations_away():
@@ -129,8 +134,8 @@ def test_devices_share_statistics():
 
 
 def batch(reward, last, obs):
-    one = jnp.ones_like(reward)
-    return Transition(obs, one.astype(int), reward, one, last, obs, (), one)
+    one = np.ones_like(reward)
+    return Transition(obs, one.astype(np.int32), reward, one, last, obs, (), one)
 
 
 def probe():
@@ -143,13 +148,18 @@ def probe():
 def test_learning_uses_the_statistics_of_acting_and_evaluation_changes_none():
     spec = Spec(jax.ShapeDtypeStruct((), jnp.float32), Discrete(2))
     agent = normalise.normalise_observations(probe(), spec)
-    obs = [jnp.asarray(data(6, 2, seed=s)["b"]) for s in (0, 1)]
-    last = jnp.zeros((6, 2), bool)
-    state = agent.update.init(jax.random.key(0), batch(obs[0], last, obs[0]))
-    before = agent.update.read(state).moments
+    obs, last = [data(6, 2, seed=s)["b"] for s in (0, 1)], np.zeros((6, 2), bool)
+
+    @jax.jit
+    def run(first, second):
+        key = jax.random.key(0)
+        state = agent.update.init(key, first)
+        view = agent.update.read(state)
+        acted = agent.exploit.step(view, (), second.obs, key)[0]
+        return view.moments, acted, agent.update.apply(state, second, key)[0]
+
+    before, acted, state = run(*(batch(x, last, x) for x in obs))
     np.testing.assert_allclose(before.mean, obs[0].mean(), rtol=1e-6)
-    acted = agent.exploit.step(agent.update.read(state), (), obs[1], jax.random.key(0))[0]
-    state, _ = agent.update.apply(state, batch(obs[1], last, obs[1]), jax.random.key(0))
     np.testing.assert_allclose(state.inner.obs, acted, rtol=1e-6)
     np.testing.assert_allclose(state.inner.final, acted, rtol=1e-6)
     both = np.concatenate(obs)
@@ -160,15 +170,15 @@ def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
     rng = np.random.default_rng(0)
     reward, last = rng.normal(3, 2, (40, 3)).astype(np.float32), rng.random((40, 3)) < 0.2
     agent = normalise.normalise_rewards(probe(), 0.9)
-    state = agent.update.init(jax.random.key(0), batch(*map(jnp.asarray, (reward, last, reward))))
+    key, apply = jax.random.key(0), jax.jit(agent.update.apply)
+    state = jax.jit(agent.update.init)(key, batch(reward, last, reward))
     totals, running = [], np.zeros(3)
     for r, end in zip(reward, last):
         running = 0.9 * running + r
         totals.append(running)
         running = np.where(end, 0, running)
     for half in (slice(0, 20), slice(20, 40)):  # the return runs on across rollouts
-        part = batch(*map(jnp.asarray, (reward[half], last[half], reward[half])))
-        state, _ = agent.update.apply(state, part, jax.random.key(0))
+        state, _ = apply(state, batch(reward[half], last[half], reward[half]), key)
     np.testing.assert_allclose(state.inner.reward, reward[20:] / np.std(totals), rtol=1e-3)
 
 
@@ -202,5 +212,5 @@ def test_return_scale_over_devices_and_without_deviation():
 
 def test_a_first_batch_of_tiny_variance_is_not_rounded_against_the_placeholder():
     x = np.random.default_rng(0).normal(0, 1e-3, 200).astype(np.float32)
-    moments = normalise.update(normalise.init(jax.ShapeDtypeStruct((), jnp.float32)), x)
+    moments = update(normalise.init(jax.ShapeDtypeStruct((), jnp.float32)), x)
     np.testing.assert_allclose(moments.variance, x.astype(np.float64).var(), rtol=1e-4)
