@@ -15,7 +15,7 @@ from jaxrl.types import population_axes
 
 def steps(first, number, lanes):
     """Rows `first`, `first` + 1, ... [number, lanes]: each value names its row and lane."""
-    return {"x": jnp.asarray(np.arange(first, first + number)[:, None] * 10 + np.arange(lanes))}
+    return {"x": np.int32(np.arange(first, first + number)[:, None] * 10 + np.arange(lanes))}
 
 
 @pytest.mark.parametrize(("rows", "time", "lanes", "warmup"), [(6, 1, 2, 0), (8, 2, 1, 4)])
@@ -23,36 +23,39 @@ def steps(first, number, lanes):
 def test_every_sequence_of_the_latest_rows_is_drawn_and_no_other(rows, time, lanes, warmup, length):
     buffer, latest = buffers.init(steps(0, warmup, lanes), rows), deque(range(warmup), rows)
     add = jax.jit(buffers.add)
-    draw = jax.jit(lambda b, k: buffers.sample_sequences(b, k, 400, length))
+    draw = jax.jit(lambda b, i: buffers.sample_sequences(b, jax.random.key(i), 400, length))
     for first in range(warmup, warmup + 4 * rows + time, time):  # every fill level, four seams
         buffer = add(buffer, steps(first, time, lanes))
         latest.extend(range(first, first + time))
         assert int(buffer.added.value) < 2 * rows  # so that it never overflows
         if len(latest) < length or (first > 2 * rows and first % 3):
             continue
-        drawn = {tuple(run) for run in np.asarray(draw(buffer, jax.random.key(first))["x"]).T}
+        drawn = {tuple(run) for run in np.asarray(draw(buffer, first)["x"]).T}
         runs = [list(latest)[i : i + length] for i in range(len(latest) - length + 1)]
         assert drawn == {tuple(10 * t + b for t in run) for run in runs for b in range(lanes)}
 
 
 @pytest.mark.parametrize("filled", [5, 7, 12])
 def test_draws_are_uniform_and_independent_of_the_seam(filled):
-    buffer = buffers.init(steps(0, 0, 3), 7)
+    buffer, add = buffers.init(steps(0, 0, 3), 7), jax.jit(buffers.add)
     for first in range(filled):
-        buffer = buffers.add(buffer, steps(first, 1, 3))
-    for length, draws in ((1, buffers.sample), (3, None)):
-        if draws:
-            x = draws(buffer, jax.random.key(1), 60_000)["x"]
-        else:
-            x = buffers.sample_sequences(buffer, jax.random.key(2), 60_000, length)["x"][0]
+        buffer = add(buffer, steps(first, 1, 3))
+
+    @jax.jit
+    def run(buffer):
+        one, two = jax.random.key(1), jax.random.key(2)
+        runs = buffers.sample_sequences(buffer, two, 60_000, 3)["x"]
+        return buffers.sample(buffer, one, 60_000)["x"], runs[0]
+
+    for length, x in zip((1, 3), run(buffer), strict=True):
         tally = Tally(np.asarray(x).tolist())
         assert len(tally) == (min(filled, 7) - length + 1) * 3
         assert chisquare(list(tally.values())).pvalue > 1e-3
 
 
 def test_successive_draws_are_independent():
-    buffer = buffers.init(steps(0, 4, 1), 4)
-    x = np.asarray(buffers.sample(buffer, jax.random.key(3), 40_000)["x"]) // 10
+    draw = lambda steps, key: buffers.sample(buffers.init(steps, 4), key, 40_000)["x"]
+    x = np.asarray(jax.jit(draw)(steps(0, 4, 1), jax.random.key(3))) // 10
     assert chisquare(np.bincount(x[::2] * 4 + x[1::2], minlength=16)).pvalue > 1e-3
 
 
@@ -79,12 +82,10 @@ def test_values_and_types_return_as_they_were_stored():
     }
     rows = np.asarray([4, 0, 3])
     lanes = np.asarray([1, 0, 1])
-    buffer = buffers.init(jax.tree.map(lambda x: jnp.asarray(x[:2]), data), 6)
-    for i in (2, 4):
-        part = [jnp.asarray(x[i : i + 2]) for x in jax.tree.leaves(data)]
-        new = jax.tree.unflatten(jax.tree.structure(data), part)
-        buffer = jax.jit(buffers.add)(buffer, new)
-    got = buffers.fetch(buffer, jnp.asarray(rows * 2 + lanes))
+    first, second, third = (jax.tree.map(lambda x, i=i: x[i : i + 2], data) for i in (0, 2, 4))
+    buffer = jax.jit(lambda first, more: buffers.add(buffers.init(first, 6), more))(first, second)
+    buffer = jax.jit(buffers.add)(buffer, third)
+    got = jax.jit(buffers.fetch)(buffer, rows * 2 + lanes)
     for x, y in zip(jax.tree.leaves(got), jax.tree.leaves(data), strict=True):
         assert x.dtype == y.dtype and x.shape == y[rows, lanes].shape
         assert np.asarray(x).tobytes() == y[rows, lanes].tobytes()
@@ -101,32 +102,30 @@ def population(members, rows, warmup):
         return buffers.init({"x": jax.random.normal(key, (warmup, 1, 4))}, rows)
 
     axes = population_axes(jax.eval_shape(one, jax.random.key(0)))
-    state = jax.vmap(one, out_axes=axes)(jax.random.split(jax.random.key(0), members))
+    every = jax.vmap(one, out_axes=axes)
+    state = jax.jit(lambda key: every(jax.random.split(key, members)))(jax.random.key(0))
     return state, axes, jax.vmap(buffers.add, in_axes=(axes, 0), out_axes=axes)
 
 
 def test_a_population_writes_in_place_and_as_one_member_would():
     state, axes, add = population(3, 1024, 2)
-    new = {"x": jax.random.normal(jax.random.key(1), (3, 2, 1, 4))}
-    alone = [
-        buffers.add(buffers.init({"x": x}, 1024), {"x": y})
-        for x, y in zip(
-            jax.vmap(lambda k: jax.random.normal(k, (2, 1, 4)))(
-                jax.random.split(jax.random.key(0), 3)
-            ),
-            new["x"],
-            strict=True,
-        )
-    ]
+    new = {"x": np.float32(np.random.default_rng(1).normal(size=(3, 2, 1, 4)))}
+    slots = np.arange(4)
+
+    @jax.jit
+    def alone(key, y):
+        buffer = buffers.init({"x": jax.random.normal(key, (2, 1, 4))}, 1024)
+        return buffers.fetch(buffers.add(buffer, {"x": y}), slots)["x"]
+
     compiled = jax.jit(add, donate_argnums=0).lower(state, new).compile()
     memory = compiled.memory_analysis()
     assert memory.temp_size_in_bytes < 3 * 1024 * 4  # a quarter of the buffer
     assert memory.alias_size_in_bytes >= 3 * 1024 * 4 * 4
     state = compiled(state, new)
-    drawn = jax.vmap(buffers.fetch, in_axes=(axes, None))
-    slots = jnp.arange(4)
-    for i, x in enumerate(drawn(state, slots)["x"]):
-        np.testing.assert_array_equal(x, buffers.fetch(alone[i], slots)["x"])
+    drawn = jax.jit(jax.vmap(buffers.fetch, in_axes=(axes, None)))(state, slots)["x"]
+    keys = jax.random.split(jax.random.key(0), 3)
+    for i, x in enumerate(np.asarray(drawn)):
+        np.testing.assert_array_equal(x, alone(keys[i], new["x"][i]))
 
 
 def test_a_scan_of_writes_and_draws_does_not_copy_the_buffer():
@@ -174,11 +173,15 @@ def test_experience_of_another_kind_is_refused():
 
 def test_integers_below_a_bound_are_the_exact_product():
     bounds = np.random.default_rng(0).integers(1, 2**31, 50)
+
+    @jax.jit
+    def run(bound, seed):
+        key = jax.random.key(seed)
+        return buffers.below(bound, key, (40,)), jax.random.bits(key, (2, 40), jnp.uint32)
+
     for i, bound in enumerate(bounds.tolist()):
-        key = jax.random.key(i)
-        got = buffers.below(jnp.uint32(bound), key, (40,))
-        high, low = np.asarray(jax.random.bits(key, (2, 40), jnp.uint32)).tolist()
-        assert got.tolist() == [(h * 2**32 + x) * bound >> 64 for h, x in zip(high, low)]
+        got, (high, low) = jax.tree.map(lambda x: np.asarray(x).tolist(), run(np.uint32(bound), i))
+        assert got == [(h * 2**32 + x) * bound >> 64 for h, x in zip(high, low)]
 
 
 @pytest.mark.parametrize("rows", [1, 7, 2**29])
