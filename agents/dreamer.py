@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import models, values
+from jaxrl.backbones import backbone
 from jaxrl.errors import require
 from jaxrl.fields import (
     FRACTION,
@@ -33,7 +34,6 @@ from jaxrl.fields import (
 )
 from jaxrl.layers import MLP, initialise
 from jaxrl.models import latent
-from jaxrl.models.backbones import backbone
 from jaxrl.models.latent import State, World, latent_model, world
 from jaxrl.networks import Heads
 from jaxrl.policies import policy_family
@@ -78,7 +78,7 @@ class Hyperparameters:
     )
     """Critic's representation of the return."""
     backbone: str = static("gru")
-    """Sequence model of the world model: gru, state-space or transformer."""
+    """Sequence model of the world model: gru, lstm, state-space or transformer."""
     posterior: str = static("observation")
     """Inputs of the posterior of latent classes: observation alone, or history as well."""
     size: int = static(128, POSITIVE)

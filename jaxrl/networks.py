@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import spaces
+from jaxrl.backbones import BACKBONES, Backbone, backbone
 from jaxrl.errors import require, unknown
 from jaxrl.layers import CNN, MLP, Dense, Tower, initialise
 from jaxrl.settings import Layers
-from jaxrl.types import Array, Box, Key, Spec, Tree, select
+from jaxrl.types import Array, Box, Key, Spec, Tree
 
 
 class Network(NamedTuple):
@@ -180,51 +181,40 @@ def feedforward(module: nn.Module, spec: Spec, prepare: Callable[[Tree], Array])
 
 def recurrent(
     encoder: nn.Module,
-    cell: nn.RNNCellBase,
+    carry: Callable[[int], Backbone],
     heads: nn.Module,
     spec: Spec,
     prepare: Callable[[Tree], Array],
 ) -> Network:
-    """A network `heads(cell(encoder(prepare(obs))))` whose memory is cleared at each `last`."""
+    """A network `heads(carry(encoder(prepare(obs))))` whose memory is cleared at each `last`.
 
-    def fresh(lead: tuple[int, ...]) -> Tree:
-        # flax's carry needs a key and an input shape, on which the zeros do not depend.
-        start = lambda: cell.initialize_carry(jax.random.key(0), (*lead, 1))
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, float), jax.eval_shape(start))
+    `carry(inputs)` makes the backbone that reads features [..., inputs].
+    """
+    first = lambda: encoder.init_with_output(jax.random.key(0), prepare(blank(spec)))[0]
+    features = jax.eval_shape(first)
+    backbone = carry(features.shape[-1])
 
     def init(key: Key) -> Tree:
         k_encoder, k_cell, k_heads = jax.random.split(key, 3)
-        obs, memory = prepare(blank(spec)), fresh(())
-        start = {"encoder": initialise(encoder, k_encoder, obs)}
-        x = cast(Array, encoder.apply(start["encoder"], obs))
-        start["cell"] = cell.init(k_cell, memory, x)
-        _, y = cast(tuple, cell.apply(start["cell"], memory, x))
-        return start | {"heads": initialise(heads, k_heads, y)}
+        y = jnp.zeros(backbone.size)
+        return {
+            "encoder": initialise(encoder, k_encoder, prepare(blank(spec))),
+            "cell": backbone.init(k_cell),
+            "heads": initialise(heads, k_heads, y),
+        }
 
     def step(params: Tree, memory: Tree, obs: Tree) -> tuple[Tree, Tree]:
-        x = encoder.apply(params["encoder"], prepare(obs))
-        memory, y = cell.apply(params["cell"], memory, x)
+        x = cast(Array, encoder.apply(params["encoder"], prepare(obs)))
+        memory, y = backbone.step(params["cell"], memory, x)
         return heads.apply(params["heads"], y), memory
 
     def unroll(params: Tree, memory: Tree, obs: Tree, last: Array) -> tuple[Tree, Tree]:
         x = cast(Array, encoder.apply(params["encoder"], prepare(obs)))
-        initial = fresh(last.shape[1:])
-
-        def advance(memory: Tree, inputs: tuple[Array, Array]) -> tuple[Tree, tuple[Array, Tree]]:
-            x, last = inputs
-            memory, y = cast(tuple, cell.apply(params["cell"], memory, x))
-            return select(last, initial, memory), (y, memory)
-
-        _, (y, memories) = jax.lax.scan(advance, memory, (x, last))
+        first = jnp.concatenate([jnp.zeros_like(last[:1]), last[:-1]])
+        memories, y = backbone.unroll(params["cell"], memory, x, first)
         return heads.apply(params["heads"], y), memories
 
-    return Network(init, lambda batch_size: fresh((batch_size,)), step, unroll)
-
-
-CELLS: dict[str, Callable[[int], nn.RNNCellBase]] = {
-    "gru": nn.GRUCell,
-    "lstm": nn.OptimizedLSTMCell,
-}
+    return Network(init, backbone.memory, step, unroll)
 
 
 class Outputs(nn.Module):
@@ -248,13 +238,15 @@ def network(
     encoder: str | nn.Module = "auto",
     memory: str = "none",
     layer_norm: bool = False,
+    window: int = 16,
     own: "Own" = None,
 ) -> Network:
     """The network with linear heads of `sizes` and initial gains `scales` that suits a spec.
 
     Heads have a torso each on flat observations, and share one on images, behind an encoder of
-    one's own, or with a `memory` ("none", "gru" or "lstm", as wide as the torso). A person's `own`
-    network takes its place: see `owned`. Raises an InputError for an unknown name.
+    one's own, or with a `memory`: "none", or a name of `BACKBONES`, as wide as the torso, which
+    looks back over `window` steps if it is a transformer. A person's `own` network takes its place:
+    see `owned`. Raises an InputError for an unknown name, or a width that a memory cannot have.
     """
     if own is not None:
         return owned(own, spec, sizes)
@@ -263,10 +255,10 @@ def network(
     if memory == "none":
         shared = not isinstance(make(), MLP)
         return feedforward(Heads(make, tuple(sizes), tuple(scales), shared), spec, prepare)
-    if memory not in CELLS:
-        raise unknown("memory", memory, ("none", *CELLS))
-    outputs = Outputs(tuple(sizes), tuple(scales))
-    return recurrent(make(), CELLS[memory](hidden[-1]), outputs, spec, prepare)
+    if memory not in BACKBONES:
+        raise unknown("memory", memory, ("none", *BACKBONES))
+    carry = partial(backbone, memory, size=hidden[-1], window=window)
+    return recurrent(make(), carry, Outputs(tuple(sizes), tuple(scales)), spec, prepare)
 
 
 Own = Network | nn.Module | None

@@ -15,6 +15,8 @@ import numpy as np
 from jaxrl.errors import require
 from jaxrl.types import Array, Tree
 
+STORED_AS = {"bool": np.uint8, "complex64": np.float32, "complex128": np.float64}
+
 
 class Layout(NamedTuple):
     """What a row holds: static, and no part of the data."""
@@ -38,7 +40,7 @@ def layout(tree: Tree, leading: int) -> Layout:
         f"All arrays to be stored must share their first {leading} axes, but they are {leads}.",
     )
     for x in leaves:
-        numeric = not jnp.issubdtype(x.dtype, jax.dtypes.extended) and x.dtype.itemsize <= 8
+        numeric = not jnp.issubdtype(x.dtype, jax.dtypes.extended) and x.dtype.itemsize <= 16
         require(numeric, f"Arrays of type {x.dtype} cannot be stored: store numbers.")
     return Layout(
         structure, tuple(x.shape[leading:] for x in leaves), tuple(str(x.dtype) for x in leaves)
@@ -51,6 +53,7 @@ def pack(tree: Tree, form: Layout) -> Array:
 
     def words(x: Array) -> Array:
         x = x.astype(jnp.uint8) if x.dtype == bool else x
+        x = jnp.stack([x.real, x.imag], -1) if jnp.iscomplexobj(x) else x
         # Sizes are given in full, because -1 is ambiguous where there is no row.
         x = x.reshape(*x.shape[:lead], prod(x.shape[lead:]))
         if x.dtype.itemsize < 4:  # several to a word, the last one filled up with zeros
@@ -67,13 +70,16 @@ def unpack(rows: Array, form: Layout) -> Tree:
     """The inverse of `pack`."""
     leaves, offset = [], 0
     for shape, name in zip(form.shapes, form.dtypes):
-        dtype = jnp.dtype(np.uint8 if name == "bool" else name)
+        dtype, split = jnp.dtype(STORED_AS.get(name, name)), name.startswith("complex")
+        shape = (*shape, 2) if split else shape
         width = -(-prod(shape) * dtype.itemsize // 4)
         words = rows[..., offset : offset + width]
         words = words.reshape(*rows.shape[:-1], -1, 2) if dtype.itemsize == 8 else words
         x = jax.lax.bitcast_convert_type(words, dtype)
         x = x.reshape(*rows.shape[:-1], -1)[..., : prod(shape)]
-        leaves.append(x.reshape(*rows.shape[:-1], *shape).astype(name))
+        x = x.reshape(*rows.shape[:-1], *shape)
+        x = jax.lax.complex(x[..., 0], x[..., 1]) if split else x.astype(name)
+        leaves.append(x)
         offset += width
     structure: Any = form.structure
     return jax.tree.unflatten(structure, leaves)

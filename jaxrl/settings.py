@@ -96,7 +96,9 @@ class Recurrent(Layers):
     """The layers of a network that may have a memory."""
 
     memory: str = static("none")
-    """Memory of the network: none, gru or lstm."""
+    """Memory of the network: none, gru, lstm, state-space or transformer."""
+    window: int = static(16, POSITIVE)
+    """Steps that each layer of a transformer looks back over, the present one included."""
 
 
 @group

@@ -22,8 +22,8 @@ from experiments import options
 from experiments.plots import band
 from experiments.reproductions.report import save
 from experiments.results import interval
+from jaxrl.backbones import Backbone, backbone
 from jaxrl.errors import require_positive
-from jaxrl.models.backbones import Backbone, backbone
 from jaxrl.types import Array, Key
 from jaxrl.updates import descend
 

@@ -12,7 +12,6 @@ diagnostics  how good a model is, and for what
 tabular      counts of finite processes
 abstract     states that mean what they predict: the model of MuZero
 latent       categorical states on a backbone: the model of Dreamer
-backbones    what carries the past along: gated cells, state spaces, transformers
 
 Trajectory diffusion will be another way to make `branched`'s transitions.
 """

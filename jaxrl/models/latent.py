@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import values
+from jaxrl.backbones import Backbone
 from jaxrl.errors import require_positive, unknown
 from jaxrl.layers import MLP, Tower, initialise
-from jaxrl.models.backbones import Backbone
 from jaxrl.models.model import Model
 from jaxrl.networks import action_size, flat, flat_action
 from jaxrl.types import Array, Key, Spec, TimeStep, Transition, Tree, select

@@ -10,7 +10,7 @@ import pytest
 import envs
 from agents import AGENTS, dreamer, repo
 from jaxrl import assemble
-from jaxrl.models.backbones import backbone
+from jaxrl.backbones import backbone
 from jaxrl.models.latent import world
 from jaxrl.types import Discrete, Spec, Transition
 from tests.compiling import OPTIMISED

@@ -74,6 +74,7 @@ def test_values_and_types_return_as_they_were_stored():
         "flag": some(bool, 6, 2),
         "flags": some(bool, 6, 2, 3, 5),
         "bytes": some(np.uint8, 6, 2, 7),
+        "complex": some(np.float32, 6, 2, 6).view(np.complex64),
         "signed": some(np.int8, 6, 2, 4),
         "half": some(np.float16, 6, 2, 3),
         "int": (some(np.int32, 6, 2, 2), some(np.uint32, 6, 2)),

@@ -1,12 +1,13 @@
 """Sequence models with one interface: recurrent cells, state spaces and transformers.
 
-A backbone reads sequences all at once when it is trained, and step by step when it imagines; the
-results are the same. Flags `first` [L, B] mark new episodes: nothing before them is remembered.
+A backbone reads sequences all at once when it is trained, and step by step when it acts or
+imagines; the results are the same. Flags `first` [L, B] mark new episodes: nothing before them is
+remembered.
 """
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -22,35 +23,55 @@ class Backbone(NamedTuple):
     init: Callable[[Key], Tree]
     memory: Callable[[int], Tree]  # of B new episodes
     step: Callable[[Tree, Tree, Array], tuple[Tree, Array]]
-    # step: (params, memory, x [B, D]) -> (memory, y [B, H])
+    # step: (params, memory [..., *], x [..., D]) -> (memory, y [..., H])
+    unroll: Callable[[Tree, Tree, Array, Array], tuple[Tree, Array]]
+    # unroll: (params, memory [B, *], x [L, B, D], first [L, B]) -> (memories [L, B, *] after each
+    # step, y [L, B, H])
     parallel: Callable[[Tree, Array, Array], Array]
     # parallel: (params, x [L, B, D], first [L, B]) -> y [L, B, H], from a blank memory
     size: int  # H
 
 
-def gru(inputs: int, size: int, layers: int = 1, window: int = 0) -> Backbone:
-    """A gated recurrent unit (Cho et al. 2014); its parallel form is a scan."""
-    cell = nn.GRUCell(size)
+def gated(make: Callable[[int], nn.RNNCellBase], inputs: int, size: int) -> Backbone:
+    """A flax cell as a backbone, whose parallel form is a scan."""
+    cell = make(size)
 
-    def memory(batch_size: int) -> Array:
-        return jnp.zeros((batch_size, size))
+    def memory(batch_size: int) -> Tree:
+        # flax's carry needs a key and an input shape, on which the zeros do not depend.
+        start = lambda: cell.initialize_carry(jax.random.key(0), (batch_size, 1))
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, float), jax.eval_shape(start))
 
     def init(key: Key) -> Tree:
-        return cell.init(key, jnp.zeros(size), jnp.zeros(inputs))
+        blank = jax.tree.map(lambda x: x[0], memory(1))
+        return cell.init(key, blank, jnp.zeros(inputs))
 
-    def step(params: Tree, carry: Array, x: Array) -> tuple[Array, Array]:
+    def step(params: Tree, carry: Tree, x: Array) -> tuple[Tree, Array]:
         return cell.apply(params, carry, x)  # pyright: ignore[reportReturnType]
 
-    def parallel(params: Tree, x: Array, first: Array) -> Array:
+    def unroll(params: Tree, carry: Tree, x: Array, first: Array) -> tuple[Tree, Array]:
         blank = memory(x.shape[1])
 
-        def one(carry: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        def one(carry: Tree, inputs: tuple[Array, Array]) -> tuple[Tree, tuple[Tree, Array]]:
             x, first = inputs
-            return step(params, select(first, blank, carry), x)
+            carry, y = step(params, select(first, blank, carry), x)
+            return carry, (carry, y)
 
-        return jax.lax.scan(one, blank, (x, first))[1]
+        return jax.lax.scan(one, carry, (x, first))[1]
 
-    return Backbone(init, memory, step, parallel, size)
+    def parallel(params: Tree, x: Array, first: Array) -> Array:
+        return unroll(params, memory(x.shape[1]), x, first)[1]
+
+    return Backbone(init, memory, step, unroll, parallel, size)
+
+
+def gru(inputs: int, size: int, layers: int = 1, window: int = 0) -> Backbone:
+    """A gated recurrent unit (Cho et al. 2014), of one layer."""
+    return gated(nn.GRUCell, inputs, size)
+
+
+def lstm(inputs: int, size: int, layers: int = 1, window: int = 0) -> Backbone:
+    """A long short-term memory (Hochreiter and Schmidhuber 1997), of one layer."""
+    return gated(nn.OptimizedLSTMCell, inputs, size)
 
 
 def normalised(x: Array) -> Array:
@@ -112,26 +133,33 @@ def state_space(inputs: int, size: int, layers: int = 2, window: int = 0) -> Bac
         for i, p in enumerate(params["layers"]):
             factor, b = discrete(p)
             u = normalised(y)
-            new.append(factor * carry[:, i] + u @ b)
+            new.append(factor * carry[..., i, :] + u @ b)
             y = out(p, new[-1], u, y)
-        return jnp.stack(new, 1), y
+        return jnp.stack(new, -2), y
 
-    def parallel(params: dict, x: Array, first: Array) -> Array:
-        y = x @ params["in"]
-        for p in params["layers"]:
+    def read(params: dict, carry: Array | None, x: Array, first: Array) -> tuple[list, Array]:
+        y, states = x @ params["in"], []
+        for i, p in enumerate(params["layers"]):
             factor, b = discrete(p)
             u = normalised(y)
             # Where an episode begins, nothing of the state before is kept.
-            keep = jnp.where(first[..., None], 0.0, factor)
+            keep, enter = jnp.where(first[..., None], 0.0, factor), u @ b
+            if carry is not None:
+                enter = enter.at[0].add(keep[0] * carry[:, i])
 
             def join(left: tuple, right: tuple) -> tuple:
                 return left[0] * right[0], right[0] * left[1] + right[1]
 
-            state = jax.lax.associative_scan(join, (keep, u @ b))[1]
-            y = out(p, state, u, y)
-        return y
+            states.append(jax.lax.associative_scan(join, (keep, enter))[1])
+            y = out(p, states[-1], u, y)
+        return states, y
 
-    return Backbone(init, memory, step, parallel, size)
+    def unroll(params: dict, carry: Array, x: Array, first: Array) -> tuple[Array, Array]:
+        states, y = read(params, carry, x, first)
+        return jnp.stack(states, -2), y
+
+    parallel = lambda params, x, first: read(params, None, x, first)[1]
+    return Backbone(init, memory, step, unroll, parallel, size)
 
 
 class Cache(NamedTuple):
@@ -192,36 +220,72 @@ def transformer(inputs: int, size: int, layers: int = 2, window: int = 64) -> Ba
         y, place = x @ params["in"], cache.age % window
         slots = jnp.arange(window)
         # How many steps ago each slot was written, this step's being 0.
-        distance = (place[:, None] - slots) % window
-        seen = distance <= cache.age[:, None]
-        write = jax.vmap(lambda old, new, at: old.at[at].set(new))
+        distance = (place[..., None] - slots) % window
+        seen = distance <= cache.age[..., None]
+        write = lambda old, new: jnp.where((distance == 0)[..., None], new[..., None, :], old)
         keys, vals = [], []
         for i, p in enumerate(params["layers"]):
             q, k, v = jnp.split(normalised(y) @ p["qkv"], 3, -1)
-            keys.append(write(cache.keys[:, i], k, place))
-            vals.append(write(cache.values[:, i], v, place))
-            mixed = attend(q[:, None], keys[-1], vals[-1], distance[:, None], seen[:, None])
-            y = after(p, mixed[:, 0], y)
-        return Cache(jnp.stack(keys, 1), jnp.stack(vals, 1), cache.age + 1), y
+            keys.append(write(cache.keys[..., i, :, :], k))
+            vals.append(write(cache.values[..., i, :, :], v))
+            at = lambda x: x[..., None, :]
+            mixed = attend(at(q), keys[-1], vals[-1], at(distance), at(seen))
+            y = after(p, mixed[..., 0, :], y)
+        return Cache(jnp.stack(keys, -3), jnp.stack(vals, -3), cache.age + 1), y
 
-    def parallel(params: dict, x: Array, first: Array) -> Array:
+    def read(
+        params: dict, cache: Cache | None, x: Array, first: Array
+    ) -> tuple[list[tuple[Array, Array]], Array]:
+        """The keys and values [B, K, H] of each layer, those of a cache first, and y [L, B, H]."""
         time = jnp.arange(x.shape[0])
         episode = jnp.cumsum(first, 0).T  # [B, L]
         distance = time[:, None] - time
         seen = (distance >= 0) & (distance < window)
         seen = seen & (episode[:, :, None] == episode[:, None, :])
+        past = []
+        if cache is not None:
+            back = window - jnp.arange(window)  # the cache in the order of time, from this far back
+            old = time[:, None] + back
+            known = (old < window) & (episode == 0)[..., None]
+            known = known & (back <= cache.age[:, None])[:, None]
+            distance, seen = jnp.concatenate([old, distance], 1), jnp.concatenate([known, seen], -1)
+            order = (cache.age[:, None] - back) % window  # [B, W]
+            in_order = lambda x: jnp.take_along_axis(x, order[:, None, :, None], 2)
+            past = [in_order(cache.keys), in_order(cache.values)]
         distance = jnp.broadcast_to(distance, seen.shape)
-        y = jnp.swapaxes(x, 0, 1) @ params["in"]  # [B, L, H]
-        for p in params["layers"]:
+        y, met = jnp.swapaxes(x, 0, 1) @ params["in"], []  # [B, L, H]
+        for i, p in enumerate(params["layers"]):
             q, k, v = jnp.split(normalised(y) @ p["qkv"], 3, -1)
+            if past:
+                k, v = (jnp.concatenate([o[:, i], x], 1) for o, x in zip(past, (k, v)))
+            met.append((k, v))
             y = after(p, attend(q, k, v, distance, seen), y)
-        return jnp.swapaxes(y, 0, 1)
+        return met, jnp.swapaxes(y, 0, 1)
 
-    return Backbone(init, memory, step, parallel, size)
+    def unroll(params: dict, cache: Cache, x: Array, first: Array) -> tuple[Cache, Array]:
+        met, y = read(params, cache, x, first)
+        time = jnp.arange(x.shape[0])[:, None]
+        begun = jax.lax.cummax(jnp.where(first, time, -1))  # [L, B] when this episode began
+        age = jnp.where(begun < 0, cache.age + time, time - begun) + 1
+        # How many steps before each step its slots were written.
+        back = (age[..., None] - 1 - jnp.arange(window)) % window  # [L, B, W]
+        place, empty = window + time[..., None] - back, back >= age[..., None]
+
+        def slots(x: Array) -> Array:
+            """The contents [L, B, W, H] of the slots after each step."""
+            rows = jax.vmap(lambda x, at: x[at], (0, 1), 1)(x, place)
+            return jnp.where(empty[..., None], 0.0, cast(Array, rows))
+
+        keys, vals = (jnp.stack([slots(x) for x in layer], 2) for layer in zip(*met))
+        return Cache(keys, vals, age), y
+
+    parallel = lambda params, x, first: read(params, None, x, first)[1]
+    return Backbone(init, memory, step, unroll, parallel, size)
 
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "gru": gru,
+    "lstm": lstm,
     "state-space": state_space,
     "transformer": transformer,
 }

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrl.models.backbones import BACKBONES, backbone
+from jaxrl.backbones import BACKBONES, backbone
 from jaxrl.types import select
 
 KEY = jax.random.key(1)
@@ -94,3 +94,26 @@ def test_a_state_space_is_its_recurrence():
 def test_backbones_have_names():
     with pytest.raises(ValueError, match="There is no backbone called 'lru'"):
         backbone("lru", D, H)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_unrolling_goes_on_from_any_memory(name):
+    """With the memory of each step, in a window smaller and larger than what went before."""
+    for window in (4, 16):
+        net, params = build(name, window)
+        blank = net.memory(B)
+
+        def step(memory, inputs, net=net, params=params, blank=blank):
+            x, first = inputs
+            memory, y = net.step(params, select(first, blank, memory), x)
+            return memory, (memory, y)
+
+        go = lambda step=step, blank=blank: jax.lax.scan(step, blank, (X, FIRST))[1]
+        memories, outputs = jax.jit(go)()
+        unroll = jax.jit(net.unroll)
+        for start in (1, 8, 10):
+            before = jax.tree.map(lambda x, at=start: x[at - 1], memories)
+            after, y = unroll(params, before, X[start:], FIRST[start:])
+            np.testing.assert_allclose(y, outputs[start:], atol=1e-5)
+            rest = jax.tree.map(lambda x, at=start: x[at:], memories)
+            jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), after, rest)
