@@ -12,7 +12,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxrl import networks, values
+from jaxrl import encoders, networks, values
 from jaxrl.errors import require, require_discrete
 from jaxrl.fields import (
     FRACTION,
@@ -57,7 +57,7 @@ class Hyperparameters:
 def modules(spec: Spec, hp: Hyperparameters) -> tuple[Tower, Tower]:
     """The network of values, and the random network that defines the tasks."""
     assert isinstance(spec.action, Discrete)
-    torso = networks.torso(spec.observation, **vars(hp.network))
+    torso = encoders.torso(spec.observation, **vars(hp.network))
     return Tower(torso, spec.action.num * hp.tasks), Tower(torso, hp.tasks)
 
 

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl import networks, values
+from jaxrl import encoders, networks, values
 from jaxrl.implicit import ImplicitHead, with_fractions
 from jaxrl.layers import initialise
 from jaxrl.policies import allowed, epsilon_greedy, only_allowed
@@ -91,7 +91,7 @@ def action_values(
     if own is not None:
         values.require_explicit(representation, "An agent with a network of one's own")
     if representation.fractions:
-        torso = networks.torso(spec.observation, hidden, activation, encoder, layer_norm)
+        torso = encoders.torso(spec.observation, hidden, activation, encoder, layer_norm)
         module = Implicit(torso, actions, dueling)
         return implicit(spec, module, representation, statistic)
     sizes, theta = value_heads(actions, size, dueling)

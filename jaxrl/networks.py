@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jaxrl import spaces
 from jaxrl.backbones import BACKBONES, Backbone, backbone
+from jaxrl.encoders import Impala, Nature, torso
 from jaxrl.errors import require, unknown
 from jaxrl.layers import CNN, MLP, Dense, Tower, initialise
 from jaxrl.settings import Layers
@@ -34,54 +35,6 @@ class Network(NamedTuple):
     unroll: Callable[[Tree, Tree, Tree, Array], tuple[Tree, Tree]]
     # unroll: (params, memory [B, *], obs [L, B, *], last [L, B]) -> (outputs [L, B, *],
     # memories [L, B, *] after each step, of the old episode also where it is the last)
-
-
-def torso(
-    observation: Tree,
-    hidden: Sequence[int],
-    activation: str,
-    encoder: str | nn.Module = "auto",
-    layer_norm: bool = False,
-) -> nn.Module:
-    """The module that turns one kind of observation into features.
-
-    `encoder` is "mlp", "cnn", or "auto": a CNN for what `is_image` says is an image and an MLP for
-    anything else. Observations that are trees are flattened and concatenated. It may be a module
-    of one's own, from observations as they are, with bytes as fractions of 255, to features
-    [..., D]. Raises an InputError for an unknown encoder, or a CNN without images of at least
-    3 x 3.
-    """
-    if isinstance(encoder, nn.Module):
-        return encoder.copy()
-    leaves = jax.tree.leaves(observation)
-    if encoder not in ("auto", "mlp", "cnn"):
-        raise unknown("encoder", encoder, ("auto", "mlp", "cnn"))
-    if encoder == "cnn":
-        shapes = ", ".join(str(leaf.shape) for leaf in leaves)
-        fits = len(leaves) == 1 and len(leaves[0].shape) == 3 and min(leaves[0].shape[:2]) >= 3
-        require(
-            fits and leaves[0].shape[2] > 0,
-            "A cnn encoder needs images [H, W, C] of at least 3 x 3, but observations are "
-            f"{shapes}: choose mlp or auto.",
-        )
-    if encoder == "cnn" or (encoder == "auto" and is_image(observation)):
-        return CNN(hidden=tuple(hidden), activation=activation, layer_norm=layer_norm)
-    return MLP(tuple(hidden), activation, layer_norm)
-
-
-def is_image(observation: Tree) -> bool:
-    """Whether observations look like images [H, W, C].
-
-    That is one array of three axes, at least 3 x 3, with no more channels than rows or columns;
-    square arrays of bytes or bools may have more, as stacked frames do.
-    """
-    leaves = jax.tree.leaves(observation)
-    if len(leaves) != 1 or len(leaves[0].shape) != 3:
-        return False
-    height, width, channels = leaves[0].shape
-    few = 0 < channels <= min(height, width)
-    frames = height == width and channels > 0 and leaves[0].dtype in (jnp.uint8, jnp.bool_)
-    return min(height, width) >= 3 and (few or frames)
 
 
 def flat(observation: Tree, obs: Tree) -> Array:
@@ -110,11 +63,11 @@ def scaled(observation: Tree, obs: Tree) -> Tree:
 def inputs(spec: Spec, torso: nn.Module, obs: Tree) -> Tree:
     """Observations [..., *] as a torso takes them, bytes scaled to [0, 1].
 
-    An MLP takes one flat array of floats and a CNN one image of them; a module of one's own takes
-    the tree.
+    An MLP takes one flat array of floats and an encoder of images one image of them; others, such
+    as a module of one's own, take the tree.
     """
     obs = scaled(spec.observation, obs)
-    if isinstance(torso, CNN):
+    if isinstance(torso, CNN | Nature | Impala):
         return jax.tree.leaves(obs)[0].astype(float)
     return flat(spec.observation, obs) if isinstance(torso, MLP) else obs
 

@@ -12,10 +12,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxrl.encoders import torso
 from jaxrl.errors import require_discrete, require_positive
 from jaxrl.layers import MLP, Dense, initialise
 from jaxrl.models.model import Model
-from jaxrl.networks import blank, inputs, torso
+from jaxrl.networks import blank, inputs
 from jaxrl.types import Array, Key, Spec, TimeStep, Tree
 from jaxrl.values import Representation, mean
 
