@@ -11,6 +11,7 @@ from agents import (
     alphazero,
     beer,
     combo,
+    discrete_sac,
     dqn,
     dreamer,
     dyna,
@@ -102,6 +103,7 @@ AGENTS: dict[str, AgentEntry] = {
         ensemble=Ensemble(5, "truncated", drop=2),
         actor_reduction="average",
     ),
+    "discrete-sac": AgentEntry(discrete_sac.Hyperparameters(), discrete_sac.discrete_sac),
     # They plan: in the simulator itself, and in a model of values.
     "alphazero": AgentEntry(
         alphazero.Hyperparameters(), alphazero.alphazero, alphazero.world, plans=True

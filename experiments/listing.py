@@ -65,6 +65,8 @@ ABOUT = {
                   "SAC with ten critics and many updates (Chen et al. 2021)."),
     "tqc": About(POLICIES, "continuous",
                  "SAC with truncated quantile critics (Kuznetsov et al. 2020)."),
+    "discrete-sac": About(POLICIES, "discrete",
+                          "SAC for discrete actions (Christodoulou 2019)."),
     "alphazero": About(SEARCH, "discrete",
                        "Tree search in the simulator, and a network (Silver et al. 2018)."),
     "gumbel-muzero": About(SEARCH, "discrete",

@@ -105,6 +105,24 @@ def action_values(
     return ActionValues(net.init, outputs, representation, statistic, partial(allowed, spec))
 
 
+def ensembled(q: ActionValues, representation: Representation) -> ActionValues:
+    """Independent networks of `q` side by side, with theta [..., A, E * K] of E of them.
+
+    `representation` is an ensemble of that of `q`, as `values.ensemble_critic` makes one; its size
+    tells how many members there are.
+    """
+    members = representation.size // q.representation.size
+
+    def init(key: Key) -> Tree:
+        return jax.vmap(q.init)(jax.random.split(key, members))
+
+    def outputs(params: Tree, obs: Tree, key: Key | None = None) -> Array:
+        theta = jax.vmap(q.outputs, (0, None), -2)(params, obs)
+        return theta.reshape(*theta.shape[:-2], -1)
+
+    return q._replace(init=init, outputs=outputs, representation=representation)
+
+
 def value_heads(
     actions: int, size: int, dueling: bool
 ) -> tuple[tuple[int, ...], Callable[[Sequence[Array]], Array]]:

@@ -83,7 +83,15 @@ from jaxrl.values.ensemble import (
     random_subset,
     truncated,
 )
-from jaxrl.values.evaluation import entropy_shift, expected, greedy, munchausen, soft, take
+from jaxrl.values.evaluation import (
+    entropic,
+    entropy_shift,
+    expected,
+    greedy,
+    munchausen,
+    soft,
+    take,
+)
 from jaxrl.values.expectile import expectile
 from jaxrl.values.multistep import (
     lambda_distributions,
@@ -150,6 +158,7 @@ __all__ = [
     "energy",
     "ensemble",
     "ensemble_critic",
+    "entropic",
     "entropic_risk",
     "entropy_shift",
     "expected",

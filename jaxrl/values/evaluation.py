@@ -54,6 +54,18 @@ def soft(
     """
     judged = representation.decode(theta if judge is None else judge)
     log_policy = jax.nn.log_softmax(statistic(judged) / temperature)
+    return entropic(representation, theta, log_policy, temperature)
+
+
+def entropic(
+    representation: Representation, theta: Array, log_policy: Array, temperature: float | Array
+) -> ReturnDistribution:
+    """The distribution [..., A * N] of a policy's return with its entropy bonus.
+
+    `log_policy` [..., A] are logarithms of probabilities that sum to 1, and each action's return is
+    raised by -temperature log pi. It is `expected` if the temperature is 0. Source: Christodoulou
+    (2019), equation 10: https://arxiv.org/abs/1910.07207.
+    """
     policy = jnp.exp(log_policy)
     taken = jnp.where(policy > 0, log_policy, 0.0)  # p log p is 0 where p is
     return mix(entropy_shift(representation.decode(theta), taken, temperature), policy)

@@ -112,7 +112,7 @@ def test_what_is_taken_can_be_traced(name):
         jax.eval_shape(update, jax.random.key(0))
 
 
-@pytest.mark.parametrize("name", ["sac", "td3", "sequence-sac"])
+@pytest.mark.parametrize("name", ["sac", "td3", "sequence-sac", "discrete-sac"])
 def test_no_setting_of_an_ensemble_is_forgotten(name):
     """Each changes the program; what an agent does not read would leave it as it is."""
     entry = AGENTS[name].defaults
