@@ -81,7 +81,7 @@ def n_step_returns(reward: Array, discount: Array, last: Array, next_value: Arra
     """
     check(reward, discount=discount, last=last, next_value=next_value)
     require_positive(n=n)
-    end = last.at[-1].set(True)
+    end = jnp.asarray(last).at[-1].set(True)
     horizon = reward + discount * next_value  # the return over one step
 
     def longer(returns: Array, _: None) -> tuple[Array, None]:
