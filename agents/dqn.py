@@ -13,7 +13,7 @@ import optax
 
 from jaxrl import values
 from jaxrl.action_values import ActionValues, action_values, epsilon_actors
-from jaxrl.errors import require_discrete
+from jaxrl.errors import require, require_discrete
 from jaxrl.fields import (
     FRACTION,
     POSITIVE,
@@ -23,7 +23,9 @@ from jaxrl.fields import (
     static,
 )
 from jaxrl.networks import Own
+from jaxrl.normalise import replaying, shown
 from jaxrl.settings import Collection, EpsilonGreedy, Layers, Optimisation, Priorities, Replay
+from jaxrl.stock import stock_of
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates import (
     descend,
@@ -61,6 +63,8 @@ class Hyperparameters:
     """Use a dueling network, which sums a state value and advantages."""
     prioritised: bool = static(False)
     """Sample transitions in proportion to their temporal-difference errors."""
+    normalise_observations: bool = static(False)
+    """Standardise observations with running statistics of what was collected."""
     exploration: EpsilonGreedy = EpsilonGreedy(epsilon_updates=10_000.0)
     """How actions are explored at random."""
     collection: Collection = Collection(num_envs=4, warmup=1_000)
@@ -114,8 +118,8 @@ def dqn(
     check(spec, hp)
     representation = values.critic(hp.critic) if representation is None else representation
     statistic = values.objective(hp.objective) if statistic is None else statistic
-    layers = vars(hp.network)
-    q = action_values(spec, representation, statistic, **layers, dueling=hp.dueling, own=network)
+    seen, layers = shown(spec, hp.normalise_observations), vars(hp.network)
+    q = action_values(seen, representation, statistic, **layers, dueling=hp.dueling, own=network)
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
         k_target, k_now = jax.random.split(key)
@@ -130,7 +134,8 @@ def dqn(
 
     follow = every(hp.target_period, polyak(hp.target_rate))
     update = descend(q.init, loss, optimiser_for(hp, optimiser), follow)
-    return Agent(*epsilon_actors(q, hp.exploration), schedule(update, hp))
+    agent = Agent(*epsilon_actors(q, hp.exploration), update)
+    return replaying(agent, spec, lambda inner: schedule(inner, hp), hp.normalise_observations)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
@@ -138,3 +143,7 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     require_discrete(spec, "dqn")
     check_fields(hp)
     require_buffer(hp, hp.n_step)
+    require(
+        not hp.normalise_observations or stock_of(spec.observation) is None,
+        "normalise_observations hides the stock: leave it off for observations that have one.",
+    )

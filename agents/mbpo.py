@@ -28,8 +28,9 @@ from jaxrl.models import Dynamics, Model
 from jaxrl.models.ensemble import Choice
 from jaxrl.models.fitting import ModelLoss
 from jaxrl.models.losses import Value
+from jaxrl.normalise import shown
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import imagined, mixed, replayed
+from jaxrl.updates import imagined, mixed
 
 
 @record
@@ -103,8 +104,9 @@ def mbpo(
     if hp.ascent_steps:
         steep = partial(steepness, hp)
         penalty = steep if penalty is None else sac.both(penalty, steep)
-    base = sac.learner(spec, hp, penalty=penalty)
-    world = world or world_of(spec, hp)
+    seen = shown(spec, hp.normalise_observations)
+    base = sac.learner(seen, hp, penalty=penalty)
+    world = world or world_of(seen, hp)
 
     def dream(view_of_world: Tree, view: Tree, batch: Transition, key: Key) -> Transition:
         count = hp.replay.batch_size // hp.horizon
@@ -113,7 +115,7 @@ def mbpo(
         return models.branched(model, base.explore, view, starts, key, hp.horizon, weight)[0]
 
     update = imagined(base.update, world.update, mixed(dream, hp.real_share), hp.dreams)
-    return base._replace(update=replayed(update, hp))
+    return sac.remembering(base._replace(update=update), spec, hp)
 
 
 def steepness(

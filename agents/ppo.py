@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import networks, values
-from jaxrl.errors import require
 from jaxrl.fields import (
     FRACTION,
     NOT_NEGATIVE,
@@ -19,7 +18,7 @@ from jaxrl.fields import (
     record,
     static,
 )
-from jaxrl.normalise import normalise_observations, normalise_rewards
+from jaxrl.normalise import normalise_observations, normalise_rewards, shown
 from jaxrl.policies import allowed, policy_family
 from jaxrl.returns import gae
 from jaxrl.settings import Collection, Optimisation, Passes, Recurrent
@@ -107,7 +106,8 @@ def ppo(
     values.require_explicit(representation, "ppo")
     family = policy_family(spec.action)
     sizes, scales = (family.size, representation.size), (0.01, 1.0)
-    net = networks.network(spec, sizes, scales, **vars(hp.network), own=network)
+    seen = shown(spec, hp.normalise_observations)
+    net = networks.network(seen, sizes, scales, **vars(hp.network), own=network)
     v = lambda theta: values.mean(representation.decode(theta))
 
     def pi(params: Tree, outputs: Array, obs: Tree) -> distrax.Distribution:
@@ -175,7 +175,3 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
         own = hp.collection
         steps, lanes = own.rollout_length, own.num_envs
         check_sequences(steps, lanes, hp.passes.minibatches, hp.sequence_length)
-    require(
-        spec.mask is None or not hp.normalise_observations,
-        "normalise_observations hides which actions are allowed: leave it off in this environment.",
-    )

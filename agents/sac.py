@@ -25,6 +25,7 @@ from jaxrl.fields import (
 )
 from jaxrl.lipschitz import bounded
 from jaxrl.networks import Own, critic_ensemble, network
+from jaxrl.normalise import replaying, shown
 from jaxrl.policies import tanh_family
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
@@ -59,6 +60,8 @@ class Hyperparameters:
     """Reduction of all critics for the actor: one of the names that ensemble.reduction takes."""
     actor_period: int = static(1, POSITIVE)
     """Gradient steps of the critics for each update of the actor and the temperature."""
+    normalise_observations: bool = static(False)
+    """Standardise observations with running statistics of what was collected."""
     collection: Collection = Collection(warmup=1_000)
     """How experience is collected."""
     replay: Replay = Replay()
@@ -98,8 +101,14 @@ def sac(
     describes. A `penalty` is added to the critics' loss and a `regulariser` to the actor's. Raises
     an InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
-    agent = learner(spec, hp, representation, penalty, regulariser, network, optimiser)
-    return agent._replace(update=replayed(agent.update, hp))
+    seen = shown(spec, hp.normalise_observations)
+    agent = learner(seen, hp, representation, penalty, regulariser, network, optimiser)
+    return remembering(agent, spec, hp)
+
+
+def remembering(agent: Agent, spec: Spec, hp: Hyperparameters) -> Agent:
+    """The agent with a replay, and with standardised observations if the hyperparameters say so."""
+    return replaying(agent, spec, lambda inner: replayed(inner, hp), hp.normalise_observations)
 
 
 class Networks(NamedTuple):

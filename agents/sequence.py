@@ -24,7 +24,7 @@ from jaxrl.models.dynamics import predict, vector_size
 from jaxrl.networks import blank, flat
 from jaxrl.policies import tanh_family
 from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
-from jaxrl.updates import delayed, descend, fitting, optimiser_for, polyak, replayed
+from jaxrl.updates import delayed, descend, fitting, optimiser_for, polyak
 
 fixed = jax.lax.stop_gradient
 
@@ -155,7 +155,7 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
     slower = ("actor", "log_temperature")
     optimiser = delayed(optimiser_for(hp), hp.actor_period, slower)
     update = descend(init, loss, optimiser, polyak(hp.target_rate))
-    return Agent(actor(True), actor(False), replayed(fitting(update, world), hp))
+    return sac.remembering(Agent(actor(True), actor(False), fitting(update, world)), spec, hp)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

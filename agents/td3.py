@@ -23,6 +23,7 @@ from jaxrl.fields import (
     static,
 )
 from jaxrl.networks import Critics, critic_ensemble
+from jaxrl.normalise import replaying, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import (
@@ -63,6 +64,8 @@ class Hyperparameters:
     """Gradient steps of the critics for each update of the actor and the target networks."""
     n_step: int = static(1, POSITIVE)
     """Number of rewards in an n-step return before it bootstraps."""
+    normalise_observations: bool = static(False)
+    """Standardise observations with running statistics of what was collected."""
     collection: Collection = Collection(warmup=1_000)
     """How experience is collected."""
     replay: Replay = Replay()
@@ -93,9 +96,9 @@ def td3(
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
-    space, layers = spec.action, hp.network
-    actor = networks.network(spec, (space.low.size,), (0.01,), **vars(layers), own=network)
-    critics = critic_ensemble(spec, representation.size, hp.ensemble.members, layers)
+    space, layers, seen = spec.action, hp.network, shown(spec, hp.normalise_observations)
+    actor = networks.network(seen, (space.low.size,), (0.01,), **vars(layers), own=network)
+    critics = critic_ensemble(seen, representation.size, hp.ensemble.members, layers)
     ensemble = partial(values.ensemble_critic, representation, hp.ensemble)
     ensemble()  # raises
     q = lambda params, obs, action: critics.apply(params["critics"], obs, action)  # [..., E * K]
@@ -137,8 +140,9 @@ def td3(
     rule = delayed(optimiser_for(hp, optimiser), hp.actor_period, ("actor",))
     follow = every(hp.actor_period, polyak(hp.target_rate))
     update = n_step(descend(init, loss, rule, follow), hp.discount)
-    update = replayed(update, hp, hp.n_step)
-    return Agent(memoryless(explore), memoryless(exploit), update)
+    agent = Agent(memoryless(explore), memoryless(exploit), update)
+    remember = lambda inner: replayed(inner, hp, hp.n_step)
+    return replaying(agent, spec, remember, hp.normalise_observations)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

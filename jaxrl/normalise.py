@@ -1,11 +1,13 @@
 """Running statistics of observations and returns, and agents that see standardised ones."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxrl.errors import require
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update
 
 # Beyond this many samples the statistics become a slow moving average: a float32 count stops
@@ -153,13 +155,9 @@ def normalise_observations(agent: Agent, spec: Spec, axis_name: str | None = Non
 
     The statistics are part of the update's state. The agent learns from a batch with the
     statistics under which it was collected; then they are updated with it. Actors only read them,
-    also in evaluation. This is for learning from fresh trajectories: apply it inside a replay, not
-    around it, or stored observations keep the statistics of the time when they were collected.
+    also in evaluation. This is for learning from fresh trajectories; for learning from stored ones
+    see `replaying`.
     """
-
-    def seen(moments: Moments, batch: Transition) -> Transition:
-        obs, final = (standardise(moments, x) for x in (batch.obs, batch.final))
-        return batch._replace(obs=obs, final=final)
 
     def start(key: Key, example: Transition) -> Standardised:
         moments = update(init(spec.observation), example.obs, axis_name, example.weight)
@@ -173,13 +171,81 @@ def normalise_observations(agent: Agent, spec: Spec, axis_name: str | None = Non
     def read(state: Standardised) -> Standardised:
         return Standardised(state.moments, agent.update.read(state.inner))
 
-    def actor(inner: Actor) -> Actor:
-        def step(view: Standardised, memory: Tree, obs: Tree, key: Key):
-            return inner.step(view.inner, memory, standardise(view.moments, obs), key)
+    actors = seeing(agent.explore), seeing(agent.exploit)
+    return Agent(*actors, Update(start, apply, read))
 
-        return Actor(inner.init, step)
 
-    return Agent(actor(agent.explore), actor(agent.exploit), Update(start, apply, read))
+def replaying(
+    agent: Agent,
+    spec: Spec,
+    remember: Callable[[Update], Update],
+    normalise: bool,
+    axis_name: str | None = None,
+) -> Agent:
+    """An agent that learns from what `remember` replays, with standardised observations if asked.
+
+    If `normalise`, stored observations are raw. The statistics are updated with each new rollout,
+    before learning from it, and never with what is replayed; all that is replayed, in targets too,
+    is seen under them, and so is what actors see next. Otherwise nothing is added to the state.
+    """
+    if not normalise:
+        return agent._replace(update=remember(agent.update))
+
+    def learner(moments: Moments) -> Update:
+        def init(key: Key, example: Transition) -> Tree:
+            return agent.update.init(key, seen(moments, example))
+
+        def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
+            return agent.update.apply(state, seen(moments, batch), key)
+
+        return remember(Update(init, apply, agent.update.read))
+
+    def start(key: Key, example: Transition) -> Standardised:
+        moments = update(init(spec.observation), example.obs, axis_name, example.weight)
+        return Standardised(moments, learner(moments).init(key, example))
+
+    def apply(state: Standardised, new: Transition, key: Key) -> tuple[Standardised, dict]:
+        moments = update(state.moments, new.obs, axis_name, new.weight)
+        inner, metrics = learner(moments).apply(state.inner, new, key)
+        return Standardised(moments, inner), metrics
+
+    def read(state: Standardised) -> Standardised:
+        return Standardised(state.moments, learner(state.moments).read(state.inner))
+
+    actors = seeing(agent.explore), seeing(agent.exploit)
+    return Agent(*actors, Update(start, apply, read))
+
+
+def seen(moments: Moments, batch: Transition) -> Transition:
+    """Transitions [..., *] with standardised observations."""
+    obs, final = (standardise(moments, x) for x in (batch.obs, batch.final))
+    return batch._replace(obs=obs, final=final)
+
+
+def seeing(actor: Actor) -> Actor:
+    """An actor that sees standardised observations, for views that are `Standardised`."""
+
+    def step(view: Standardised, memory: Tree, obs: Tree, key: Key) -> tuple[Array, Tree, Tree]:
+        return actor.step(view.inner, memory, standardise(view.moments, obs), key)
+
+    return Actor(actor.init, step)
+
+
+def shown(spec: Spec, normalise: bool) -> Spec:
+    """The spec for which an agent is made that may see standardised observations.
+
+    Standardised bytes are floats, which networks must not scale as bytes. Raises an InputError if
+    observations tell which actions are allowed, which they would not once standardised.
+    """
+    if not normalise:
+        return spec
+    require(
+        spec.mask is None,
+        "normalise_observations hides which actions are allowed: leave it off in this environment.",
+    )
+    number = jnp.result_type(float)
+    one = lambda x: jax.ShapeDtypeStruct(x.shape, number) if x.dtype == jnp.uint8 else x
+    return spec._replace(observation=jax.tree.map(one, spec.observation))
 
 
 class Scaled(NamedTuple):

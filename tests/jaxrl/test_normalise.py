@@ -3,10 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from jaxrl import normalise
+from jaxrl.buffers import fetch
+from jaxrl.errors import InputError
 from jaxrl.types import Agent, Discrete, Spec, Transition, Update, memoryless
+from jaxrl.updates import replay
+from jaxrl.updates.offpolicy import Replay
 
 SPEC = {"a": jax.ShapeDtypeStruct((3,), jnp.float32), "b": jax.ShapeDtypeStruct((), jnp.float32)}
 
@@ -164,6 +169,51 @@ def test_learning_uses_the_statistics_of_acting_and_evaluation_changes_none():
     np.testing.assert_allclose(state.inner.final, acted, rtol=1e-6)
     both = np.concatenate(obs)
     np.testing.assert_allclose(state.moments.mean, both.mean(), rtol=1e-6)
+
+
+def test_replayed_steps_are_seen_under_the_statistics_of_all_that_was_collected():
+    """Stored raw; counted once each, however often they are replayed; bytes are no bytes after."""
+    spec = Spec(jax.ShapeDtypeStruct((), jnp.float32), Discrete(2))
+    remember = lambda update: replay(update, rows=18, batch_size=2, updates=5, length=6)
+    agent = normalise.replaying(probe(), spec, remember, True)
+    rng, last = np.random.default_rng(0), jnp.zeros((6, 2), bool)
+    parts = [rng.normal(100.0, 3.0, (6, 2)).astype(np.float32) for _ in range(3)]
+
+    def life():
+        state = agent.update.init(jax.random.key(0), batch(parts[0], last, parts[0]))
+        for part in parts[1:]:
+            new = batch(part, last, part)
+            state, _ = agent.update.apply(state, new, jax.random.key(1))
+        view = agent.update.read(state)
+        acted = [x.step(view, (), parts[0], jax.random.key(2))[0] for x in agent[:2]]
+        return state, acted
+
+    state, acted = jax.jit(life)()
+    every = np.concatenate(parts).astype(np.float64)
+    assert float(state.moments.count) == every.size
+    np.testing.assert_allclose(state.moments.mean, every.mean(), rtol=1e-6)
+    np.testing.assert_allclose(state.moments.variance, every.var(), rtol=1e-3)
+    stored = fetch(state.inner.buffer, jnp.arange(36)).obs
+    np.testing.assert_array_equal(stored, every.ravel())
+    see = lambda x: (x - every.mean()) / every.std()
+    for one in acted:
+        np.testing.assert_allclose(one, see(parts[0]), atol=1e-3)
+    replayed = state.inner.inner  # the last batch; the reward of a step is its raw observation
+    np.testing.assert_allclose(replayed.obs, see(replayed.reward), atol=1e-3)
+    np.testing.assert_allclose(replayed.final, replayed.obs)
+
+
+def test_off_it_adds_nothing_and_bytes_become_floats_when_it_is_on():
+    frames = Spec(jax.ShapeDtypeStruct((2,), jnp.uint8), Discrete(2))
+    assert normalise.shown(frames, False) is frames
+    assert normalise.shown(frames, True).observation.dtype == jnp.float32
+    remember = lambda update: replay(update, rows=4, batch_size=2)
+    agent, example = probe(), batch(*[jnp.zeros((2, 1))] * 3)
+    off = normalise.replaying(agent, frames, remember, False)
+    assert off.explore is agent.explore and off.exploit is agent.exploit
+    assert isinstance(off.update.init(jax.random.key(0), example), Replay)
+    with pytest.raises(InputError, match="normalise_observations hides which actions"):
+        normalise.shown(frames._replace(mask=lambda obs: obs > 0), True)
 
 
 def test_rewards_are_divided_by_the_deviation_of_the_discounted_return():
