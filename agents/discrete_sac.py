@@ -18,8 +18,9 @@ from jaxrl.action_values import action_values, ensembled
 from jaxrl.errors import require_discrete
 from jaxrl.fields import FRACTION, check_fields, number, record, static
 from jaxrl.lipschitz import bounded
-from jaxrl.networks import Own
+from jaxrl.networks import Own, partly
 from jaxrl.networks import network as network_of
+from jaxrl.normalise import shown
 from jaxrl.policies import Categorical, allowed, categorical
 from jaxrl.settings import Collection, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
@@ -29,7 +30,6 @@ from jaxrl.updates import (
     descend,
     optimiser_for,
     polyak,
-    replayed,
     require_buffer,
 )
 
@@ -67,8 +67,9 @@ def discrete_sac(
     describes. Actions that `spec.mask` forbids have probability 0, also in targets. Raises an
     InputError if the hyperparameters do not fit each other, or actions are not discrete.
     """
-    agent = learner(spec, hp, representation, network, optimiser)
-    return agent._replace(update=replayed(agent.update, hp))
+    seen = shown(spec, hp.normalise_observations)
+    agent = learner(seen, hp, representation, network, optimiser)
+    return sac.remembering(agent, spec, hp)
 
 
 def learner(
@@ -88,7 +89,8 @@ def learner(
     ensemble = partial(values.ensemble_critic, representation)
     judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
     critics = ensembled(action_values(spec, representation, **layers), ensemble(hp.ensemble))
-    actor = network_of(spec, (actions,), (0.01,), **layers, own=network)
+    make = lambda part: network_of(part, (actions,), (0.01,), **layers, own=network)
+    actor = partly(hp.actor_sees, spec, make)
 
     def init(key: Key) -> Tree:
         k_actor, k_critics = jax.random.split(key)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import networks, values
+from jaxrl.errors import require
 from jaxrl.fields import (
     FRACTION,
     NOT_NEGATIVE,
@@ -54,6 +55,9 @@ class Hyperparameters:
     """Critic's representation of the return; its range is that of normalised rewards."""
     sequence_length: int = static(1, POSITIVE)
     """Steps of backpropagation through time; more than 1 if there is a memory."""
+    actor_sees: tuple[int, ...] = static(())
+    """Indices of the features of the observation that the actor sees; none means all of them. The
+    critic sees them all."""
     normalise_observations: bool = static(False)
     """Standardise observations with running statistics."""
     normalise_rewards: bool = static(True)
@@ -92,14 +96,17 @@ def ppo(
     hp: Hyperparameters,
     representation: values.Representation | None = None,
     *,
+    actor_sees: networks.See | None = None,
     network: networks.Own = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """PPO for discrete or continuous actions, with a critic of any representation but implicit.
 
-    Every mean over transitions is weighted by `Transition.weight`. `representation`, `network` and
-    `optimiser` take the place of what `hp` describes; the network has two outputs, for the policy
-    and the critic. Raises an InputError if the hyperparameters do not fit each other or the spec.
+    Every mean over transitions is weighted by `Transition.weight`. `representation`, `actor_sees`,
+    `network` and `optimiser` take the place of what `hp` describes; the network has two outputs,
+    for the policy and the critic. If the actor sees only a part of the observation, such as
+    `actor_sees=lambda obs: obs["camera"]`, the critic has a network of its own. Raises an
+    InputError if the hyperparameters do not fit each other or the spec.
     """
     check(spec, hp)
     representation = values.critic(hp.critic) if representation is None else representation
@@ -107,7 +114,14 @@ def ppo(
     family = policy_family(spec.action)
     sizes, scales = (family.size, representation.size), (0.01, 1.0)
     seen = shown(spec, hp.normalise_observations)
-    net = networks.network(seen, sizes, scales, **vars(hp.network), own=network)
+    make = partial(networks.network, **vars(hp.network), own=network)
+    see = hp.actor_sees if actor_sees is None else actor_sees
+    if callable(see) or see:
+        require(network is None, "actor_sees and a network of your own exclude each other.")
+        actor = networks.partly(see, seen, lambda part: make(part, sizes[:1], scales[:1]))
+        net = networks.paired(actor, make(seen, sizes[1:], scales[1:]))
+    else:
+        net = make(seen, sizes, scales)
     v = lambda theta: values.mean(representation.decode(theta))
 
     def pi(params: Tree, outputs: Array, obs: Tree) -> distrax.Distribution:

@@ -24,7 +24,7 @@ from jaxrl.fields import (
     static,
 )
 from jaxrl.lipschitz import bounded
-from jaxrl.networks import Own, critic_ensemble, network
+from jaxrl.networks import Own, See, critic_ensemble, network, partly
 from jaxrl.normalise import replaying, shown
 from jaxrl.policies import tanh_family
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
@@ -60,6 +60,9 @@ class Hyperparameters:
     """Reduction of all critics for the actor: one of the names that ensemble.reduction takes."""
     actor_period: int = static(1, POSITIVE)
     """Gradient steps of the critics for each update of the actor and the temperature."""
+    actor_sees: tuple[int, ...] = static(())
+    """Indices of the features of the observation that the actor sees; none means all of them. The
+    critic sees them all."""
     normalise_observations: bool = static(False)
     """Standardise observations with running statistics of what was collected."""
     collection: Collection = Collection(warmup=1_000)
@@ -92,17 +95,20 @@ def sac(
     *,
     penalty: Penalty | None = None,
     regulariser: Regulariser | None = None,
+    actor_sees: See | None = None,
     network: Own = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """SAC for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
-    `representation`, `network`, which is the policy's, and `optimiser` take the place of what `hp`
-    describes. A `penalty` is added to the critics' loss and a `regulariser` to the actor's. Raises
+    `representation`, `actor_sees`, which may be a function of the observation, `network`, which is
+    the policy's and sees what it does, and `optimiser` take the place of what `hp` describes. A
+    `penalty` is added to the critics' loss and a `regulariser` to the actor's. Raises
     an InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
     seen = shown(spec, hp.normalise_observations)
-    agent = learner(seen, hp, representation, penalty, regulariser, network, optimiser)
+    own = partial(learner, network=network, optimiser=optimiser, actor_sees=actor_sees)
+    agent = own(seen, hp, representation, penalty, regulariser)
     return remembering(agent, spec, hp)
 
 
@@ -121,15 +127,20 @@ class Networks(NamedTuple):
 
 
 def networks(
-    spec: Spec, hp: Hyperparameters, representation: values.Representation, own: Own = None
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation,
+    own: Own = None,
+    actor_sees: See | None = None,
 ) -> Networks:
     """The networks that the hyperparameters ask for, with critics of a representation.
 
-    A person's `own` network takes the place of the policy's.
+    A person's `own` network takes the place of the policy's, and `actor_sees` that of `hp`.
     """
     box = require_continuous(spec, "sac")
     family, layers = tanh_family(box), hp.network
-    actor = network(spec, (family.size,), (0.01,), **vars(layers), own=own)
+    make = lambda part: network(part, (family.size,), (0.01,), **vars(layers), own=own)
+    actor = partly(hp.actor_sees if actor_sees is None else actor_sees, spec, make)
     critics = critic_ensemble(spec, representation.size, hp.ensemble.members, layers)
 
     def init(key: Key) -> Tree:
@@ -181,6 +192,7 @@ def learner(
     regulariser: Regulariser | None = None,
     network: Own = None,
     optimiser: optax.GradientTransformation | None = None,
+    actor_sees: See | None = None,
 ) -> Agent:
     """SAC without a replay buffer: it learns from the batches [B, ...] that it is given.
 
@@ -189,7 +201,7 @@ def learner(
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
-    init, pi, q, each = networks(spec, hp, representation, network)
+    init, pi, q, each = networks(spec, hp, representation, network, actor_sees)
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises
     judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))

@@ -162,4 +162,5 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     sac.check(spec, hp)
     vector_size(spec)  # raises
+    require(not hp.actor_sees, "sequence-sac's actor sees everything: leave actor_sees empty.")
     require(hp.held <= hp.length, f"held {hp.held} must be at most length {hp.length}.")

@@ -47,7 +47,9 @@ def test_badly_scaled_observations_are_learnt_from_only_if_standardised(normalis
     assert (scores > 0.9).all() if normalise else (scores < 0).all()
 
 
-@pytest.mark.parametrize("name", ["dqn", "rainbow", "sac", "td3", "mbpo", "sequence-sac"])
+@pytest.mark.parametrize(
+    "name", ["dqn", "rainbow", "sac", "td3", "mbpo", "sequence-sac", "discrete-sac"]
+)
 def test_statistics_are_those_of_everything_collected(name):
     """Warm-up and rollouts, each step once; what is stored is raw."""
     entry = AGENTS[name]
@@ -56,7 +58,7 @@ def test_statistics_are_those_of_everything_collected(name):
         updates=2, n_step=1, normalise_observations=True,
     )  # fmt: skip
     known = {k: v for k, v in options.items() if takes(entry.defaults, k)}
-    env = envs.make("CartPole-v1" if name in ("dqn", "rainbow") else "Pendulum-v1")
+    env = envs.make("CartPole-v1" if name in ("dqn", "rainbow", "discrete-sac") else "Pendulum-v1")
     setup = assemble(entry.make, badly_scaled(env), entry.defaults.replace(**known))
     exp = setup.experiment
     run = jax.jit(lambda key: advance(exp, exp.init(key), 3)[0])(jax.random.key(0))
