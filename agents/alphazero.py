@@ -66,6 +66,7 @@ class Sample(NamedTuple):
     """The inputs of the loss for each step."""
 
     obs: Tree
+    allowed: Array | None  # the mask, if there is one
     policy: Array
     target: Array
     weight: Array
@@ -103,10 +104,12 @@ def alphazero(spec: Spec, hp: Hyperparameters, env: Env) -> Agent:
         discount = hp.discount * batch.discount
         target = lambda_returns(batch.reward, discount, batch.last, value, hp.trace_decay)
         obs = cast(Revealed, batch.obs).obs
-        return Sample(obs, batch.extras.policy, target, batch.weight)
+        mask = allowed(spec, batch.obs)
+        return Sample(obs, mask, batch.extras.policy, target, batch.weight)
 
     def loss(params: Tree, target: Tree, batch: Sample, key: Key) -> tuple[Array, dict]:
         (logits, theta), _ = net.step(params, (), batch.obs)
+        logits = only_allowed(logits, batch.allowed)
         over = lambda x: (batch.weight * x).mean()
         policy = over(optax.safe_softmax_cross_entropy(logits, batch.policy))
         error = over(representation.loss(theta, values.dirac(batch.target)))

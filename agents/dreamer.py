@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from jaxrl import models, values
+from jaxrl import models, spaces, values
 from jaxrl.backbones import backbone
 from jaxrl.errors import require
 from jaxrl.fields import (
@@ -34,12 +34,23 @@ from jaxrl.fields import (
 )
 from jaxrl.layers import MLP, initialise
 from jaxrl.models import latent
-from jaxrl.models.latent import State, World, latent_model, world
+from jaxrl.models.latent import Outlook, State, World, latent_model, world
 from jaxrl.networks import Heads
 from jaxrl.policies import policy_family
 from jaxrl.returns import lambda_returns
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
-from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update, memoryless
+from jaxrl.types import (
+    Actor,
+    Agent,
+    Array,
+    Key,
+    Spec,
+    Transition,
+    Tree,
+    Update,
+    listed,
+    memoryless,
+)
 from jaxrl.updates import (
     Learner,
     descend,
@@ -154,13 +165,22 @@ def dreamer(
         def step(view: View, state: State, obs: Tree, key: Key) -> tuple[Array, State, tuple]:
             k_see, k_act = jax.random.split(key)
             state = mind.see(view.world, state, obs, k_see)
-            action, _, _ = choose.step(view.behaviour, (), state.features, k_act)
+            seen = outlook(spec, state, obs)
+            action, _, _ = choose.step(view.behaviour, (), seen, k_act)
             return action, mind.move(view.world, state, action), ()
 
         return Actor(mind.blank, step)
 
     explore, exploit = act
     return Agent(actor(explore), actor(exploit), update)
+
+
+def outlook(spec: Spec, state: State, obs: Tree) -> Tree:
+    """What the actor sees of a state [B, ...] at observations [B, *]: features, and a mask if any.
+
+    The mask is that of the observation; the model predicts those of imagined states.
+    """
+    return state.features if spec.mask is None else Outlook(state.features, spec.mask(obs))
 
 
 def dreamt(
@@ -171,8 +191,9 @@ def dreamt(
     k_see, k_roll = jax.random.split(key)
     states = latent.replayed(mind, params, batch, k_see)
     model = latent_model(mind, params, states)
-    weight = batch.weight.reshape(-1)
-    data, _ = models.branched(model, act[0], view, states.features, k_roll, hp.horizon, weight)
+    weight, steps = batch.weight.reshape(-1), listed(batch)
+    start = outlook(mind.spec, states, steps.obs)
+    data, _ = models.branched(model, act[0], view, start, k_roll, hp.horizon, weight)
     decay = jnp.asarray(hp.discount) ** jnp.arange(hp.horizon, dtype=float)
     return data._replace(weight=decay[:, None] * data.weight)
 
@@ -186,9 +207,12 @@ def actor_critic(spec: Spec, hp: Hyperparameters):
     features = hp.size + hp.groups * hp.classes
     v = lambda theta: values.mean(representation.decode(theta))
 
-    def outputs(params: Tree, x: Array) -> tuple:
-        logits, theta = cast(tuple, heads.apply(params["heads"], x))
-        return family.distribution(logits, params["free"]), theta
+    def outputs(params: Tree, x: Tree) -> tuple:
+        seen, mask = x, None
+        if isinstance(x, Outlook):
+            seen, mask = x.features, spaces.some_allowed(spec.action, x.mask)
+        logits, theta = cast(tuple, heads.apply(params["heads"], seen))
+        return family.distribution(logits, params["free"], mask), theta
 
     def init(key: Key) -> Tree:
         return {"heads": initialise(heads, key, jnp.zeros(features)), "free": family.free}

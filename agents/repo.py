@@ -53,6 +53,7 @@ def predictive(mind: World, hp: Hyperparameters) -> Update:
         means = {name: weighted(x) for name, x in terms.items() if name != "image_loss"}
         weight, excess = jnp.exp(params["log_weight"]), means["divergence"] - hp.information
         total = means["reward_loss"] + means["end_loss"] + fixed(weight) * means["divergence"]
+        total = total + means["mask_loss"] if "mask_loss" in means else total
         dual = -params["log_weight"] * fixed(excess)
         return total + dual, means | {"information_weight": weight}
 

@@ -11,13 +11,14 @@ reward and end. Where z depends on its own observation alone, training reads who
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from jaxrl import values
+from jaxrl import spaces, values
 from jaxrl.backbones import Backbone
 from jaxrl.errors import require_positive, unknown
 from jaxrl.layers import MLP, Tower, initialise
@@ -43,6 +44,13 @@ class State(NamedTuple):
         return jnp.concatenate([self.past, self.classes], -1)
 
 
+class Outlook(NamedTuple):
+    """What a model shows where some actions are forbidden: its features, and a mask."""
+
+    features: Any  # [..., H + G * C]; in a spec its shape and type
+    mask: Tree  # as `Spec.mask` returns it
+
+
 class World(NamedTuple):
     """A latent world model, with parameters."""
 
@@ -52,6 +60,7 @@ class World(NamedTuple):
     move: Callable[[Tree, State, Array], State]  # (params, state, action) -> classes are the old
     predict: Callable[[Tree, Array], dict]  # (params, features) -> the outputs of each head
     prior: Callable[[Tree, Array], Array]  # (params, past) -> logits [..., G, C] of the classes
+    allowed: Callable[[Tree, Array], Tree]  # (params, features) -> the likely mask
     parts: Callable[[Tree, Transition, Key], dict]  # terms of the loss [L, B] of sequences
     reward: Representation
     spec: Spec
@@ -110,7 +119,8 @@ def world(
     With the `posterior` "observation", classes depend on the current observation alone, with
     "history" also on all that was seen before. Observations of type bool are reconstructed as
     independent bits, others by squared errors of their symlog. Rewards are of the representation
-    `reward`, by default two-hot on 41 symlog atoms. Raises an InputError for an unknown posterior
+    `reward`, by default two-hot on 41 symlog atoms. Where `spec.mask` forbids actions, the mask is
+    predicted too, as independent bits. Raises an InputError for an unknown posterior
     or a number that is not positive.
     """
     require_positive(groups=groups, classes=classes)
@@ -133,6 +143,11 @@ def world(
         "reward": (tower(reward.size, 0.01), carry.size + size),
         "survival": (tower(1, 0.01), carry.size + size),
     }
+
+    masks = () if spec.mask is None else spaces.mask_shapes(spec.action)
+    limits = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(masks))
+    if limits:
+        modules["mask"] = (tower(limits), carry.size + size)
 
     def run(params: Tree, name: str, x: Array) -> Array:
         return cast(Array, modules[name][0].apply(params[name], x))
@@ -179,6 +194,14 @@ def world(
         found = {name: run(params, name, features) for name in ("decoder", "reward", "survival")}
         return found | {"survival": found["survival"][..., 0]}
 
+    def allowed(params: Tree, features: Array) -> Tree:
+        leaves, structure = jax.tree.flatten(masks)
+        ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
+        bits = jnp.split(run(params, "mask", features) > 0, ends[:-1], -1)
+        lead = features.shape[:-1]
+        shaped = [x.reshape(*lead, *leaf.shape) for x, leaf in zip(bits, leaves)]
+        return structure.unflatten(shaped)
+
     def read_at_once(params: Tree, batch: Transition, key: Key) -> Array:
         now = see(params, fresh(batch.reward.shape[1]), batch.obs, key).classes
         first = jnp.concatenate([jnp.ones_like(batch.last[:1]), batch.last[:-1]])
@@ -201,22 +224,30 @@ def world(
             if bits
             else 0.5 * jnp.square(out["decoder"] - symlog(target))
         )
-        return {
+        found = {}
+        if spec.mask is not None:
+            bits_of = flat(masks, spec.mask(batch.final))
+            wrong = optax.sigmoid_binary_cross_entropy(run(params, "mask", features), bits_of)
+            found = {"mask_loss": wrong.sum(-1)}
+        return found | {
             "image_loss": error.sum(-1),
             "reward_loss": reward.loss(out["reward"], values.dirac(batch.reward)),
             "end_loss": optax.sigmoid_binary_cross_entropy(out["survival"], batch.discount),
             "divergence": balanced_divergence(after, prior(params, past), balance, free),
         }
 
-    return World(init, fresh, see, move, predict, prior, parts, reward, spec)
+    return World(init, fresh, see, move, predict, prior, allowed, parts, reward, spec)
 
 
 def latent_model(world: World, params: Tree, states: State) -> Model:
     """A world model as a Model, entered at `states` [B, ...]; it shows its features.
 
-    Classes are sampled from the prior. Terminations are not sampled: discounts are the
+    It shows an `Outlook` if `spec.mask` forbids actions. Classes are sampled from the prior.
+    Terminations are not sampled: discounts are the
     probabilities that the episode continues.
     """
+
+    masked = world.spec.mask is not None
 
     def step(state: State, action: Array, key: Key) -> tuple[State, TimeStep]:
         state = world.move(params, state, action)
@@ -227,10 +258,16 @@ def latent_model(world: World, params: Tree, states: State) -> Model:
         paid = values.mean(world.reward.decode(out["reward"]))
         alive = jax.nn.sigmoid(out["survival"])
         shown = state.features
+        if masked:
+            shown = Outlook(shown, world.allowed(params, shown))
         return state, TimeStep(shown, paid, alive, jnp.zeros_like(paid) > 0, shown, {})
 
     shape = jax.ShapeDtypeStruct(states.features.shape[1:], jnp.float32)
-    return Model(lambda obs, key: states, step, world.spec._replace(observation=shape))
+    spec = world.spec._replace(observation=shape)
+    if masked:
+        seen = Outlook(shape, spaces.mask_shapes(spec.action))
+        spec = spec._replace(observation=seen, mask=lambda seen: seen.mask)
+    return Model(lambda obs, key: states, step, spec)
 
 
 def lived(

@@ -7,18 +7,23 @@ import pytest
 
 import envs
 from agents import AGENTS
-from jaxrl import advance, assemble
-from jaxrl.environments import time_limit
+from jaxrl import advance, assemble, dp
+from jaxrl.environments import auto_reset, time_limit, vectorize
 from jaxrl.fields import takes
-from jaxrl.types import Transition, lanes
+from jaxrl.loop import random_policy
+from jaxrl.types import Transition, lanes, select
+from tests.agents.test_keys import CONTINUOUS
 
 TABLE = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [1, 1, 1]], bool)  # [S, A]
 GAMMA = 0.8
 TINY = dict(
     num_envs=8, rollout_length=8, hidden=(8,), batch_size=8, buffer_size=512, warmup=128,
     minibatches=2, epochs=1, burn_in=1, sequence_length=3, epsilon=0.5, epsilon_updates=0.0,
-    tasks=2, discount=GAMMA,
+    tasks=2, discount=GAMMA, simulations=4, state_size=8, size=8, groups=2, classes=4, horizon=2,
+    updates=2,
 )  # fmt: skip
+DISCRETE = [name for name in AGENTS if name not in CONTINUOUS]
+COSTLY = ("alphazero", "gumbel-muzero", "dreamer", "repo")
 
 
 def process():
@@ -53,11 +58,84 @@ def dense(x, successors):
     return out
 
 
-def built(name, **options):
+def built(name, env=None, **options):
     entry = AGENTS[name]
     known = {k: v for k, v in (TINY | options).items() if takes(entry.defaults, k)}
     known |= dict(sequence_length=1) if name == "ppo" else {}
-    return assemble(entry.make, process()[1], entry.defaults.replace(**known))
+    known |= dict(sequence_length=4) if name == "gumbel-muzero" else {}
+    hp = entry.defaults.replace(**known)
+    env = entry.world(process()[1] if env is None else env, hp)
+    return assemble(entry.maker(env), env, hp)
+
+
+def watched():
+    """The environment, which reports each forbidden action that is taken."""
+    _, env = process()
+    inner = env.step
+
+    def step(state, action, key):
+        before = jax.tree.leaves(state)[0]
+        state, ts = inner(state, action, key)
+        return state, ts._replace(info=ts.info | {"forbidden": ~jnp.asarray(TABLE)[before, action]})
+
+    def init(key):
+        state, ts = env.init(key)
+        return state, ts._replace(info=ts.info | {"forbidden": jnp.zeros((), bool)})
+
+    return env._replace(init=init, step=step)
+
+
+def disturbed(view, key):
+    """What actors see, with noise in all real numbers: the best action is often forbidden."""
+    leaves, structure = jax.tree.flatten(view)
+    keys = jax.random.split(key, len(leaves))
+    real = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
+    noisy = lambda x, k: x + jax.random.normal(k, x.shape, x.dtype) if real(x) else x
+    return structure.unflatten(map(noisy, leaves, keys))
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_no_agent_takes_a_forbidden_action_in_training_or_play(name):
+    """With random parameters, and after updates in which what is forbidden stays unknown.
+
+    The actors that explore and exploit take 5e5 steps of each agent, and 3e4 of those that plan or
+    imagine: a million of each family that is cheap. So does the policy of the warm-up.
+    """
+    steps, num, options = 30 if name in COSTLY else 500, 256, dict(initial_value=10.0)
+    if hasattr(AGENTS[name].defaults, "critic"):
+        options["critic"] = AGENTS[name].defaults.critic.replace(atoms=5)
+    setup = built(name, watched(), **options)
+    env, actors = auto_reset(vectorize(setup.env, num)), (setup.agent.explore, setup.agent.exploit)
+
+    def played(actor, view, key):
+        k_init, k_run = jax.random.split(key)
+
+        def step(carry, key):
+            state, now, memory, count = carry
+            k_act, k_step = jax.random.split(key)
+            action, memory, _ = actor.step(view, memory, now.obs, k_act)
+            state, now = env.step(state, action, k_step)
+            memory = select(now.last, actor.init(num), memory)
+            return (state, now, memory, count + now.info["forbidden"].sum()), None
+
+        start = (*env.init(k_init), actor.init(num), 0)
+        return jax.lax.scan(step, start, jax.random.split(k_run, steps))[0][-1]
+
+    def life(key):
+        k_run, k_noise, k_warm, *k_play = jax.random.split(key, 5)
+        begun = setup.experiment.init(k_run)
+        run, _ = advance(setup.experiment, begun, 4)
+        read = setup.agent.update.read
+        views = (disturbed(read(begun.learner), k_noise), read(run.learner))
+        views = jax.tree.map(lambda *x: jnp.stack(x), *views)
+        found = [
+            jax.vmap(lambda view, actor=actor, k=k: played(actor, view, k))(views)
+            for actor, k in zip(actors, k_play, strict=True)
+        ]
+        return found, played(random_policy(setup.env.spec, setup.agent), None, k_warm)
+
+    found, random = jax.jit(life)(jax.random.key(0))
+    assert np.all(np.asarray(found) == 0) and random == 0
 
 
 @pytest.mark.parametrize(
@@ -129,3 +207,68 @@ def test_the_loss_of_ppo_has_the_policy_that_acted():
     metrics = step(jax.random.key(0))
     assert abs(float(metrics["approximate_kl"])) < 1e-6 and float(metrics["clip_fraction"]) == 0
     assert float(metrics["entropy"]) < np.log(3) - 0.1  # not that of all actions
+
+
+def guarded():
+    """A grid in which each cell has a forbidden direction that would pay, as a process and a world.
+
+    The process whose forbidden actions are replaced by an allowed one has the same optimum.
+    """
+    mdp = dp.dense(envs.tabular_mdp("gridworld", rows=3, columns=3, slip=0.1))
+    state = np.arange(9)
+    some = np.arange(4) != (state[:, None] * 3 + 1) % 4
+    env = time_limit(envs.from_mdp(mdp._replace(reward=mdp.reward + 5.0 * ~some[..., None])), 12)
+    allow = lambda obs: obs @ jnp.asarray(some, float) > 0
+    other = np.where(some, np.arange(4), some.argmax(-1)[:, None])
+    replaced = mdp._replace(
+        **{
+            name: getattr(mdp, name)[state[:, None], other]
+            for name in ("transition", "reward", "discount")
+        }
+    )
+    exact = np.asarray(dp.value_iteration(replaced, 0.9).theta)
+    return some, exact, env._replace(spec=env.spec._replace(mask=allow))
+
+
+@pytest.mark.parametrize("name", ["q-learning", "dqn", "pqn", "discrete-sac"])
+def test_a_masked_agent_finds_the_optimum_of_what_is_allowed(name):
+    """On a grid, in every state of four seeds: its policy there is one of the best.
+
+    Exact dynamic programming on the process without the forbidden actions is the oracle.
+    """
+    some, exact, env = guarded()
+    options = dict(
+        discount=0.9, epsilon=0.6, num_envs=16, rollout_length=4, hidden=(), batch_size=256,
+        buffer_size=8192, warmup=1024, updates=4, learning_rate=2e-2, target_period=20,
+        initial_value=0.0, minibatches=2, epochs=2, learn_temperature=False,
+        initial_temperature=0.02, target_rate=0.05 if name == "discrete-sac" else 1.0,
+    )  # fmt: skip
+    options |= dict(learning_rate=1.0, decay_power=0.6) if name == "q-learning" else {}
+    setup = built(name, env, **options)
+
+    def learnt(key):
+        k_run, k_act = jax.random.split(key)
+        run, _ = advance(setup.experiment, setup.experiment.init(k_run), 500)
+        view = setup.agent.update.read(run.learner)
+        return view.params, setup.agent.exploit.step(view, (), jnp.eye(9), k_act)[0]
+
+    params, action = jax.jit(jax.vmap(learnt))(jax.random.split(jax.random.key(0), 4))
+    best = np.where(some, exact, -np.inf).max(-1)
+    lost = (best - exact[np.arange(9), action])[:, :8]  # the last cell is the goal
+    assert some[np.arange(9), action].all() and lost.max() < 0.3, lost
+    if name == "q-learning":
+        assert np.abs(params - exact)[:, :8][:, some[:8]].max() < 0.3
+    if name == "dqn":
+        layer = params["params"]["Dense_0"]
+        table = np.asarray(layer["kernel"]) + np.asarray(layer["bias"])[:, None]
+        assert np.abs(table - exact)[:, :8][:, some[:8]].max() < 0.3
+
+
+def test_a_world_model_learns_what_is_allowed():
+    """Dreamer's prediction of the mask, from which imagined actions are chosen."""
+    setup = built("dreamer", model_learning_rate=1e-2, hidden=(32,))
+    end = jax.jit(lambda key: advance(setup.experiment, setup.experiment.init(key), 150))
+    run, _ = end(jax.random.key(0))
+    _, metrics = jax.jit(setup.experiment.step)(run)
+    names = {name: float(x) for name, x in metrics.items() if "mask" in name}
+    assert len(names) == 1 and max(names.values()) < 0.2, names
