@@ -100,7 +100,8 @@ def test_backbones_have_names():
 def test_unrolling_goes_on_from_any_memory(name):
     """With the memory of each step, in a window smaller and larger than what went before."""
     for window in (4, 16):
-        net, params = build(name, window)
+        net = build(name, window)
+        params = jax.jit(net.init)(KEY)
         blank = net.memory(B)
 
         def step(memory, inputs, net=net, params=params, blank=blank):

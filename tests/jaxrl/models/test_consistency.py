@@ -9,10 +9,23 @@ import pytest
 from jaxrl import models
 from jaxrl.models.consistency import dynamics_reward, jury
 from jaxrl.models.ensemble import Candidates
-from tests.jaxrl.models.test_dynamics import SPEC, A, B, system
+from jaxrl.types import Transition
+from tests.jaxrl.models.test_dynamics import SPEC, A, B
 
 KEY = jax.random.key(0)
 NOISE, SHIFT = 0.1, 0.15
+
+
+def system(key, size, noise=0.0):
+    """Transitions of x' = A x + B u + noise, with reward x_0 + 2 u."""
+    k_obs, k_act, k_noise = jax.random.split(key, 3)
+    obs = jax.random.normal(k_obs, (size, 2))
+    action = jax.random.uniform(k_act, (size, 1), minval=-1, maxval=1)
+    final = obs @ A.T + action * B + noise * jax.random.normal(k_noise, (size, 2))
+    one = jnp.ones(size)
+    return Transition(
+        obs, action, obs[:, 0] + 2 * action[:, 0], one, one < 0, final, (), one
+    )  # fmt: skip
 
 
 def propose(view, data, key):

@@ -15,7 +15,7 @@ from tests.jaxrl.models.test_dynamics import SPEC, system
 KEY = jax.random.key(0)
 DYNAMICS = models.deterministic_mlp(SPEC, members=2, hidden=(8,))
 PARAMS = DYNAMICS.init(KEY)
-DATA = system(jax.random.key(3), 40)
+DATA = jax.tree.map(jnp.asarray, system(3, 40))
 SCALES = observe(DYNAMICS, empty_scales(SPEC), DATA)
 CRITICS = lambda context, obs: jnp.stack([jnp.sin(2 * obs[..., 0]) + obs[..., 1], obs[..., 1] ** 3])
 
