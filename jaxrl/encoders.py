@@ -121,7 +121,7 @@ def torso(
     none or too small ones.
     """
     if isinstance(encoder, nn.Module):
-        return encoder.clone(parent=None)
+        return encoder.copy()
     if encoder not in ("auto", "mlp", *IMAGES):
         raise unknown("encoder", encoder, ("auto", "mlp", *IMAGES))
     options: dict[str, Any] = dict(
