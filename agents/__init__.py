@@ -25,6 +25,7 @@ from agents import (
     proto_value,
     r2d2,
     ravl,
+    recurrent_sac,
     repo,
     sac,
     sequence,
@@ -104,6 +105,7 @@ AGENTS: dict[str, AgentEntry] = {
         actor_reduction="average",
     ),
     "discrete-sac": AgentEntry(discrete_sac.Hyperparameters(), discrete_sac.discrete_sac),
+    "recurrent-sac": AgentEntry(recurrent_sac.Hyperparameters(), recurrent_sac.recurrent_sac),
     # They plan: in the simulator itself, and in a model of values.
     "alphazero": AgentEntry(
         alphazero.Hyperparameters(), alphazero.alphazero, alphazero.world, plans=True

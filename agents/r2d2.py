@@ -24,9 +24,10 @@ from jaxrl.fields import (
     record,
     static,
 )
+from jaxrl.networks import reread
 from jaxrl.policies import allowed, epsilon_greedy, only_allowed
 from jaxrl.settings import Collection, EpsilonGreedy, Optimisation, Priorities, Recurrent, Replay
-from jaxrl.types import Actor, Agent, Array, Discrete, Key, Spec, Transition, Tree, Update, select
+from jaxrl.types import Actor, Agent, Array, Discrete, Key, Spec, Transition, Tree, Update
 from jaxrl.updates import (
     Learner,
     descend,
@@ -114,25 +115,10 @@ def r2d2(
         """The statistic of each action [..., A], below all others where it is forbidden."""
         return lambda future: only_allowed(statistic(future), allowed(spec, obs))
 
-    def refreshed(params: Tree, stored: Tree, early: Transition) -> Tree:
-        """The memory of each sequence after the burn-in."""
-        if not hp.burn_in:
-            return stored
-        _, memories = net.unroll(params, stored, early.obs, early.last)
-        after = jax.tree.map(lambda x: x[-1], memories)
-        return fixed(select(early.last[-1], net.memory(early.last.shape[1]), after))
-
-    def unrolled(params: Tree, memory: Tree, late: Transition) -> tuple[Array, Array]:
-        """Theta at each step after the burn-in, and at its successor."""
-        now, after = net.unroll(params, memory, late.obs, late.last)
-        return theta(now), theta(net.step(params, after, late.final)[0])
-
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        stored = jax.tree.map(lambda x: x[0], batch.extras)
-        early = jax.tree.map(lambda x: x[: hp.burn_in], batch)
-        late = jax.tree.map(lambda x: x[hp.burn_in :], batch)
-        now, judge = unrolled(params, refreshed(params, stored, early), late)
-        _, following = unrolled(target, refreshed(target, stored, early), late)
+        late, (now, judge) = reread(net, params, batch, hp.burn_in)
+        _, (_, following) = reread(net, target, batch, hp.burn_in)
+        now, judge, following = theta(now), theta(judge), theta(following)
         future = values.greedy(family, following, masked(late.final), judge)
         discount = hp.discount * late.discount
         targets = fixed(

@@ -28,8 +28,9 @@ from jaxrl.networks import Own, See, critic_ensemble, network, partly
 from jaxrl.normalise import replaying, shown
 from jaxrl.policies import tanh_family
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
-from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
+from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, Update, memoryless
 from jaxrl.updates import delayed, descend, optimiser_for, polyak, replayed, require_buffer
+from jaxrl.updates.gradient import Loss
 
 fixed = jax.lax.stop_gradient
 
@@ -201,30 +202,79 @@ def learner(
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
-    init, pi, q, each = networks(spec, hp, representation, network, actor_sees)
+    net = networks(spec, hp, representation, network, actor_sees)
+    of_sight = objective(spec.action, hp, representation, net, penalty, regulariser)
+
+    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        sight = Sight(batch.obs, batch.obs, batch.final, batch.final)
+        return of_sight(params, target, batch, sight, key)
+
+    explore = lambda view, obs, key: (net.pi(view.params, obs).sample(seed=key), ())
+    exploit = lambda view, obs, key: (net.pi(view.params, obs).mode(), ())
+    update = descent(net.init, loss, hp, optimiser)
+    return Agent(memoryless(explore), memoryless(exploit), update)
+
+
+def descent(
+    init: Callable[[Key], Tree],
+    loss: Loss,
+    hp: Hyperparameters,
+    optimiser: optax.GradientTransformation | None = None,
+) -> Update:
+    """Descend a loss of SAC, with a delayed actor and a target that follows."""
+    slower = ("actor", "log_temperature")
+    rule = delayed(optimiser_for(hp, optimiser), hp.actor_period, slower)
+    return descend(init, loss, rule, polyak(hp.target_rate))
+
+
+class Sight(NamedTuple):
+    """What the networks of SAC see of a batch: observations [..., *], or features of them."""
+
+    now: Tree  # what the critics see
+    acting: Tree  # what the actor sees at the same time
+    following: Tree  # what the actor sees of the successor
+    judged: Tree  # what the target critics see of the successor
+
+
+def objective(
+    space: Box,
+    hp: Hyperparameters,
+    representation: values.Representation,
+    networks: Networks,
+    penalty: Penalty | None = None,
+    regulariser: Regulariser | None = None,
+) -> Callable[[Tree, Tree, Transition, Sight, Key], tuple[Array, dict]]:
+    """The loss (params, target, batch, sight, key) of SAC, of batches of any leading axes.
+
+    No gradient of the actor's loss reaches what the critics see. Raises an InputError for an
+    ensemble that does not fit.
+    """
+    _, pi, q, each = networks
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises
     judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
-    target_entropy = hp.target_entropy * spec.action.low.size
+    target_entropy = hp.target_entropy * space.low.size
 
     def value(params: Tree, obs: Tree) -> Array:
         return values.mean(judged.decode(q(params, obs, pi(fixed(params), obs).mode())))
 
-    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+    def loss(
+        params: Tree, target: Tree, batch: Transition, sight: Sight, key: Key
+    ) -> tuple[Array, dict]:
         k_now, k_next, k_subset, k_penalty = jax.random.split(key, 4)
         temperature = jnp.exp(params["log_temperature"])
         # Critics: the pessimistic value of the next action, with its entropy bonus.
         reduced = ensemble(hp.ensemble, k_subset)
-        action, log_prob = pi(fixed(params), batch.final).sample_and_log_prob(seed=k_next)
-        future = reduced.decode(q(target, batch.final, action))
+        action, log_prob = pi(fixed(params), sight.following).sample_and_log_prob(seed=k_next)
+        future = reduced.decode(q(target, sight.judged, action))
         targets = soft_target(future, temperature * log_prob, batch, hp.discount)
-        error = reduced.loss(q(params, batch.obs, batch.action), targets)
+        error = reduced.loss(q(params, sight.now, batch.action), targets)
         if penalty is not None:
             error = error + penalty(Judgement(value, each), params, batch, k_penalty)
         # Actor: its gradient passes through critics whose parameters are fixed; then temperature.
-        now = pi(params, batch.obs)
+        now = pi(params, sight.acting)
         action, log_prob = now.sample_and_log_prob(seed=k_now)
-        scores = values.mean(judged.decode(q(fixed(params), batch.obs, action)))
+        scores = values.mean(judged.decode(q(fixed(params), fixed(sight.now), action)))
         policy = fixed(temperature) * log_prob - scores
         if regulariser is not None:
             policy = policy + regulariser(now, action, batch)
@@ -234,12 +284,7 @@ def learner(
         metrics |= {"value": scores.mean(), "target_value": values.mean(targets).mean()}
         return total, metrics | {"temperature": temperature, "entropy": -log_prob.mean()}
 
-    explore = lambda view, obs, key: (pi(view.params, obs).sample(seed=key), ())
-    exploit = lambda view, obs, key: (pi(view.params, obs).mode(), ())
-    slower = ("actor", "log_temperature")
-    rule = delayed(optimiser_for(hp, optimiser), hp.actor_period, slower)
-    update = descend(init, loss, rule, polyak(hp.target_rate))
-    return Agent(memoryless(explore), memoryless(exploit), update)
+    return loss
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -67,6 +67,8 @@ ABOUT = {
                  "SAC with truncated quantile critics (Kuznetsov et al. 2020)."),
     "discrete-sac": About(POLICIES, "discrete",
                           "SAC for discrete actions (Christodoulou 2019)."),
+    "recurrent-sac": About(POLICIES, "continuous",
+                           "SAC with a memory, replayed as R2D2 does (Yang and Nguyen 2021)."),
     "alphazero": About(SEARCH, "discrete",
                        "Tree search in the simulator, and a network (Silver et al. 2018)."),
     "gumbel-muzero": About(SEARCH, "discrete",

@@ -20,7 +20,7 @@ from jaxrl.encoders import Impala, Nature, torso
 from jaxrl.errors import require, unknown
 from jaxrl.layers import CNN, MLP, Dense, Tower, initialise
 from jaxrl.settings import Layers
-from jaxrl.types import Array, Box, Key, Spec, Tree
+from jaxrl.types import Array, Box, Key, Spec, Transition, Tree, select
 
 
 class Network(NamedTuple):
@@ -169,6 +169,28 @@ def recurrent(
         return heads.apply(params["heads"], y), memories
 
     return Network(init, backbone.memory, step, unroll)
+
+
+def reread(
+    net: Network, params: Tree, batch: Transition, burn_in: int
+) -> tuple[Transition, tuple[Tree, Tree]]:
+    """What a network says of replayed sequences [L, B, ...], from the memories that were stored.
+
+    `batch.extras` are the memories before each step, of which the first is where it starts. The
+    first `burn_in` steps only bring it up to date, without a gradient. Returns the other steps, and
+    the outputs at their observations and at their successors. Source: Kapturowski et al. (2019),
+    section 3.
+    """
+    memory = jax.tree.map(lambda x: x[0], batch.extras)
+    early = jax.tree.map(lambda x: x[:burn_in], batch)
+    late = jax.tree.map(lambda x: x[burn_in:], batch)
+    if burn_in:
+        _, memories = net.unroll(params, memory, early.obs, early.last)
+        after = jax.tree.map(lambda x: x[-1], memories)
+        after = select(early.last[-1], net.memory(early.last.shape[1]), after)
+        memory = jax.lax.stop_gradient(after)
+    now, memories = net.unroll(params, memory, late.obs, late.last)
+    return late, (now, net.step(params, memories, late.final)[0])
 
 
 class Outputs(nn.Module):
