@@ -21,7 +21,7 @@ FRACTIONS = (
 SIGNED = ("target_entropy", "initial_value", "initial_stock", "lowest_stock", "highest_stock")
 DECLARED = (
     "dqn", "munchausen-dqn", "stocked-dqn", "pqn", "r2d2", "q-lambda", "ppo", "sac", "td3", "beer",
-    "proto-value", "discrete-sac",
+    "proto-value", "discrete-sac", "recurrent-sac",
 )  # fmt: skip
 
 
