@@ -12,28 +12,14 @@ import optax
 from jaxrl import models, values
 from jaxrl.environments import Revealed, revealed
 from jaxrl.errors import require_discrete, unknown
-from jaxrl.fields import (
-    FRACTION,
-    NOT_NEGATIVE,
-    POSITIVE,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import network
 from jaxrl.policies import allowed, categorical, only_allowed
 from jaxrl.returns import lambda_returns
 from jaxrl.search import SEARCHES, SearchOutput
 from jaxrl.settings import Collection, Layers, Optimisation, Passes
 from jaxrl.types import Agent, Array, Env, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import (
-    descend,
-    in_passes,
-    optimiser_for,
-    prepared,
-    require_passes,
-)
+from jaxrl.updates import descend, in_passes, optimiser_for, prepared, require_passes
 
 
 @record

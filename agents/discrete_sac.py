@@ -24,14 +24,7 @@ from jaxrl.normalise import shown
 from jaxrl.policies import Categorical, allowed, categorical
 from jaxrl.settings import Collection, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import (
-    Learner,
-    delayed,
-    descend,
-    optimiser_for,
-    polyak,
-    require_buffer,
-)
+from jaxrl.updates import Learner, delayed, descend, optimiser_for, polyak, require_buffer
 
 fixed = jax.lax.stop_gradient
 

@@ -14,14 +14,7 @@ import optax
 from jaxrl import values
 from jaxrl.action_values import ActionValues, action_values, epsilon_actors
 from jaxrl.errors import require, require_discrete
-from jaxrl.fields import (
-    FRACTION,
-    POSITIVE,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import Own
 from jaxrl.normalise import replaying, shown
 from jaxrl.settings import Collection, EpsilonGreedy, Layers, Optimisation, Priorities, Replay

@@ -90,10 +90,7 @@ class World(NamedTuple):
 
 
 def mbpo(
-    spec: Spec,
-    hp: Hyperparameters,
-    penalty: sac.Penalty | None = None,
-    world: World | None = None,
+    spec: Spec, hp: Hyperparameters, penalty: sac.Penalty | None = None, world: World | None = None
 ) -> Agent:
     """SAC on batches of imagined rollouts from replayed states, mixed with real transitions.
 

@@ -25,13 +25,7 @@ from jaxrl.returns import lambda_returns
 from jaxrl.search import SEARCHES, SearchOutput
 from jaxrl.settings import Layers, Optimisation, Passes
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import (
-    descend,
-    in_passes,
-    optimiser_for,
-    prepared,
-    require_passes,
-)
+from jaxrl.updates import descend, in_passes, optimiser_for, prepared, require_passes
 
 
 @record

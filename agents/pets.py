@@ -8,15 +8,7 @@ from functools import partial
 
 from jaxrl import models, planning
 from jaxrl.errors import require, require_continuous, unknown
-from jaxrl.fields import (
-    FRACTION,
-    NOT_NEGATIVE,
-    POSITIVE,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.models.fitting import Fit
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Key, Spec, Transition

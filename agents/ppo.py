@@ -10,15 +10,7 @@ import optax
 
 from jaxrl import networks, values
 from jaxrl.errors import require
-from jaxrl.fields import (
-    FRACTION,
-    NOT_NEGATIVE,
-    POSITIVE,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.normalise import normalise_observations, normalise_rewards, shown
 from jaxrl.policies import allowed, policy_family
 from jaxrl.returns import gae

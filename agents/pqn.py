@@ -8,24 +8,11 @@ import optax
 from jaxrl import values
 from jaxrl.action_values import action_values, epsilon_actors
 from jaxrl.errors import require_discrete
-from jaxrl.fields import (
-    FRACTION,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, check_fields, number, record, static
 from jaxrl.networks import Own
 from jaxrl.settings import Collection, EpsilonGreedy, Layers, Optimisation, Passes
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
-from jaxrl.updates import (
-    Learner,
-    descend,
-    in_passes,
-    optimiser_for,
-    prepared,
-    require_passes,
-)
+from jaxrl.updates import Learner, descend, in_passes, optimiser_for, prepared, require_passes
 
 
 @record

@@ -14,14 +14,7 @@ import jax.numpy as jnp
 
 from jaxrl import encoders, networks, values
 from jaxrl.errors import require, require_discrete
-from jaxrl.fields import (
-    FRACTION,
-    POSITIVE,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
 from jaxrl.layers import Tower, initialise
 from jaxrl.policies import allowed, epsilon_greedy
 from jaxrl.settings import Collection, Layers, Optimisation, Replay

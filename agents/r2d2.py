@@ -15,15 +15,7 @@ import optax
 from jaxrl import networks, values
 from jaxrl.action_values import annealed, value_heads
 from jaxrl.errors import require, require_discrete
-from jaxrl.fields import (
-    FRACTION,
-    NOT_NEGATIVE,
-    POSITIVE,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import reread
 from jaxrl.policies import allowed, epsilon_greedy, only_allowed
 from jaxrl.settings import Collection, EpsilonGreedy, Optimisation, Priorities, Recurrent, Replay

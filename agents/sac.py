@@ -15,14 +15,7 @@ import optax
 
 from jaxrl import values
 from jaxrl.errors import require_continuous
-from jaxrl.fields import (
-    FRACTION,
-    POSITIVE,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
 from jaxrl.lipschitz import bounded
 from jaxrl.networks import Own, See, critic_ensemble, network, partly
 from jaxrl.normalise import replaying, shown

@@ -14,15 +14,7 @@ import optax
 
 from jaxrl import models, values
 from jaxrl.errors import require, require_continuous
-from jaxrl.fields import (
-    FRACTION,
-    NOT_NEGATIVE,
-    POSITIVE,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import network
 from jaxrl.policies import tanh_family
 from jaxrl.returns import lambda_returns

@@ -13,15 +13,7 @@ import optax
 
 from jaxrl import networks, values
 from jaxrl.errors import require_continuous
-from jaxrl.fields import (
-    FRACTION,
-    NOT_NEGATIVE,
-    POSITIVE,
-    check_fields,
-    number,
-    record,
-    static,
-)
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import Critics, critic_ensemble
 from jaxrl.normalise import replaying, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
