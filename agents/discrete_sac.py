@@ -17,7 +17,6 @@ from jaxrl import values
 from jaxrl.action_values import action_values, ensembled
 from jaxrl.errors import require_discrete
 from jaxrl.fields import FRACTION, check_fields, number, record, static
-from jaxrl.lipschitz import bounded
 from jaxrl.networks import Own, partly
 from jaxrl.networks import network as network_of
 from jaxrl.normalise import shown
@@ -86,20 +85,13 @@ def learner(
     actor = partly(hp.actor_sees, spec, make)
 
     def init(key: Key) -> Tree:
-        k_actor, k_critics = jax.random.split(key)
-        temperature = jnp.log(jnp.asarray(hp.initial_temperature, float))
-        return {
-            "actor": actor.init(k_actor),
-            "critics": critics.init(k_critics),
-            "log_temperature": temperature,
-        }
+        return sac.initial(actor.init, critics.init, hp, key)
 
     def pi(params: Tree, obs: Tree) -> Categorical:
         return categorical(actor.step(params["actor"], (), obs)[0][0], allowed(spec, obs))
 
     def q(params: Tree, obs: Tree) -> Array:
-        weights = params["critics"]
-        return critics.outputs(bounded(weights, hp.spectral_bound) if hp.spectral else weights, obs)
+        return critics.outputs(sac.weights_of(params, hp), obs)
 
     def aim(obs: Tree) -> Array:
         """The target entropy [...] at obs [..., *]."""

@@ -138,18 +138,10 @@ def networks(
     critics = critic_ensemble(spec, representation.size, hp.ensemble.members, layers)
 
     def init(key: Key) -> Tree:
-        k_actor, k_critics = jax.random.split(key)
-        temperature = jnp.log(jnp.asarray(hp.initial_temperature, float))
-        return {
-            "actor": actor.init(k_actor),
-            "critics": critics.init(k_critics),
-            "log_temperature": temperature,
-        }
+        return initial(actor.init, critics.init, hp, key)
 
     def q(params: Tree, obs: Tree, action: Array) -> Array:
-        weights = params["critics"]
-        weights = bounded(weights, hp.spectral_bound) if hp.spectral else weights
-        return critics.apply(weights, obs, action)
+        return critics.apply(weights_of(params, hp), obs, action)
 
     def each(params: Tree, obs: Tree, action: Array) -> Array:
         theta = q(params, obs, action)
@@ -158,6 +150,25 @@ def networks(
 
     pi = lambda params, obs: family.distribution(actor.step(params["actor"], (), obs)[0][0], ())
     return Networks(init, pi, q, each)
+
+
+def initial(
+    actor: Callable[[Key], Tree], critics: Callable[[Key], Tree], hp: Hyperparameters, key: Key
+) -> Tree:
+    """The first parameters: those of the `actor`, the `critics` and the `log_temperature`."""
+    k_actor, k_critics = jax.random.split(key)
+    temperature = jnp.log(jnp.asarray(hp.initial_temperature, float))
+    return {
+        "actor": actor(k_actor),
+        "critics": critics(k_critics),
+        "log_temperature": temperature,
+    }
+
+
+def weights_of(params: Tree, hp: Hyperparameters) -> Tree:
+    """The critics' parameters, with kernels of bounded norms if the hyperparameters say so."""
+    weights = params["critics"]
+    return bounded(weights, hp.spectral_bound) if hp.spectral else weights
 
 
 def soft_target(

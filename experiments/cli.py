@@ -1,6 +1,5 @@
 """The command `jaxrl`: which command is run, and how every kind of error is reported."""
 
-import gc
 import importlib.metadata
 import os
 import platform
@@ -48,10 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
     The code is 0 on success, 2 for bad input, 130 after Ctrl-C, and 1 for anything else: a run
     that diverged, a file that cannot be read or written, or a fault of the program.
     """
-    if arguments is None:
-        # Tracing makes many small objects that live, and a collector that visits them again and
-        # again takes a fifth of the time until training begins.
-        gc.set_threshold(100_000, 20, 100)
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

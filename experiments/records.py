@@ -7,42 +7,32 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from jaxrl.fields import ambiguous, prefix_of
+from jaxrl.fields import prefix_of
 
 
-def fields(record: Any, prefix: str = "") -> Iterator[tuple[str, type, dataclasses.Field, Any]]:
-    """Each innermost field: its dotted name, the class that defines it, the field and its value."""
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from fields(value, prefix + prefix_of(value, field.name))
-        else:
-            yield prefix + field.name, type(record), field, value
+def walked(
+    record: Any, prefix: str = "", path: str = ""
+) -> Iterator[tuple[str, str, type, dataclasses.Field, Any]]:
+    """Each innermost field: its name, its path, the class that defines it, itself, its value.
 
-
-def dotted(record: Any, prefix: str = "", path: str = "") -> dict[str, str]:
-    """The whole path of each innermost field by its name: collection.num_envs of num_envs."""
-    found = {}
-    for field in dataclasses.fields(record):
-        value, whole = getattr(record, field.name), f"{path}{field.name}"
-        if dataclasses.is_dataclass(value):
-            found |= dotted(value, prefix + prefix_of(value, field.name), f"{whole}.")
-        else:
-            found[prefix + field.name] = whole
-    return found
-
-
-def resolved(record: Any, name: str) -> str | None:
-    """The name of the field that a name, its path, or the end of its name means; None if none.
-
-    Raises an InputError where several fields end with it.
+    The name of a group's field is its own, and its path is whole: collection.num_envs of num_envs.
     """
-    paths = dotted(record)
-    whole = [known for known, path in paths.items() if name in (known, path)]
-    ends = whole or [known for known in paths if known.rpartition(".")[2] == name]
-    if len(ends) > 1:
-        raise ambiguous(name, ends)
-    return ends[0] if ends else None
+    for field in dataclasses.fields(record):
+        value, whole = getattr(record, field.name), path + field.name
+        if dataclasses.is_dataclass(value):
+            yield from walked(value, prefix + prefix_of(value, field.name), f"{whole}.")
+        else:
+            yield prefix + field.name, whole, type(record), field, value
+
+
+def fields(record: Any) -> Iterator[tuple[str, type, dataclasses.Field, Any]]:
+    """Each innermost field: its dotted name, the class that defines it, the field and its value."""
+    return ((name, cls, field, value) for name, _, cls, field, value in walked(record))
+
+
+def dotted(record: Any) -> dict[str, str]:
+    """The whole path of each innermost field by its name."""
+    return {name: path for name, path, *_ in walked(record)}
 
 
 def flat(record: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxrl.environments import strong
 from jaxrl.errors import require, require_positive, typed_key
 from jaxrl.types import Array, Env, Key, TimeStep, Transition, Tree, Update, select
+from jaxrl.updates.onpolicy import prepared
 
 
 class Grouped(NamedTuple):
@@ -156,9 +157,4 @@ def relative(baseline: Baseline = leave_one_out) -> Callable[[Tree, Transition],
 
 def compared(update: Update, members: int, baseline: Baseline = leave_one_out) -> Update:
     """Learn from `Compared` transitions of lanes in groups of `members`, see `relative`."""
-    prepare = by_group(relative(baseline), members)
-
-    def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
-        return update.apply(state, prepare(update.read(state), batch), key)
-
-    return update._replace(apply=apply)
+    return prepared(update, by_group(relative(baseline), members))

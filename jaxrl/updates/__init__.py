@@ -10,7 +10,6 @@ from jaxrl.updates.configured import (
     replayed,
     replayed_by_priority,
     require_buffer,
-    require_no_memory,
     require_passes,
 )
 from jaxrl.updates.gradient import Learner, delayed, descend, every, polyak
@@ -53,7 +52,6 @@ __all__ = [
     "replayed",
     "replayed_by_priority",
     "require_buffer",
-    "require_no_memory",
     "require_passes",
     "standardised",
     "together",

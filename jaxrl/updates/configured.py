@@ -8,7 +8,6 @@ from typing import Any
 
 import optax
 
-from jaxrl.errors import require
 from jaxrl.optimisers import optimiser
 from jaxrl.types import Array, Update
 from jaxrl.updates.offpolicy import check_buffer, prioritised, replay
@@ -64,11 +63,3 @@ def require_passes(hp: Any, length: int = 1) -> None:
     """Raise an InputError unless rollouts divide into minibatches of sequences of `length`."""
     own = hp.collection
     check_divisible(own.rollout_length, own.num_envs, hp.passes.minibatches, length)
-
-
-def require_no_memory(hp: Any, who: str) -> None:
-    """Raise an InputError, in the name of `who`, for a network with a memory."""
-    require(
-        getattr(hp.network, "memory", "none") == "none",
-        f"{who} takes no memory: choose r2d2 or ppo, or leave memory at none.",
-    )
