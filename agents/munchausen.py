@@ -1,10 +1,13 @@
 """Munchausen deep Q-learning (Vieillard et al. 2020), on any return representation."""
 
+import optax
+
 from agents import dqn
 from jaxrl import values
 from jaxrl.action_values import ActionValues
 from jaxrl.errors import require
 from jaxrl.fields import FRACTION, NOT_POSITIVE, POSITIVE, number, record, static
+from jaxrl.networks import Own
 from jaxrl.types import Agent, Key, Spec, Transition, Tree
 
 
@@ -42,11 +45,15 @@ def munchausen_dqn(
     hp: Hyperparameters,
     representation: values.Representation | None = None,
     statistic: values.Statistic | None = None,
+    *,
+    network: Own = None,
+    optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """DQN whose reward is raised by the log-probability of its own softmax policy.
 
-    It acts epsilon-greedily, as DQN does. Raises an InputError as `dqn` does, and for n-step
-    returns, which would lack the bonus of the actions after the first.
+    It acts epsilon-greedily, as DQN does, and takes its arguments. Raises an InputError as `dqn`
+    does, and for n-step returns, which would lack the bonus of the actions after the first.
     """
     require(hp.n_step == 1, f"n_step must be 1 in munchausen-dqn, but it is {hp.n_step}.")
-    return dqn.dqn(spec, hp, representation, statistic, bootstrap)
+    own = {"network": network, "optimiser": optimiser}
+    return dqn.dqn(spec, hp, representation, statistic, bootstrap, **own)

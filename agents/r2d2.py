@@ -90,8 +90,8 @@ def r2d2(
 
     `schedule` decides from which sequences it learns. `representation`, `statistic`, `network` and
     `optimiser` take the place of what `hp` describes; see `value_heads` for the outputs of the
-    network. Raises an InputError if the hyperparameters
-    do not fit each other, or actions are continuous.
+    network. Raises an InputError if the hyperparameters do not fit each other, or actions are
+    continuous.
     """
     check(spec, hp)
     assert isinstance(spec.action, Discrete)  # checked above; for the type checker

@@ -6,12 +6,14 @@ programming". See `jaxrl.stock`.
 
 import jax
 import numpy as np
+import optax
 from jax.core import Tracer
 
 from agents import dqn
 from jaxrl import values
 from jaxrl.errors import require
 from jaxrl.fields import number, record
+from jaxrl.networks import Own
 from jaxrl.stock import restocked, stock_of, stocked
 from jaxrl.types import Agent, Array, Env, Key, Spec, Update
 
@@ -54,10 +56,14 @@ def stocked_dqn(
     hp: Hyperparameters,
     representation: values.Representation | None = None,
     statistic: values.Statistic | None = None,
+    *,
+    network: Own = None,
+    optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """DQN on observations with a stock, trained for all stocks within bounds at once.
 
-    Raises an InputError as `dqn` does, and if observations have no stock.
+    The other arguments are those of `dqn`. Raises an InputError as `dqn` does, and if observations
+    have no stock.
     """
     require(
         stock_of(spec.observation) is not None,
@@ -71,4 +77,5 @@ def stocked_dqn(
     def schedule(update: Update, _: dqn.Hyperparameters) -> Update:
         return dqn.remember(restocked(update, hp.discount, draw, bounds(hp)), hp)
 
-    return dqn.dqn(spec, hp, representation, statistic, schedule=schedule)
+    own = {"network": network, "optimiser": optimiser}
+    return dqn.dqn(spec, hp, representation, statistic, schedule=schedule, **own)
