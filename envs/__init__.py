@@ -6,13 +6,13 @@ A chain for training reads from the inside out:
     env = envs.auto_reset(envs.vectorize(envs.episode_statistics(env), 64))
 """
 
-from envs.brax_adapter import from_brax
 from envs.catalogue import make, names, tabular_mdp
 from envs.check import check
 from envs.games import matrix_game, nim, tic_tac_toe
 from envs.gymnax_adapter import from_gymnax
 from envs.maze import proc_maze
 from envs.pan_flute import pan_flute
+from envs.suites.brax import from_brax
 from envs.tabular import TabularMDP, from_mdp
 from envs.transforms import (
     action_repeat,

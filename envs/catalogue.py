@@ -1,10 +1,10 @@
-"""Environments by name: gymnax's by their own, brax's after `brax/`, and our own."""
+"""Environments by name: gymnax's by their own, those of suites after a prefix, and our own."""
 
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from envs import brax_adapter, gymnax_adapter, mdps
+from envs import gymnax_adapter, mdps, suites
 from envs.errors import unknown_parameters
 from envs.maze import proc_maze
 from envs.pan_flute import pan_flute
@@ -39,7 +39,7 @@ OWN = {"PanFlute": (pan_flute, 100), "ProcMaze": (proc_maze, 50)}
 
 def names() -> list[str]:
     """The names that `make` knows."""
-    return sorted([*gymnax_adapter.names(), *brax_adapter.names(), *TABULAR, *VARIANTS, *OWN])
+    return sorted([*gymnax_adapter.names(), *suites.names(), *TABULAR, *VARIANTS, *OWN])
 
 
 def make(name: str, **params: Any) -> Env:
@@ -58,8 +58,8 @@ def make(name: str, **params: Any) -> Env:
         made = _construct(name, construct, params)
         env = made if name in OWN else from_mdp(made)
         return time_limit(env, params.get("max_steps_in_episode", default))
-    if name in brax_adapter.names():
-        return brax_adapter.make(name, **params)
+    if name in suites.names():
+        return suites.make(name, **params)
     if name in gymnax_adapter.names():
         return gymnax_adapter.make(name, **params)
     raise _unknown(name, names())

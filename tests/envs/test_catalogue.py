@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import envs
-from envs import brax_adapter
+from envs.suites import brax as brax_suite
 from jaxrl.types import Box, Discrete
 
 
@@ -20,7 +20,7 @@ def test_names_list_all_of_gymnax_and_brax():
     names = envs.names()
     assert len(set(names)) == len(names)
     assert set(gymnax.registered_envs) <= set(names) and len(gymnax.registered_envs) >= 26
-    assert {f"brax/{name}" for name in brax.envs._envs} == set(brax_adapter.names()) <= set(names)
+    assert {f"brax/{name}" for name in brax.envs._envs} == set(brax_suite.names()) <= set(names)
     assert {"chain", "gridworld", "garnet", "FrozenLake", "RiverSwim", "Cliff"} <= set(names)
 
 

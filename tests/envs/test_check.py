@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import envs
-from envs import brax_adapter
+from envs.suites import brax as brax_suite
 from jaxrl.types import Box, Discrete, Env, Spec, TimeStep
 
 OFFLINE = "MNISTBandit-bsuite"  # downloads its data: see test_catalogue
@@ -23,7 +23,7 @@ def test_bundled_environments_pass(name):
     "name",
     [
         pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
-        for name in brax_adapter.names()
+        for name in brax_suite.names()
     ],
 )
 def test_brax_environments_pass(name):
