@@ -18,6 +18,7 @@ commands:
   export     Write a trained policy to one file that needs only jax to run.
   dataset    Collect transitions of random or trained agents for offline learning.
   plot       Draw the learning curves of several results folders in one picture.
+  compare    Compare the results of several methods by statistics with intervals.
   list       List the agents, the environments and the presets.
   benchmark  Measure learning, speed, buffers, imagination or dynamic programming.
   reproduce  Repeat the experiment behind a published claim, and give a verdict.
@@ -35,6 +36,7 @@ COMMANDS = (
     "export",
     "dataset",
     "plot",
+    "compare",
     "list",
     "benchmark",
     "reproduce",

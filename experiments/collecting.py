@@ -11,7 +11,7 @@ from experiments.datasets import split
 from experiments.evaluation import best_member, restore_member
 from jaxrl.environments import auto_reset, scale_actions, vectorize
 from jaxrl.errors import require
-from jaxrl.loop import random_actions, rollout
+from jaxrl.rollouts import random_actions, rollout
 from jaxrl.types import Box, Env, Spec, Transition, memoryless
 
 LANES = 16

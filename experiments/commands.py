@@ -14,6 +14,7 @@ from experiments import configuration, listing, options, results
 from experiments.arguments import is_flag
 from experiments.configuration import Configuration
 from experiments.sweeps import sweep_command
+from experiments.writers import require_writers
 from jaxrl.errors import require, require_positive, unknown
 
 # Training, checkpoints and pictures are imported where they are needed, so that --help is quick.
@@ -22,6 +23,7 @@ RENDER_SEED = 1_000_000
 
 __all__ = [
     "benchmark_command",
+    "compare_command",
     "dataset_command",
     "evaluate_command",
     "export_command",
@@ -58,8 +60,7 @@ def train_command(arguments: list[str]) -> None:
         results.require_new(folder)
     require_positive(save_every=chosen.save_every)
     configuration.validate(config)
-    if chosen.tensorboard:
-        results.require_tensorboard()
+    require_writers(chosen.log)
     options.use_cache(chosen)
     run(config, folder, bool(resume), chosen)
 
@@ -71,11 +72,11 @@ def run(config: Configuration, folder: Path, resume: bool, chosen: Any) -> None:
     `experiments.training.train_parts` raises.
     """
     from experiments import exporting
-    from experiments.training import drawn_after, train_parts
+    from experiments.training import Options, drawn_after, train_parts
 
     with drawn_after(lambda: draw_run(config, folder)):
         redraw = lambda: draw_curve(config, folder)
-        train_parts(config, folder, resume, chosen.tensorboard, chosen.save_every, redraw)
+        train_parts(config, folder, resume, Options(chosen.log, chosen.save_every, redraw))
     exporting.after_training(config, folder)
     if chosen.animation:
         animate_best(config, folder)
@@ -86,8 +87,7 @@ def draw_curve(config: Configuration, folder: Path) -> list[dict[str, float]]:
     from experiments import plots
 
     rows = results.read_metrics(folder)
-    title = f"{config.agent} on {config.env}"
-    plots.learning_curves({config.agent: rows}, title, folder / "learning_curve.png")
+    plots.learning_curves(rows, config, folder / "learning_curve.png")
     return rows
 
 
@@ -194,8 +194,26 @@ def plot_command(arguments: list[str]) -> None:
 
     plots.require_picture(chosen.out)
     results.make_folder(chosen.out.parent)
-    plots.of_folders(list(chosen.folders), chosen.out)
+    look = plots.Look(chosen.column, chosen.x, chosen.statistic, chosen.individual)
+    plots.of_folders(list(chosen.folders), chosen.out, look, chosen.labels)
     print(f"The learning curves are in {chosen.out}.")
+
+
+def compare_command(arguments: list[str]) -> None:
+    """`jaxrl compare FOLDER ...`: statistics of several methods, and a verdict for each pair."""
+    chosen = options.parse("compare", options.CompareOptions, arguments)
+    require(
+        len(chosen.folders) > 0, "jaxrl compare needs results folders: see jaxrl compare --help."
+    )
+    from experiments import compare, plots
+
+    plots.require_picture(chosen.out)
+    found = compare.gathered(list(chosen.folders), chosen.labels, chosen.area)
+    results.make_folder(chosen.out.parent)
+    print(compare.text(found))
+    compare.save(found, chosen.out)
+    compare.draw(found, chosen.out)
+    print(f"The picture is {chosen.out}; the numbers are beside it.")
 
 
 LIST_HELP = """usage: jaxrl list [agents|environments|optimisers|presets] [WORD ...]
@@ -236,7 +254,14 @@ def list_command(arguments: list[str]) -> None:
         print(line, flush=True)
 
 
-BENCHMARKS = ("learning", "speed", "buffers", "dynamic-programming", "imagination")
+BENCHMARKS = (
+    "learning",
+    "speed",
+    "buffers",
+    "dynamic-programming",
+    "imagination",
+    "references",
+)
 REPRODUCTIONS = (
     "classification",
     "distributional",

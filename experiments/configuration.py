@@ -15,8 +15,9 @@ from agents import AGENTS
 from experiments import datasets, provenance, records, results, stored
 from jaxrl.budget import Budget, budget
 from jaxrl.errors import InputError, require, require_positive, unknown
+from jaxrl.logged import empty
 from jaxrl.loop import Setup, assemble
-from jaxrl.offline import empty, offline
+from jaxrl.offline import offline
 from jaxrl.types import Env, Transition
 
 

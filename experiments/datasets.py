@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from experiments import results
-from jaxrl import offline
+from jaxrl import logged
 from jaxrl.errors import InputError, require
 from jaxrl.types import Box, Discrete, Env, Spec, Transition
 
@@ -43,7 +43,7 @@ def split(lane: Transition) -> list[dict[str, np.ndarray]]:
 def require_writable(env: Env, folder: Path) -> None:
     """Raise an InputError unless a data set of an environment can be written to a folder."""
     require_minari()
-    offline.require_one_action(env.spec)
+    logged.require_one_action(env.spec)
     leaves = jax.tree.leaves(env.spec.observation)
     require(
         len(leaves) == 1,
@@ -129,11 +129,11 @@ def load(folder: str, env: Env, lanes: int, rows: int) -> Transition:
     Raises an InputError of one sentence if it is no data set, or if an episode of it is not one of
     this environment: `steps_of` says what is compared.
     """
-    offline.require_one_action(env.spec)
+    logged.require_one_action(env.spec)
     found = [steps_of(e, env.spec, f"Episode {e.id} of {folder}") for e in episodes_of(folder)]
     data = jax.tree.map(lambda *x: np.concatenate(x), *found)
     remedy = "choose a smaller --num-envs or --rollout-length"
-    return offline.stretches(data, env.spec, lanes, rows, folder, remedy)
+    return logged.stretches(data, env.spec, lanes, rows, folder, remedy)
 
 
 def steps_of(episode: Any, spec: Spec, who: str) -> Transition:
@@ -142,17 +142,17 @@ def steps_of(episode: Any, spec: Spec, who: str) -> Transition:
     Raises an InputError in the name of `who` unless observations and actions have the type, shape
     and range of the spec, lengths agree, there is a step, and all numbers are finite.
     """
-    reward, terminated, truncated = offline.outcomes(
+    reward, terminated, truncated = logged.outcomes(
         episode.rewards, episode.terminations, episode.truncations, who
     )
     number = len(reward)
     why = f", one more than its {number} rewards"
-    obs = offline.observations_of(episode.observations, spec, number + 1, who, why)
-    action = offline.actions_of(np.asarray(episode.actions), spec, number, who)
+    obs = logged.observations_of(episode.observations, spec, number + 1, who, why)
+    action = logged.actions_of(np.asarray(episode.actions), spec, number, who)
     last = terminated | truncated
     last[-1] = True
     now, after = (jax.tree.map(lambda x, s=s: x[s], obs) for s in (slice(-1), slice(1, None)))
-    return offline.transitions(now, action, reward, terminated, last, after)
+    return logged.transitions(now, action, reward, terminated, last, after)
 
 
 def require_minari() -> tuple[Any, Any]:

@@ -12,9 +12,10 @@ import numpy as np
 from experiments import checkpoints, configuration
 from experiments.configuration import Configuration
 from experiments.population import Population, gather
-from experiments.results import interval, read_metrics
+from experiments.results import read_metrics
+from experiments.statistics import interval
 from jaxrl.errors import InputError, require
-from jaxrl.loop import Evaluation, evaluate
+from jaxrl.evaluation import Evaluation, evaluate
 from jaxrl.types import Counter, Run
 
 Row = dict[str, Any]

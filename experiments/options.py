@@ -50,8 +50,9 @@ class Common:
     out: str = ""
     """Results folder, which must be new. By default it is runs/AGENT-ENV, with a number behind it
     if that exists."""
-    tensorboard: bool = False
-    """Also write event files for TensorBoard."""
+    log: tuple[str, ...] = ()
+    """Writers of metrics beside metrics.csv: jsonl, tensorboard, wandb, trackio, or several of
+    them."""
     save_every: float = 60.0
     """Seconds between two checkpoints; the last evaluation is always followed by one."""
     cache: bool = True
@@ -84,7 +85,7 @@ GROUPS = {
     "environment": ("env", "env_params", "dataset"),
     "run": ("steps", "seeds", "seed", "out", "resume", "members_at_once"),
     "evaluation": ("evaluations", "episodes", "max_episode_steps"),
-    "files": ("save_every", "cache", "tensorboard", "animation"),
+    "files": ("save_every", "cache", "log", "animation"),
 }
 
 
@@ -157,6 +158,36 @@ class PlotOptions:
     """Results folders of training runs or of sweeps."""
     out: Path = Path("learning_curves.png")
     """File of the picture; its ending, such as .png, .pdf or .svg, chooses the format."""
+    labels: tuple[str, ...] = ()
+    """Name of each folder in the picture; folders of one name and environment are one line over all
+    of their seeds."""
+    column: str = "return_mean"
+    """Column of metrics.csv to draw."""
+    x: str = "env_steps"
+    """What to draw it against: env_steps, wall_time, or updates, which are rounds of learning."""
+    statistic: str = "iqm"
+    """Statistic over seeds: iqm, which is the interquartile mean, mean, or median."""
+    individual: bool = False
+    """Also draw the curve of each seed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareOptions:
+    """Compare the results of several methods, over one or several environments.
+
+    It prints a table of statistics with 95 % bootstrap intervals and a verdict for each pair, and
+    writes both beside a picture. Folders of one agent in several environments are one method.
+    """
+
+    folders: tuple[Path, ...] = dataclasses.field(default=(), metadata=POSITIONAL)
+    """Results folders of training runs or of sweeps, each point of which is a method."""
+    out: Path = Path("comparison.png")
+    """File of the picture, whose ending chooses the format; the table is written beside it with
+    the endings .md and .json."""
+    labels: tuple[str, ...] = ()
+    """Name of the method in each folder; folders of one name are one method."""
+    area: bool = False
+    """Compare areas under the learning curves, instead of the returns at their ends."""
 
 
 def attribute(name: str) -> str:

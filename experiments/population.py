@@ -14,7 +14,7 @@ from experiments.configuration import Configuration
 from experiments.memory import memory_bytes  # noqa: F401
 from jaxrl.buffers import Buffer
 from jaxrl.errors import require
-from jaxrl.loop import Evaluation, evaluate
+from jaxrl.evaluation import Evaluation, evaluate
 from jaxrl.offline import shared, stored_data, without_data
 from jaxrl.population import populate, shares, usable_devices
 from jaxrl.types import Array, Experiment, Key, Run, Transition, Tree, population_axes

@@ -13,7 +13,8 @@ import numpy as np
 from experiments import checkpoints, results
 from experiments.population import Population
 from jaxrl.errors import require
-from jaxrl.loop import EPISODE_METRICS, Evaluation
+from jaxrl.evaluation import Evaluation
+from jaxrl.loop import EPISODE_METRICS
 from jaxrl.offline import without_data
 from jaxrl.types import Array, Run, Tree
 

@@ -13,7 +13,7 @@ from experiments import configuration
 from experiments.configuration import Configuration
 from experiments.evaluation import restore_member
 from jaxrl.environments import vectorize
-from jaxrl.loop import rollout
+from jaxrl.rollouts import rollout
 from jaxrl.types import Run
 
 SIZE = (300, 200)

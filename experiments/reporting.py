@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from experiments import memory, presets, provenance, results
+from experiments import memory, presets, provenance
 from experiments.configuration import Configuration
 
 QUIET = 30.0  # seconds between lines within an interval, where there is no terminal
@@ -140,25 +140,3 @@ def decay_sentence(config: Configuration) -> list[str]:
             "whole run."
         ]
     return []
-
-
-@contextlib.contextmanager
-def tensorboard_logger(config: Configuration, folder: Path, wanted: bool) -> Iterator[Any]:
-    """A function of rows that writes them for TensorBoard, or one that does nothing."""
-    if not wanted:
-        yield lambda rows: None
-        return
-    writer = results.tensorboard_writer(folder)
-    axes = (*config.sweep, "seed")
-
-    def log(rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            member = ",".join(f"{axis}={row[axis]:g}" for axis in axes)
-            for name in row.keys() - {*axes, "env_steps"}:
-                if row[name] is not None:
-                    writer.add_scalar(f"{name}/{member}", row[name], row["env_steps"])
-
-    try:
-        yield log
-    finally:
-        writer.close()

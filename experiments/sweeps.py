@@ -10,6 +10,8 @@ import numpy as np
 from agents import AGENTS
 from experiments import configuration, options, records, results
 from experiments.configuration import Configuration
+from experiments.statistics import interquartile_mean, interval
+from experiments.writers import require_writers
 from jaxrl.errors import require
 
 
@@ -46,8 +48,7 @@ def sweep_command(arguments: list[str]) -> None:
     config = options.configuration(agent, chosen, sweep)
     configuration.validate(config)
     require(chosen.members_at_once >= 0, "--members-at-once must not be negative.")
-    if chosen.tensorboard:
-        results.require_tensorboard()
+    require_writers(chosen.log)
     folder = options.folder_of(chosen, f"sweep-{agent}")
     results.require_new(folder)
     from experiments.population import members_that_fit
@@ -62,12 +63,12 @@ def run_sweep(config: Configuration, folder: Path, resume: bool, chosen: Any) ->
 
     Raises what `experiments.training.train` raises.
     """
-    from experiments.training import drawn_after, train_parts
+    from experiments.training import Options, drawn_after, train_parts
 
     options.use_cache(chosen)
     with drawn_after(lambda: draw_sweep(config, folder)):
         redraw = lambda: draw_grid(config, folder)
-        train_parts(config, folder, resume, chosen.tensorboard, chosen.save_every, redraw)
+        train_parts(config, folder, resume, Options(chosen.log, chosen.save_every, redraw))
 
 
 def draw_sweep(config: Configuration, folder: Path) -> None:
@@ -92,8 +93,7 @@ def draw_grid(config: Configuration, folder: Path) -> str:
     rows, names = results.read_metrics(folder), list(config.sweep)
     table = summary(rows, names)
     results.write_whole(folder / "sweep.txt", table + "\n")
-    title = f"{config.agent} on {config.env}, {config.seeds} seeds a point"
-    plots.sweep(rows, names, title, folder / "sweep.png")
+    plots.sweep(rows, config, folder / "sweep.png")
     return table
 
 
@@ -111,14 +111,14 @@ def merge(parts: list[Path], folder: Path) -> None:
 
 
 def summary(rows: list[dict[str, float]], names: list[str]) -> str:
-    """The table of a sweep: final return of each point with its interval, best first."""
+    """The table of a sweep: final return, as interquartile mean over seeds, best first."""
     from experiments.plots import by_point
 
     end, table = max(row["env_steps"] for row in rows), []
     for label, group in by_point(rows, names).items():
         last = [row["return_mean"] for row in group if row["env_steps"] == end]
         last = [value for value in last if np.isfinite(value)]
-        figures = results.interval(np.array(last or [np.nan]))
+        figures = interval(last or [np.nan], interquartile_mean)
         table.append((*figures, f"{len(last)} of {len({row['seed'] for row in group})}", label))
     table.sort(key=lambda line: -line[0] if np.isfinite(line[0]) else np.inf)
     width = max(len(label) for *_, label in table)

@@ -25,6 +25,7 @@ from experiments.population import (
 )
 from experiments.progress import Best, State, held, rows_of, save, sentence, where_it_stopped
 from experiments.signals import caught_signals
+from experiments.writers import Log, opened
 from jaxrl.buffers import Buffer
 from jaxrl.errors import InputError, require_positive
 from jaxrl.offline import without_data
@@ -46,9 +47,10 @@ class Interrupted(Exception):
 class Options(NamedTuple):
     """How to train, apart from what results depend on."""
 
-    tensorboard: bool = False
+    log: Sequence[str] = ()  # writers beside metrics.csv
     save_every: float = SAVE_EVERY  # seconds
     draw: Callable[[], None] = lambda: None  # the results so far
+    callbacks: Sequence[Log] = ()  # a person's own; the run stops early if one returns True
 
 
 def train(
@@ -94,23 +96,25 @@ def train(
         state = state._replace(runs=runs, sums=state.sums if same else program.zeros)
         report.say(f"Compiled in {time.perf_counter() - begin:.1f} s.")
         managers = [enter(checkpoints.manager(folder, kind)) for kind in checkpoints.KEPT]
-        log = enter(reporting.tensorboard_logger(config, folder, options.tensorboard))
+        done = steps_at(state.updates) if state.updates else -1
+        log = enter(opened(config, folder, options.log, done, options.callbacks))
         draw = paced(options.draw)
 
-        def tell(rows: list[dict[str, Any]], new: dict[str, list]) -> None:
-            results.append_metrics(folder, rows)
-            log(rows)
+        def tell(rows: list[dict[str, Any]], new: dict[str, list]) -> bool:
+            enough = log(steps_at(state.updates), rows)
             report.evaluated(rows)
             if new:
                 report.say(f"{sentence(p, new)}: stopped there.")
             draw()
+            return enough
 
+        enough = over = False
         if not state.updates:  # a folder has a checkpoint before it has rows
             state, rows, new = assess(program, p, state)
             state = save(managers, state)
-            tell(rows, new)
+            enough = tell(rows, new)
         size, saved = 1, time.monotonic()
-        while True:
+        while not enough:
             end = int(ends[np.searchsorted(ends, state.updates, "right")])
             taken = min(size, end - state.updates)
             state, took = learn(program, p, state, memory, taken)
@@ -118,14 +122,19 @@ def train(
             report.progress(steps_at(state.updates))
             if state.updates == end:
                 state, rows, new = assess(program, p, state)
-                tell(rows, new)
+                enough = tell(rows, new)
             over = state.updates == spent.updates or len(state.diverged) == count
-            halt = over or bool(stop)
+            halt = over or enough or bool(stop)
             if halt or time.monotonic() - saved > options.save_every:
                 state, saved = save(managers, state), time.monotonic()
             if halt:
                 break
-        if not over:
+        if enough and not over:
+            report.say(
+                f"A callback stopped training after {steps_at(state.updates)} environment steps; "
+                "continue with --resume."
+            )
+        elif not over:
             text = f"{stop[0]}: stopped after {steps_at(state.updates)} environment steps"
             raise Interrupted(f"{text}; continue with --resume.")
     conclude(p, state.diverged, folder)
@@ -178,20 +187,17 @@ def train_parts(
     config: Configuration,
     folder: Path,
     resume: bool,
-    tensorboard: bool = False,
-    save_every: float = SAVE_EVERY,
-    draw: Callable[[], None] = lambda: None,
+    options: Options = Options(),
 ) -> None:
     """Train all vmapped runs of a configuration, one after another; the last to diverge raises.
 
     The folder is locked meanwhile. Raises an InputError, with nothing written, if another process
     uses it, if the memory is too small, or if what is there cannot be resumed.
     """
-    require_positive(save_every=save_every)
+    require_positive(save_every=options.save_every)
     diverged, data = None, configuration.load_data(config) if config.dataset else None
     config = configuration.with_data_described(config)
     missing = configuration.defaulted(folder) if resume else {}
-    options = Options(tensorboard, save_every, draw)
     parts = configuration.parts(config, folder)
     population = gather(config, parts[0][1])
     require_memory(population)

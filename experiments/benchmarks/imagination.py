@@ -23,8 +23,9 @@ from experiments import options
 from jaxrl import models
 from jaxrl.environments import scale_actions
 from jaxrl.errors import require_positive
-from jaxrl.loop import assemble, random_actions
+from jaxrl.loop import assemble
 from jaxrl.models.dynamics import View, empty_scales
+from jaxrl.rollouts import random_actions
 from jaxrl.types import Array, Key, Spec, Tree, memoryless
 
 LANES, LENGTH, HIDDEN = 2048, 10, (200, 200)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments import options, results
+from experiments.statistics import interval
 from jaxrl.errors import InputError, unknown
 
 
@@ -94,7 +95,7 @@ def outcome(name: str, claim: Claim, folder: Path) -> dict:
         (folder / "finished").write_text(f"{time.perf_counter() - start:.0f}")
     steps, values = results.curves(results.read_metrics(folder))
     final = values[:, -1]
-    mean, low, high = results.interval(final)
+    mean, low, high = interval(final)
     return {
         "claim": name,
         "steps": int(steps[-1]),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments.plots import band
-from experiments.results import interval
+from experiments.statistics import interval
 from jaxrl.loop import Result, make_train
 from jaxrl.types import Array, Env, Key
 

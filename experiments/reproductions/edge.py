@@ -21,7 +21,7 @@ from tqdm import tqdm
 import envs
 from experiments import options
 from experiments.reproductions.report import save
-from experiments.results import interval
+from experiments.statistics import interval
 from jaxrl import dp, models
 from jaxrl.errors import require_positive
 from jaxrl.models.diagnostics import edge_of_reach, value_variance

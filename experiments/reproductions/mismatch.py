@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 
 from experiments import options
 from experiments.reproductions.report import save
-from experiments.results import interval
+from experiments.statistics import interval
 from jaxrl.errors import require_positive
 from jaxrl.types import Array, Key
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 import envs
 from experiments import options
 from experiments.reproductions.report import save
-from experiments.results import interval
+from experiments.statistics import interval
 from jaxrl import dp, values
 from jaxrl.errors import require_positive
 from jaxrl.types import Array, Key

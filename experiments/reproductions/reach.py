@@ -20,11 +20,12 @@ from agents import sac
 from experiments import options
 from experiments.plots import band
 from experiments.reproductions.report import save
-from experiments.results import interval
+from experiments.statistics import interval
 from jaxrl import models, values
 from jaxrl.environments import scale_actions
 from jaxrl.errors import require_positive
-from jaxrl.loop import advance, evaluate
+from jaxrl.evaluation import evaluate
+from jaxrl.loop import advance
 from jaxrl.models import Model
 from jaxrl.offline import offline
 from jaxrl.types import Array, Env, Key, Transition, Tree, listed

@@ -21,9 +21,9 @@ from tqdm import tqdm
 from experiments import options
 from experiments.plots import band
 from experiments.reproductions.report import save
-from experiments.results import interval
-from jaxrl.backbones import Backbone, backbone
+from experiments.statistics import interval
 from jaxrl.errors import require_positive
+from jaxrl.networks.backbones import Backbone, backbone
 from jaxrl.types import Array, Key
 from jaxrl.updates import descend
 

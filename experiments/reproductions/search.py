@@ -18,10 +18,11 @@ from experiments import options
 from experiments.plots import band
 from experiments.reproductions.curves import Trial, final, learn
 from experiments.reproductions.report import save
-from experiments.results import interval
+from experiments.statistics import interval
 from jaxrl import dp, make_train
 from jaxrl.errors import require_positive
-from jaxrl.loop import assemble, evaluate
+from jaxrl.evaluation import evaluate
+from jaxrl.loop import assemble
 from jaxrl.types import Array, Key
 
 TITLE = "Final returns of Gumbel MuZero, and returns of AlphaZero's search after little training"

@@ -22,7 +22,7 @@ from experiments import options
 from experiments.plots import band
 from experiments.reproductions.minatar import SETTINGS
 from experiments.reproductions.report import save
-from experiments.results import interval
+from experiments.statistics import interval
 from jaxrl import advance, assemble, evaluate, stock, values
 from jaxrl.errors import require_positive
 from jaxrl.types import Array, Env, Key, TimeStep, Tree

@@ -12,5 +12,5 @@ from tests.experiments.runs import command
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results folder of PPO after 4 updates, evaluated twice."""
     folder = tmp_path_factory.mktemp("runs") / "trained"
-    assert main([*command("ppo", 4, 2, folder), "--tensorboard"]) == 0
+    assert main([*command("ppo", 4, 2, folder), "--log", "tensorboard", "jsonl"]) == 0
     return folder

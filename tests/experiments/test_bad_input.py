@@ -120,8 +120,13 @@ def refused(monkeypatch, capsys):
         (f"{TRAIN} --cache --no-cache", ["--cache is given twice"]),
         (f"{TRAIN} --num-envs 8 16", ["--num-envs", "static", "'8' and '16'"]),
         (f"{TRAIN} extra", ["--env takes one value", "'extra'"]),
-        (f"{TRAIN} --tensorboard yes", ["--tensorboard or --no-tensorboard", "'yes'"]),
-        (f"{TRAIN} --tensorboard=1", ["takes no value", "--no-tensorboard"]),
+        (f"{TRAIN} --animation yes", ["--animation or --no-animation", "'yes'"]),
+        (f"{TRAIN} --animation=1", ["takes no value", "--no-animation"]),
+        (f"{TRAIN} --log tensorbord", ["tensorbord", "tensorboard"]),
+        (f"{TRAIN} --log jsonl jsonl", ["twice"]),
+        ("plot nowhere --statistic iqn", ["iqn", "iqm"]),
+        ("compare", ["results folders"]),
+        ("compare nowhere", ["nowhere"]),
         (f"{TRAIN} -e 3", ["'-e'", "--env"]),
         (f"{TRAIN} --Seeds 3", ["did you mean --seeds"]),
         (f"{TRAIN} --critic.foo 1", ["'--critic.foo'", "--critic.low"]),
@@ -269,7 +274,7 @@ def test_corrupted_configuration_and_metrics(trained, refused, tmp_path):
 
 def test_tensorboard_is_missing(refused, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
-    refused(f"{TRAIN} --tensorboard --out {tmp_path / 'x'}", "tensorboardX", "pip install")
+    refused(f"{TRAIN} --log tensorboard --out {tmp_path / 'x'}", "tensorboardX", "pip install")
     assert not (tmp_path / "x").exists()
 
 

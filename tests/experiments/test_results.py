@@ -9,7 +9,7 @@ import scipy.stats
 from PIL import Image
 
 import jaxrl
-from experiments import configuration, results
+from experiments import configuration, results, statistics
 from experiments.cli import main
 from experiments.evaluation import restore_member
 from tests.experiments.runs import COMMON, SMALL, command, table
@@ -171,13 +171,9 @@ def test_a_member_that_diverges_stops_and_the_others_go_on(tmp_path, capsys):
     assert none.startswith("learning_rate 1e+38") and "all 2 members diverged" in none
 
 
-def test_tensorboard(trained):
-    assert list((trained / "tensorboard").glob("events*"))
-
-
 def test_interval_is_the_percentile_bootstrap():
     values = np.random.default_rng(1).normal(size=(30, 2)) + [0, 5]
-    mean, low, high = results.mean_and_interval(values)
+    mean, low, high = statistics.bands(statistics.mean, values)
     np.testing.assert_allclose(mean, values.mean(0))
     for i in range(2):
         found = scipy.stats.bootstrap(
@@ -191,7 +187,7 @@ def test_seeds_that_stopped_are_left_out_of_later_means():
     rows = [{"seed": s, "env_steps": e, "return_mean": 10 * s + e} for s in (0, 1) for e in (1, 2)]
     steps, values = results.curves(rows[:-1])
     assert steps.tolist() == [1, 2]
-    np.testing.assert_array_equal(results.mean_and_interval(values)[0], [6, 2])
+    np.testing.assert_array_equal(statistics.bands(statistics.mean, values)[0], [6, 2])
 
 
 @pytest.mark.parametrize("command_line", ["train ppo", "sweep dqn", "evaluate", "plot", "list"])

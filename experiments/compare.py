@@ -1,0 +1,237 @@
+"""`jaxrl compare`: several results over several environments, with intervals and a verdict."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from experiments import configuration, plots, records, results, statistics
+from experiments.configuration import Configuration
+from experiments.references import normalised
+from experiments.statistics import Estimate, bootstrap, interval
+from jaxrl.errors import require
+
+
+class Score(NamedTuple):
+    """The scores of one method."""
+
+    scores: np.ndarray  # [N, M] by seed and environment, NaN where there is none
+    seeds: np.ndarray  # [N]
+
+
+class Comparison(NamedTuple):
+    """The scores of several methods in the same environments."""
+
+    methods: dict[str, Score]
+    tasks: list[str]
+    normalised: bool  # between the references of each environment
+    area: bool  # under the learning curve, instead of at its end
+
+
+def gathered(folders: list[Path], labels: tuple[str, ...], area: bool = False) -> Comparison:
+    """The scores in results folders: those of one label are one method, over all environments.
+
+    Scores are final evaluation returns, or with `area` mean heights of the learning curves, and
+    normalised where all environments have references. Raises an InputError unless there are two
+    methods, if one lacks an environment that another has, and if several environments have no
+    references, for then returns cannot be put together.
+    """
+    require(
+        len(labels) in (0, len(folders)),
+        f"--labels needs one label for each folder: {len(folders)}, but it was given "
+        f"{len(labels)}.",
+    )
+    configs = [configuration.load(folder) for folder in folders]
+    names = list(labels) if labels else named(configs, folders)
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for folder, config, name in zip(folders, configs, names):
+        for point, rows in plots.by_point(results.read_metrics(folder), list(config.sweep)).items():
+            tasks = found.setdefault(f"{name}: {point}" if point else name, {})
+            own = tasks.setdefault(config.env, {})
+            scores = scores_of(rows, area)
+            twice = own.keys() & scores.keys()
+            require(
+                not twice,
+                f"Two folders of {name} on {config.env} have the seed {min(twice, default=0)}: give"
+                " them different labels.",
+            )
+            own |= scores
+    require(
+        len(found) > 1,
+        f"jaxrl compare needs two methods, but all folders are of {next(iter(found), 'none')}: "
+        "name them with --labels.",
+    )
+    tasks = sorted({task for own in found.values() for task in own})
+    for name, own in found.items():
+        missing = [task for task in tasks if task not in own]
+        require(not missing, f"{name} has no run on {', '.join(missing)}, where others have one.")
+    fits = all(normalised(task, 0.0) is not None for task in tasks)
+    without = [task for task in tasks if normalised(task, 0.0) is None]
+    require(
+        fits or len(tasks) == 1,
+        f"Returns of several environments are put together as normalised scores, but "
+        f"{', '.join(without)} has no reference returns: compare one environment at a time.",
+    )
+    methods = {name: as_array(own, tasks, fits) for name, own in found.items()}
+    return Comparison(methods, tasks, fits, area)
+
+
+def named(configs: list[Configuration], folders: list[Path]) -> list[str]:
+    """The agent of each folder, and where agents are the same what else differs."""
+    hyper = [{k: v for k, v in c.hyperparameters.items() if k not in c.sweep} for c in configs]
+    found = []
+    for config, own in zip(configs, hyper):
+        alike = [h for c, h in zip(configs, hyper) if c.agent == config.agent]
+        differ = [k for k in own if len({str(h.get(k)) for h in alike}) > 1]
+        presets = records.flat(configuration.AGENTS[config.agent].defaults)
+        shown = [f"{k} {own[k]}" for k in differ if own[k] != presets.get(k)]
+        envs = [c.env for c in configs if c.agent == config.agent]
+        # Presets differ between environments; methods are told apart where one has two runs.
+        several = len(envs) > len(set(envs))
+        found.append(", ".join([config.agent, *(shown if several else [])]))
+    for i, name in enumerate(found):
+        same = [j for j, other in enumerate(found) if other == name]
+        if len({configs[j].env for j in same}) < len(same):
+            found[i] = f"{name} ({folders[i]})"
+    return found
+
+
+def scores_of(rows: list[dict[str, float]], area: bool) -> dict[int, float]:
+    """The score of each seed."""
+    steps, values = results.curves(rows)
+    seeds = list(dict.fromkeys(int(row["seed"]) for row in rows))
+    final = statistics.area_under_curve(steps, values) if area else values[:, -1]
+    return dict(zip(seeds, map(float, final)))
+
+
+def as_array(own: dict[str, dict[int, float]], tasks: list[str], scale: bool) -> Score:
+    """Scores by task and seed as an array."""
+    seeds = sorted({seed for scores in own.values() for seed in scores})
+    table = np.array([[own[task].get(seed, np.nan) for task in tasks] for seed in seeds])
+    if scale:
+        columns = [normalised(task, column) for task, column in zip(tasks, table.T)]
+        table = np.stack([np.asarray(column) for column in columns], 1)
+    return Score(table, np.array(seeds))
+
+
+def table(found: Comparison) -> list[dict[str, Any]]:
+    """One row for each method: its statistics with their intervals, best first."""
+    rows = []
+    for name, (scores, seeds) in found.methods.items():
+        finite = np.where(np.isfinite(scores), scores, np.nan)
+        row: dict[str, Any] = {"method": name, "seeds": len(seeds)}
+        of = dict(statistics.STATISTICS)
+        of |= {"optimality gap": statistics.optimality_gap} if found.normalised else {}
+        for key, value in of.items():
+            row[key] = [float(x) for x in bootstrap(value, finite)]
+        row["diverged"] = int(np.isnan(scores).sum())
+        rows.append(row)
+    return sorted(rows, key=lambda row: -row["iqm"][0])
+
+
+def verdicts(found: Comparison) -> list[dict[str, Any]]:
+    """One row for each pair of methods: the probability of improvement and the difference.
+
+    Methods with the same seeds are compared seed by seed.
+    """
+    rows = []
+    for (a, x), (b, y) in itertools.combinations(found.methods.items(), 2):
+        of, other = (np.where(np.isfinite(s.scores), s.scores, np.nan) for s in (x, y))
+        paired = x.seeds.tolist() == y.seeds.tolist()
+        better = bootstrap(statistics.probability_of_improvement, of, other)
+        by = (
+            bootstrap(statistics.paired_difference, of, other, paired=True)
+            if paired
+            else bootstrap(statistics.difference, of, other)
+        )
+        rows.append(
+            {"a": a, "b": b, "paired": paired, "probability": [float(v) for v in better],
+             "difference": [float(v) for v in by], "verdict": verdict(a, b, by)}
+        )  # fmt: skip
+    return rows
+
+
+def verdict(a: str, b: str, by: Estimate) -> str:
+    """A sentence on which of two methods is better, if the interval says so."""
+    text = f"{abs(float(by.value)):.3g}, 95 % interval [{by.low:.3g}, {by.high:.3g}]"
+    if by.low > 0 or by.high < 0:
+        first, second = (a, b) if by.low > 0 else (b, a)
+        return f"{first} scores higher than {second} by {text} ({a} minus {b})."
+    return (
+        f"{a} and {b} cannot be told apart: the interval of the difference, "
+        f"[{by.low:.3g}, {by.high:.3g}], includes 0."
+    )
+
+
+def text(found: Comparison) -> str:
+    """The table and the verdicts as Markdown."""
+    what = "area under the learning curve" if found.area else "final evaluation return"
+    scale = ", normalised (0: random actions, 1: expert)" if found.normalised else ""
+    tasks = ", ".join(found.tasks)
+    rows = table(found)
+    keys = [key for key in rows[0] if isinstance(rows[0][key], list)]
+    heads = {"iqm": "interquartile mean"}
+    lines = [
+        f"Score: {what}{scale}. Environments: {tasks}.",
+        "",
+        f"| method | seeds | {' | '.join(heads.get(key, key) for key in keys)} | diverged |",
+        f"|---|---|{'---|' * len(keys)}---|",
+    ]
+    for row in rows:
+        cells = [f"{v:.4g} [{low:.4g}, {high:.4g}]" for v, low, high in (row[k] for k in keys)]
+        line = [row["method"], str(row["seeds"]), *cells, str(row["diverged"])]
+        lines.append(f"| {' | '.join(line)} |")
+    lines += ["", "Brackets are 95 % bootstrap intervals, stratified by environment.", ""]
+    for pair in verdicts(found):
+        p, low, high = pair["probability"]
+        lines.append(
+            f"- {pair['verdict']} A run of {pair['a']} scores higher than one of {pair['b']} with "
+            f"probability {p:.2f} [{low:.2f}, {high:.2f}]"
+            + (", and runs of equal seeds were compared." if pair["paired"] else ".")
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(found: Comparison, path: Path) -> None:
+    """Write a picture: statistics with intervals, and the performance profiles of all methods."""
+    names = list(found.methods)
+    colours = dict(zip(names, plots.palette(len(names))))
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 1.8 + 0.5 * max(4, len(names))), layout="constrained",
+        gridspec_kw={"width_ratios": (1, 1.4)},
+    )  # fmt: skip
+    for i, name in enumerate(names[::-1]):
+        scores = found.methods[name].scores
+        value, low, high = interval(scores.T.reshape(-1), statistics.interquartile_mean)
+        if len(found.tasks) > 1:
+            value, low, high = map(float, bootstrap(statistics.interquartile_mean, scores))
+        left.barh(i, high - low, 0.5, left=low, color=colours[name], alpha=0.6)
+        left.vlines(value, i - 0.25, i + 0.25, color="black")
+    left.set_yticks(range(len(names)), names[::-1])
+    what = "normalised score" if found.normalised else "evaluation return"
+    left.set(xlabel=f"interquartile mean of {what}")
+    left.grid(alpha=0.3, axis="x")
+    every = np.concatenate([s.scores.reshape(-1) for s in found.methods.values()])
+    low, high = np.nanmin(every), np.nanmax(every)
+    margin = 0.05 * (high - low or 1.0)
+    at = np.linspace(low - margin, high + margin, 101)
+    for name, (scores, _) in found.methods.items():
+        profile = lambda x: statistics.performance_profile(x, at)
+        value, below, above = bootstrap(profile, scores)
+        right.plot(at, value, label=name, color=colours[name])
+        right.fill_between(at, below, above, color=colours[name], alpha=0.2, linewidth=0)
+    right.set(xlabel=f"{what} s", ylabel="share of runs above s", ylim=(-0.02, 1.02))
+    right.grid(alpha=0.3)
+    plots.legend(figure, right, len(names))
+    plots.write(figure, path)
+
+
+def save(found: Comparison, path: Path) -> None:
+    """Write the numbers behind the table as JSON, beside the picture."""
+    report = {"tasks": found.tasks, "normalised": found.normalised, "table": table(found),
+              "pairs": verdicts(found)}  # fmt: skip
+    results.write_whole(path.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+    results.write_whole(path.with_suffix(".md"), text(found))
