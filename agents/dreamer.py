@@ -21,13 +21,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import models, spaces, values
-from jaxrl.backbones import backbone
 from jaxrl.errors import require
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
-from jaxrl.layers import MLP, initialise
 from jaxrl.models import latent
 from jaxrl.models.latent import Outlook, State, World, latent_model, world
 from jaxrl.networks import Heads
+from jaxrl.networks.backbones import backbone
+from jaxrl.networks.layers import MLP, initialise
 from jaxrl.policies import policy_family
 from jaxrl.returns import lambda_returns
 from jaxrl.settings import Collection, Layers, Optimisation, Replay

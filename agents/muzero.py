@@ -16,10 +16,10 @@ from agents import alphazero
 from jaxrl import values
 from jaxrl.errors import require_discrete
 from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
-from jaxrl.layers import MLP, initialise
 from jaxrl.models.abstract import abstract, abstract_model, unrolled
 from jaxrl.models.model import reached
 from jaxrl.networks import Heads
+from jaxrl.networks.layers import MLP, initialise
 from jaxrl.policies import allowed, categorical
 from jaxrl.returns import lambda_returns
 from jaxrl.search import SEARCHES, SearchOutput

@@ -12,10 +12,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxrl import encoders, networks, values
+from jaxrl import networks, values
 from jaxrl.errors import require, require_discrete
 from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
-from jaxrl.layers import Tower, initialise
+from jaxrl.networks import encoders
+from jaxrl.networks.layers import Tower, initialise
 from jaxrl.policies import allowed, epsilon_greedy
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Discrete, Key, Spec, Transition, Tree, lanes, memoryless

@@ -19,9 +19,9 @@ from agents import sac
 from jaxrl import models, values
 from jaxrl.errors import require
 from jaxrl.fields import POSITIVE, number, record, static
-from jaxrl.layers import MLP, Dense, initialise
 from jaxrl.models.dynamics import predict, vector_size
 from jaxrl.networks import blank, flat
+from jaxrl.networks.layers import MLP, Dense, initialise
 from jaxrl.policies import tanh_family
 from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
 from jaxrl.updates import delayed, descend, fitting, optimiser_for, polyak

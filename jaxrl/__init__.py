@@ -1,8 +1,10 @@
 """Reinforcement learning as compositions of pure functions."""
 
 from jaxrl.budget import budget
-from jaxrl.loop import advance, assemble, evaluate, make_train, rollout, summarise
+from jaxrl.evaluation import evaluate
+from jaxrl.loop import advance, assemble, make_train, summarise
 from jaxrl.policy import load
+from jaxrl.rollouts import rollout
 
 __all__ = [
     "advance",

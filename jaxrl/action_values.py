@@ -8,9 +8,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl import encoders, networks, values
+from jaxrl import networks, values
 from jaxrl.implicit import ImplicitHead, with_fractions
-from jaxrl.layers import initialise
+from jaxrl.networks import encoders
+from jaxrl.networks.layers import initialise
 from jaxrl.policies import allowed, epsilon_greedy, only_allowed
 from jaxrl.settings import EpsilonGreedy
 from jaxrl.stock import stock_of, with_stock

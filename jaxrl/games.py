@@ -10,8 +10,8 @@ from jax.core import Tracer
 
 from jaxrl.environments import episode_statistics, vectorize
 from jaxrl.errors import require, typed_key
-from jaxrl.loop import Setup, assemble, experiment, random_actions
-from jaxrl.tasks import Refresh, dependent, latest, watching
+from jaxrl.loop import Setup, assemble, experiment
+from jaxrl.rollouts import random_actions
 from jaxrl.types import (
     Actor,
     Agent,
@@ -26,6 +26,7 @@ from jaxrl.types import (
     lanes,
     memoryless,
 )
+from jaxrl.watching import Refresh, dependent, latest, watching
 
 
 class Game(NamedTuple):

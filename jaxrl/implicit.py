@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxrl.layers import MLP, Dense
+from jaxrl.networks.layers import MLP, Dense
 from jaxrl.types import Array
 
 

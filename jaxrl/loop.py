@@ -1,4 +1,4 @@
-"""Interaction, evaluation, and the one training loop."""
+"""The one training loop, which alternates interaction and learning."""
 
 import math
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from jaxrl.environments import (
     scale_actions,
     vectorize,
 )
-from jaxrl.errors import InputError, require, require_positive, typed_key
-from jaxrl.policies import allowed
+from jaxrl.errors import InputError, require_positive, typed_key
+from jaxrl.evaluation import evaluate
+from jaxrl.rollouts import random_policy, rollout
 from jaxrl.types import (
-    Actor,
     Agent,
     Array,
     Counter,
@@ -31,91 +31,12 @@ from jaxrl.types import (
     Key,
     Run,
     Spec,
-    Transition,
     Tree,
     count,
-    lanes,
-    select,
     share_counters,
 )
 
 EPISODE_METRICS = ("episode_return", "episode_length", "episode_repeats")
-
-
-def rollout(
-    env: Env, actor: Actor, view: Tree, start: tuple, key: Key, length: int
-) -> tuple[tuple, Transition, dict]:
-    """Interact for `length` steps from `start = (state, timestep, memory)`.
-
-    `env` is a batch of B lanes, a simulator or a learnt model, and `view` is what the actor sees
-    of its learner. Returns the end, from which to go on, the transitions [T, B, ...] and the
-    environment's info [T, B, ...].
-    """
-    fresh = actor.init(start[1].reward.shape[0])
-
-    def step(carry: tuple, keys: Array) -> tuple[tuple, tuple]:
-        state, now, memory = carry
-        action, memory, extras = actor.step(view, memory, now.obs, keys[0])
-        state, new = env.step(state, action, keys[1])
-        record = Transition(
-            obs=now.obs,
-            action=action,
-            reward=new.reward,
-            discount=new.discount,
-            last=new.last,
-            final=new.final,
-            extras=extras,
-            weight=jnp.ones_like(new.reward),
-            signals=new.signals,
-        )
-        return (state, new, select(new.last, fresh, memory)), (record, new.info)
-
-    keys = jax.random.split(typed_key(key), (max(length, 1), 2))
-    if not length:  # a scan of no steps is not one under `jax.disable_jit`
-        return start, *jax.tree.map(none_of, jax.eval_shape(step, start, keys[0])[1])
-    end, (trajectory, info) = jax.lax.scan(step, start, keys)
-    return end, trajectory, info
-
-
-def none_of(shape: jax.ShapeDtypeStruct) -> Array:
-    """No arrays of a shape: one of length 0, [0, *shape]."""
-    if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        return jax.random.split(jax.random.key(0), (1, *shape.shape))[:0]
-    return jnp.zeros((0, *shape.shape), shape.dtype)
-
-
-def random_actions(spec: Spec, batch_size: int, key: Key, obs: Tree = None) -> Any:
-    """Uniformly random actions [B, ...] of a space, among those that `spec.mask` allows if any.
-
-    The mask is asked about observations [B, *], which are not needed if there is none. Raises an
-    InputError if they are missing.
-    """
-    require(
-        spec.mask is None or obs is not None,
-        "random_actions needs the observations, because spec.mask forbids some actions.",
-    )
-    return spaces.random(spec.action, batch_size, key, allowed(spec, obs))
-
-
-def random_policy(spec: Spec, agent: Agent) -> Actor:
-    """Act at random, and report extras that are zeros of the shapes that `explore` reports."""
-
-    def step(view: Tree, memory: Tree, obs: Tree, key: Key) -> tuple[Array, Tree, Tree]:
-        batch_size = lanes(obs)
-
-        def explore(key: Key) -> Tree:
-            action = random_actions(spec, batch_size, key, obs)
-            zero = jnp.zeros(batch_size)
-            told = jax.tree.map(lambda x: jnp.zeros((batch_size, *x.shape), x.dtype), spec.signals)
-            row = Transition(obs, action, zero, zero, zero > 0, obs, (), zero, told)
-            example = jax.tree.map(lambda x: x[None][:0], row)
-            seen = agent.update.read(agent.update.init(key, example))
-            return agent.explore.step(seen, agent.explore.init(batch_size), obs, key)[2]
-
-        extras = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(explore, key))
-        return random_actions(spec, batch_size, key, obs), memory, extras
-
-    return Actor(lambda batch_size: (), step)
 
 
 Observe = Callable[[Tree, Key], dict]
@@ -224,46 +145,6 @@ def advance(exp: Experiment, run: Run, steps: int | Array) -> tuple[Run, dict]:
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.result_type(x, float)), shapes)
     run, sums = jax.lax.fori_loop(0, steps, step, (run, zeros))
     return run, episode_means(jax.tree.map(lambda x: x / steps, sums))
-
-
-class Evaluation(NamedTuple):
-    """The outcome of complete episodes, each counted once."""
-
-    returns: Array  # [E] undiscounted; of the steps taken if the episode did not end
-    lengths: Array  # [E] int32
-    completed: Array  # [E] bool, false if the episode outlasted the limit
-
-
-def evaluate(
-    env: Env, actor: Actor, view: Tree, key: Key, episodes: int = 16, max_steps: int = 10_000
-) -> Evaluation:
-    """Play `episodes` episodes side by side, one to a lane, each until its end.
-
-    `env` is one lane, without auto-reset. Every lane plays exactly one episode, so short episodes
-    are not counted more often than long ones. Stops when all have ended, or after `max_steps`.
-    """
-    require_positive(episodes=episodes, max_steps=max_steps)
-    env = vectorize(env, episodes)
-    k_init, k_run = jax.random.split(typed_key(key))
-
-    def going(carry: tuple) -> Array:
-        *_, done, _, _, step = carry
-        return ~done.all() & (step < max_steps)
-
-    def step(carry: tuple) -> tuple:
-        state, now, memory, done, returns, lengths, step = carry
-        k_act, k_env = jax.random.split(jax.random.fold_in(k_run, step))
-        action, memory, _ = actor.step(view, memory, now.obs, k_act)
-        state, now = env.step(state, action, k_env)
-        returns = returns + jnp.where(done, 0.0, now.reward)
-        lengths = lengths + ~done
-        return state, now, memory, done | now.last, returns, lengths, step + 1
-
-    state, now = env.init(k_init)
-    zero = jnp.zeros(episodes, jnp.int32)
-    start = (state, now, actor.init(episodes), zero > 0, zero * 0.0, zero, jnp.int32(0))
-    *_, done, returns, lengths, _ = jax.lax.while_loop(going, step, start)
-    return Evaluation(returns, lengths, done)
 
 
 class Setup(NamedTuple):

@@ -12,11 +12,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl.encoders import torso
 from jaxrl.errors import require_discrete, require_positive
-from jaxrl.layers import MLP, Dense, initialise
 from jaxrl.models.model import Model
 from jaxrl.networks import blank, inputs
+from jaxrl.networks.encoders import torso
+from jaxrl.networks.layers import MLP, Dense, initialise
 from jaxrl.types import Array, Key, Spec, TimeStep, Tree
 from jaxrl.values import Representation, mean
 

@@ -15,10 +15,10 @@ import optax
 
 from jaxrl import normalise
 from jaxrl.errors import require_positive
-from jaxrl.layers import MLP, Tower, initialise
 from jaxrl.models.dynamics import vector_size
 from jaxrl.models.ensemble import Score
 from jaxrl.networks import action_size, flat, joined
+from jaxrl.networks.layers import MLP, Tower, initialise
 from jaxrl.normalise import Moments
 from jaxrl.types import Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates.gradient import Learner, descend

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from jaxrl import normalise
 from jaxrl.errors import require, require_positive
-from jaxrl.layers import MLP, Tower, initialise
 from jaxrl.networks import action_size, flat, joined
+from jaxrl.networks.layers import MLP, Tower, initialise
 from jaxrl.normalise import Moments
 from jaxrl.types import Array, Key, Spec, Transition, Tree
 

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl.errors import require
-from jaxrl.layers import MLP, Tower, initialise
 from jaxrl.models.dynamics import vector_size
 from jaxrl.models.model import Model
 from jaxrl.networks import action_size, flat, joined
+from jaxrl.networks.layers import MLP, Tower, initialise
 from jaxrl.types import Array, Key, Spec, TimeStep, Transition, Tree, Update
 from jaxrl.updates.gradient import descend
 

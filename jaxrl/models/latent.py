@@ -19,11 +19,11 @@ import numpy as np
 import optax
 
 from jaxrl import spaces, values
-from jaxrl.backbones import Backbone
 from jaxrl.errors import require_positive, unknown
-from jaxrl.layers import MLP, Tower, initialise
 from jaxrl.models.model import Model
 from jaxrl.networks import action_size, flat, flat_action
+from jaxrl.networks.backbones import Backbone
+from jaxrl.networks.layers import MLP, Tower, initialise
 from jaxrl.types import Array, Key, Spec, TimeStep, Transition, Tree, select
 from jaxrl.values import Representation
 

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import require_positive
-from jaxrl.loop import rollout
 from jaxrl.networks import blank_action
+from jaxrl.rollouts import rollout
 from jaxrl.types import Actor, Array, Env, Key, Spec, TimeStep, Transition, Tree, lanes
 
 

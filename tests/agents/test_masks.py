@@ -10,7 +10,7 @@ from agents import AGENTS
 from jaxrl import advance, assemble, dp
 from jaxrl.environments import auto_reset, time_limit, vectorize
 from jaxrl.fields import takes
-from jaxrl.loop import random_policy
+from jaxrl.rollouts import random_policy
 from jaxrl.types import Transition, lanes, select
 from tests.agents.test_keys import CONTINUOUS
 

@@ -9,8 +9,8 @@ import envs
 from agents import AGENTS, combo, ravl, sac
 from jaxrl import advance, assemble, evaluate
 from jaxrl.environments import auto_reset, scale_actions, vectorize
-from jaxrl.loop import random_policy, rollout
 from jaxrl.offline import offline
+from jaxrl.rollouts import random_policy, rollout
 from jaxrl.types import Transition
 from tests.agents.test_model_based import KEYS, best_return, point
 from tests.compiling import OPTIMISED

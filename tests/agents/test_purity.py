@@ -6,7 +6,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxrl.loop import advance, assemble, evaluate
+from jaxrl.evaluation import evaluate
+from jaxrl.loop import advance, assemble
 from jaxrl.population import populate
 from jaxrl.types import Counter, population_axes
 from tests.agents.cases import CASES, case

@@ -9,8 +9,8 @@ import envs
 from agents import r2d2
 from jaxrl import advance, assemble, evaluate
 from jaxrl.environments import auto_reset, vectorize
-from jaxrl.loop import rollout
 from jaxrl.networks import dueling, network
+from jaxrl.rollouts import rollout
 from tests.compiling import OPTIMISED
 
 KEYS = jax.random.split(jax.random.key(0), 4)

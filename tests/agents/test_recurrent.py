@@ -9,11 +9,11 @@ import pytest
 import envs
 from agents import ppo
 from jaxrl import advance, assemble, evaluate
-from jaxrl.backbones import BACKBONES
 from jaxrl.environments import auto_reset, time_limit, vectorize
 from jaxrl.errors import InputError
-from jaxrl.loop import rollout
 from jaxrl.networks import network
+from jaxrl.networks.backbones import BACKBONES
+from jaxrl.rollouts import rollout
 from jaxrl.types import Actor
 from tests.compiling import OPTIMISED
 

@@ -11,8 +11,8 @@ from jaxrl import advance, assemble, evaluate, values
 from jaxrl.environments import auto_reset, time_limit, vectorize
 from jaxrl.errors import InputError
 from jaxrl.fields import takes
-from jaxrl.loop import rollout
 from jaxrl.networks import network
+from jaxrl.rollouts import rollout
 from jaxrl.settings import Layers
 from tests.compiling import OPTIMISED
 

@@ -10,8 +10,8 @@ import pytest
 import envs
 from agents import AGENTS, dreamer, repo
 from jaxrl import assemble
-from jaxrl.backbones import backbone
 from jaxrl.models.latent import world
+from jaxrl.networks.backbones import backbone
 from jaxrl.types import Discrete, Spec, Transition
 from tests.compiling import OPTIMISED
 

@@ -9,7 +9,7 @@ import envs
 from agents import AGENTS
 from jaxrl.environments import scale_actions, vectorize
 from jaxrl.fields import takes
-from jaxrl.loop import random_policy, rollout
+from jaxrl.rollouts import random_policy, rollout
 from jaxrl.types import Box
 
 TINY = dict(

@@ -16,10 +16,10 @@ from jaxrl.environments import auto_reset, vectorize
 from jaxrl.errors import InputError
 from jaxrl.fields import number, record
 from jaxrl.games import against, random_player, self_play
-from jaxrl.loop import rollout
+from jaxrl.rollouts import rollout
 from jaxrl.settings import Collection
-from jaxrl.tasks import latest
 from jaxrl.types import Actor, Agent, Box, Transition, Update, memoryless
+from jaxrl.watching import latest
 
 
 @functools.cache

@@ -16,7 +16,8 @@ from jaxrl.groups import (
     relative,
     standardised_by_group,
 )
-from jaxrl.loop import experiment, rollout
+from jaxrl.loop import experiment
+from jaxrl.rollouts import rollout
 from jaxrl.types import Actor, Agent, Discrete, Env, Spec, TimeStep, Update, memoryless
 
 GROUPS, MEMBERS, STEPS = 5, 4, 40

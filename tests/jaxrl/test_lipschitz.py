@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import lipschitz
-from jaxrl.layers import MLP, Tower, initialise
+from jaxrl.networks.layers import MLP, Tower, initialise
 
 KEY = jax.random.key(0)
 

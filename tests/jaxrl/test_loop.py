@@ -10,8 +10,10 @@ from agents import dqn, ppo
 from jaxrl import advance, assemble, budget, buffers, evaluate, loop, make_train, summarise
 from jaxrl.environments import auto_reset, episode_statistics, vectorize
 from jaxrl.errors import InputError
+from jaxrl.evaluation import Evaluation
 from jaxrl.fields import record
-from jaxrl.loop import experiment, rollout
+from jaxrl.loop import experiment
+from jaxrl.rollouts import rollout
 from jaxrl.settings import Collection, Optimisation
 from jaxrl.types import Agent, Update, count, memoryless
 
@@ -192,7 +194,7 @@ def test_env_steps_are_those_that_the_environment_was_charged():
     for hp in (Idle(), Idle(num_envs=2, rollout_length=20, warmup=0)):
         spent = budget(hp, 300, 3)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop, "evaluate", lambda *_: loop.Evaluation(*[jnp.zeros(1)] * 3))
+            patch.setattr(loop, "evaluate", lambda *_: Evaluation(*[jnp.zeros(1)] * 3))
             result = jax.jit(lambda key, hp=hp: train(key, hp))(KEY)
         jax.effects_barrier()
         taken, calls[:] = len(calls), []

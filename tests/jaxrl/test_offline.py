@@ -10,8 +10,8 @@ from agents import AGENTS
 from jaxrl import advance, assemble
 from jaxrl.environments import auto_reset, time_limit, vectorize
 from jaxrl.errors import InputError
-from jaxrl.loop import random_policy, rollout
 from jaxrl.offline import from_arrays, offline, shared, stored_data, without_data
+from jaxrl.rollouts import random_policy, rollout
 from jaxrl.types import Box, Discrete, Spec, population_axes
 
 SPEC = Spec({"a": jax.ShapeDtypeStruct((2,), jnp.float32)}, Box(jnp.zeros(1), 4 * jnp.ones(1)))

@@ -9,7 +9,7 @@ from envs import check
 from jaxrl import conformance
 from jaxrl.environments import auto_reset, time_limit, vectorize
 from jaxrl.errors import InputError
-from jaxrl.loop import random_actions, rollout
+from jaxrl.rollouts import random_actions, rollout
 from jaxrl.types import Actor, Discrete, Env, Spec, TimeStep, Update
 from jaxrl.updates import epochs, n_step, prepared, prioritised, replay
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from jaxrl import networks, spaces
-from jaxrl.loop import random_actions
 from jaxrl.policies import allowed, policy_family
+from jaxrl.rollouts import random_actions
 from jaxrl.types import Box, Discrete, MultiDiscrete, Product, Spec
 
 KEY = jax.random.key(0)

@@ -9,20 +9,12 @@ import envs
 from jaxrl.conditioned import Conditioned
 from jaxrl.environments import auto_reset, auto_reset_from_pool, time_limit, vectorize
 from jaxrl.errors import InputError
-from jaxrl.loop import advance, evaluate, experiment, random_actions, rollout
-from jaxrl.tasks import (
-    Played,
-    Sampler,
-    Task,
-    dependent,
-    latest,
-    switching,
-    tasked,
-    taught,
-    uniform,
-    watching,
-)
+from jaxrl.evaluation import evaluate
+from jaxrl.loop import advance, experiment
+from jaxrl.rollouts import random_actions, rollout
+from jaxrl.tasks import Played, Sampler, Task, switching, tasked, taught, uniform
 from jaxrl.types import Actor, Agent, Discrete, Env, Spec, TimeStep, Update, memoryless
+from jaxrl.watching import dependent, latest, watching
 
 LANES, LIMIT = 4, 5
 
@@ -221,7 +213,7 @@ def test_an_environment_sees_its_learner_as_it_was_at_the_last_refresh(period):
                 ).init,
                 jax.random.key(0),
             ),
-            "Only lanes of jaxrl.tasks.dependent",
+            "Only lanes of jaxrl.watching.dependent",
         ),
     ],
 )

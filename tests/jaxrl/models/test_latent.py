@@ -8,9 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxrl.backbones import backbone
-from jaxrl.layers import MLP, Tower
 from jaxrl.models import latent
+from jaxrl.networks.backbones import backbone
+from jaxrl.networks.layers import MLP, Tower
 from jaxrl.types import Discrete, Spec, Transition
 from jaxrl.updates import descend
 from tests.compiling import OPTIMISED

@@ -9,8 +9,8 @@ import pytest
 
 import envs
 from jaxrl import models
-from jaxrl.loop import random_actions
 from jaxrl.models.model import reached
+from jaxrl.rollouts import random_actions
 from jaxrl.types import Box, Discrete, Env, Spec, TimeStep, memoryless
 
 

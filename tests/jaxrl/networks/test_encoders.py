@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from agents import ppo
-from jaxrl.encoders import CNN, Impala, Joined, Nature, torso
 from jaxrl.errors import InputError
-from jaxrl.layers import MLP, initialise
 from jaxrl.networks import network
+from jaxrl.networks.encoders import CNN, Impala, Joined, Nature, torso
+from jaxrl.networks.layers import MLP, initialise
 from jaxrl.types import Discrete, Spec
 
 KEY = jax.random.key(0)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrl.layers import CNN, MLP, initialise, linear, orthogonal
 from jaxrl.networks import Heads
+from jaxrl.networks.layers import CNN, MLP, initialise, linear, orthogonal
 
 KEY = jax.random.key(0)
 

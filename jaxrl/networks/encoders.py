@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import require, unknown
-from jaxrl.layers import CNN, MLP
+from jaxrl.networks.layers import CNN, MLP
 from jaxrl.types import Array, Tree
 
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrl.backbones import BACKBONES, backbone
+from jaxrl.networks.backbones import BACKBONES, backbone
 from jaxrl.types import select
 
 KEY = jax.random.key(1)
