@@ -35,7 +35,7 @@ def gathered(folders: list[Path], labels: tuple[str, ...], area: bool = False) -
     """The scores in results folders: those of one label are one method, over all environments.
 
     Scores are final evaluation returns, or with `area` mean heights of the learning curves, and
-    normalised where all environments have references. Raises an InputError unless there are two
+    normalised if there are several environments. Raises an InputError unless there are two
     methods, if one lacks an environment that another has, and if several environments have no
     references, for then returns cannot be put together.
     """
@@ -68,15 +68,15 @@ def gathered(folders: list[Path], labels: tuple[str, ...], area: bool = False) -
     for name, own in found.items():
         missing = [task for task in tasks if task not in own]
         require(not missing, f"{name} has no run on {', '.join(missing)}, where others have one.")
-    fits = all(normalised(task, 0.0) is not None for task in tasks)
     without = [task for task in tasks if normalised(task, 0.0) is None]
     require(
-        fits or len(tasks) == 1,
+        not without or len(tasks) == 1,
         f"Returns of several environments are put together as normalised scores, but "
         f"{', '.join(without)} has no reference returns: compare one environment at a time.",
     )
-    methods = {name: as_array(own, tasks, fits) for name, own in found.items()}
-    return Comparison(methods, tasks, fits, area)
+    scale = len(tasks) > 1
+    methods = {name: as_array(own, tasks, scale) for name, own in found.items()}
+    return Comparison(methods, tasks, scale, area)
 
 
 def named(configs: list[Configuration], folders: list[Path]) -> list[str]:
@@ -155,14 +155,15 @@ def verdicts(found: Comparison) -> list[dict[str, Any]]:
 
 
 def verdict(a: str, b: str, by: Estimate) -> str:
-    """A sentence on which of two methods is better, if the interval says so."""
-    text = f"{abs(float(by.value)):.3g}, 95 % interval [{by.low:.3g}, {by.high:.3g}]"
-    if by.low > 0 or by.high < 0:
-        first, second = (a, b) if by.low > 0 else (b, a)
-        return f"{first} scores higher than {second} by {text} ({a} minus {b})."
+    """A sentence on which of two methods is better, if the interval of a minus b says so."""
+    value, low, high = (float(x) for x in by)
+    if low > 0:
+        return f"{a} scores higher than {b} by {value:.3g}, 95 % interval [{low:.3g}, {high:.3g}]."
+    if high < 0:
+        return verdict(b, a, Estimate(-by.value, -by.high, -by.low))
     return (
-        f"{a} and {b} cannot be told apart: the interval of the difference, "
-        f"[{by.low:.3g}, {by.high:.3g}], includes 0."
+        f"{a} and {b} cannot be told apart: the 95 % interval of {a} minus {b}, "
+        f"[{low:.3g}, {high:.3g}], includes 0."
     )
 
 
@@ -212,6 +213,7 @@ def draw(found: Comparison, path: Path) -> None:
         left.vlines(value, i - 0.25, i + 0.25, color="black")
     left.set_yticks(range(len(names)), names[::-1])
     what = "normalised score" if found.normalised else "evaluation return"
+    left.use_sticky_edges = False
     left.set(xlabel=f"interquartile mean of {what}")
     left.grid(alpha=0.3, axis="x")
     every = np.concatenate([s.scores.reshape(-1) for s in found.methods.values()])

@@ -5,10 +5,11 @@ an environment of it is made: to list the names imports nothing.
 """
 
 import importlib
+import importlib.util
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from jaxrl.errors import InputError
+from jaxrl.errors import require
 from jaxrl.types import Env
 
 
@@ -42,12 +43,8 @@ def make(name: str, **params: Any) -> Env:
     """
     prefix = name.partition("/")[0]
     suite = SUITES[prefix]
-    try:
-        importlib.import_module(suite.package)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != suite.package:
-            raise
-        raise InputError(
-            f"{name} needs the package {suite.package}: pip install 'jaxrl[{suite.extra}]'."
-        ) from None
+    require(
+        importlib.util.find_spec(suite.package) is not None,
+        f"{name} needs the package {suite.package}: pip install 'jaxrl[{suite.extra}]'.",
+    )
     return module(prefix).make(name, **params)

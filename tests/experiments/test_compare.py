@@ -1,11 +1,13 @@
 """Comparisons and pictures of results folders whose scores are made up."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from experiments import compare, configuration, plots, references, results
+from agents import AGENTS
+from experiments import compare, configuration, plots, records, references, results
 from experiments.cli import main
 from jaxrl.errors import InputError
 from tests.experiments.runs import command
@@ -21,8 +23,6 @@ def folder_of(tmp_path_factory):
     like = configuration.load(base / "ppo")
 
     def make(name, curves, **changes):
-        import dataclasses
-
         config = dataclasses.replace(like, **changes)
         folder = base / name
         folder.mkdir()
@@ -69,11 +69,12 @@ def test_scores_of_several_environments_are_normalised(folder_of, monkeypatch):
     table = {"CartPole-v1": references.Reference(20.0, 500.0),
              "Acrobot-v1": references.Reference(-500.0, -100.0)}  # fmt: skip
     monkeypatch.setattr(references, "references", lambda: table)
+    other = {"agent": "dqn", "hyperparameters": records.flat(AGENTS["dqn"].defaults)}
     folders = [
         folder_of("n1", np.full((3, 2), 260.0)),
         folder_of("n2", np.full((3, 2), -100.0), env="Acrobot-v1"),
-        folder_of("n3", np.full((3, 2), 500.0), agent="dqn", hyperparameters={}),
-        folder_of("n4", np.full((3, 2), -300.0), env="Acrobot-v1", agent="dqn", hyperparameters={}),
+        folder_of("n3", np.full((3, 2), 500.0), **other),
+        folder_of("n4", np.full((3, 2), -300.0), env="Acrobot-v1", **other),
     ]
     found = compare.gathered(folders, ())
     assert list(found.methods) == ["ppo", "dqn"] and found.normalised
@@ -142,8 +143,6 @@ def test_pictures_are_of_what_was_asked_for(folder_of, tmp_path, monkeypatch):
 
 def test_a_sweep_of_two_numbers_is_a_map(folder_of, tmp_path):
     config = configuration.load(folder_of("s", curve(1.0)))
-    import dataclasses
-
     sweep = {"learning_rate": [1e-3, 1e-3, 1e-2, 1e-2], "discount": [0.9, 0.99, 0.9, 0.99]}
     config = dataclasses.replace(config, sweep=sweep)
     rows = [
