@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 import envs
+from envs import suites
 from experiments import configuration, listing, options, results
 from experiments.arguments import is_flag
 from experiments.configuration import Configuration
 from experiments.sweeps import sweep_command
 from experiments.writers import require_writers
-from jaxrl.errors import require, require_positive, unknown
+from jaxrl.errors import InputError, require, require_positive, unknown
 
 # Training, checkpoints and pictures are imported where they are needed, so that --help is quick.
 
@@ -107,13 +108,24 @@ def draw_run(config: Configuration, folder: Path) -> None:
 
 
 def animate_best(config: Configuration, folder: Path) -> None:
-    """Write an animation of the member with the highest last evaluation."""
+    """Write an animation of the member with the highest last evaluation.
+
+    It is a page where pictures cannot be drawn, and where neither can be, a sentence says why.
+    """
     from experiments.evaluation import best_member
     from experiments.render import animate
 
-    best = best_member(config, folder)
-    animate(config, folder, best, RENDER_SEED, folder / "best_agent.gif")
-    print(f"The best agent, of seed {config.seed + best}, is shown in {folder / 'best_agent.gif'}.")
+    best, reasons = best_member(config, folder), []
+    for kind in ("gif", "html") if suites.pages(config.env) else ("gif",):
+        place = folder / f"best_agent.{kind}"
+        try:
+            animate(config, folder, best, RENDER_SEED, place)
+        except InputError as error:
+            reasons.append(str(error))
+            continue
+        print(f"The best agent, of seed {config.seed + best}, is shown in {place}.")
+        return
+    print(f"The best agent is not shown. {' '.join(reasons)}")
 
 
 def evaluate_command(arguments: list[str]) -> None:
@@ -123,7 +135,9 @@ def evaluate_command(arguments: list[str]) -> None:
     options.require_seeds(chosen.seed, 1)
     config = configuration.load(chosen.folder)
     if chosen.render is not None:
-        require(chosen.render.suffix == ".gif", "--render takes the name of a .gif file.")
+        from experiments import films
+
+        films.require_film(chosen.render)
         results.make_folder(chosen.render.parent)
     from experiments import evaluation
 
@@ -261,6 +275,7 @@ BENCHMARKS = (
     "dynamic-programming",
     "imagination",
     "references",
+    "verify",
 )
 REPRODUCTIONS = (
     "classification",

@@ -108,14 +108,17 @@ def make_env(config: Configuration) -> Env:
     return envs.make(config.env, **config.env_params)
 
 
-def build(config: Configuration, hp: Any, data: Transition | None = None) -> Setup:
+def build(
+    config: Configuration, hp: Any, data: Transition | None = None, env: Env | None = None
+) -> Setup:
     """The agent at work in the environment; `hp` and `data` may hold tracers.
 
     With a data set, the experiment learns from `data`. Without `data` it has none of its
-    transitions, but its runs have the same shapes, and the agent is the same.
+    transitions, but its runs have the same shapes, and the agent is the same. `env`, if given, is
+    the environment of one lane in place of `make_env(config)`.
     """
     entry = AGENTS[config.agent]
-    env = entry.world(make_env(config), hp)
+    env = entry.world(make_env(config) if env is None else env, hp)
     if not config.dataset:
         return assemble(entry.maker(env), env, hp, config.steps)
 

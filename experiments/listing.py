@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 
 import envs
+from envs import suites
 from experiments import presets
 from experiments.results import write_whole
 from jaxrl.errors import InputError
@@ -153,11 +155,30 @@ def optimisers(words: list[str]) -> list[str]:
 
 
 def environment_names(words: list[str]) -> list[str]:
-    """The names of environments that have all of `words`, wrapped to lines."""
-    names = [name for (name,) in matching([(name,) for name in envs.names()], words)]
+    """The names of environments that have all of `words`, wrapped to lines.
+
+    Those whose package is not installed come last, after the command that installs it.
+    """
+    names = matching_environments(words)
+    ready = [name for name in names if not suites.missing(name)]
+    lines = wrapped(ready)
+    for prefix, suite in suites.SUITES.items():
+        lacking = [n for n in names if n.startswith(f"{prefix}/") and n not in ready]
+        if lacking:
+            lines += ["", f"After pip install 'jaxrl[{suite.extra}]':", *wrapped(lacking)]
+    return lines
+
+
+def matching_environments(words: list[str]) -> list[str]:
+    """The names of environments that have all of `words`."""
+    return [name for (name,) in matching([(name,) for name in envs.names()], words)]
+
+
+def wrapped(names: list[str], width: int = 96) -> list[str]:
+    """Names in lines of about `width` characters."""
     lines = [""]
     for name in names:
-        if len(lines[-1]) + len(name) > 96:
+        if len(lines[-1]) + len(name) > width:
             lines.append("")
         lines[-1] += f"{name}  "
     return [line.rstrip() for line in lines]
@@ -168,19 +189,24 @@ def environments(words: list[str]) -> Iterator[str]:
 
     What an environment shows is known only once it is made, which takes seconds for some. It is
     remembered in the user's cache folder, for the versions of the libraries that are installed.
+    An environment whose package is not installed has the command that installs it instead.
     """
-    names = [name for (name,) in matching([(name,) for name in envs.names()], words)]
+    names = matching_environments(words)
     place, known = remembered()
-    new = [name for name in names if name not in known]
+    lacking = {name: suites.missing(name) for name in names}
+    new = [name for name in names if name not in known and not lacking[name]]
     if len(new) > 5:
         print(
-            f"{len(new)} environments are made for the first time, which takes up to a minute; "
-            "the next listing is immediate.",
+            f"{len(new)} environments are made for the first time, which takes up to some seconds "
+            "each; the next listing is immediate.",
             file=sys.stderr,
         )
     width = max((len(name) for name in names), default=0)
     yield f"{'environment':{width}}  {'actions':18}  observation"
     for name in names:
+        if lacking[name]:
+            yield f"{name:{width}}  {lacking[name].partition(': ')[2].rstrip('.')}"
+            continue
         if name not in known:
             try:
                 known[name] = list(shown(envs.make(name).spec))
@@ -218,7 +244,9 @@ def remembered() -> tuple[Path, dict[str, Any]]:
     """The file that remembers environments, and what it holds."""
     libraries = ("gymnax", "brax", "jax")
     versions = [importlib.metadata.version(name) for name in libraries]
-    sources = sorted(Path(envs.__file__).parent.glob("*.py"))
+    sources = sorted(Path(envs.__file__).parent.rglob("*.py"))
+    found = [importlib.util.find_spec(suite.package) for suite in suites.SUITES.values()]
+    sources += [Path(spec.origin) for spec in found if spec is not None and spec.origin]
     stamp = [f"{path.name} {path.stat().st_mtime_ns}" for path in sources]
     digest = hashlib.sha256(" ".join(versions + stamp).encode()).hexdigest()[:16]
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())

@@ -102,7 +102,7 @@ class EvaluateOptions:
     sampled: bool = False
     """Sample actions as in training, instead of acting greedily."""
     render: Path | None = None
-    """Record the best seed playing one episode into this file, which must end in .gif."""
+    """Record the best seed playing one episode into this .gif, .mp4 or .html file."""
     cache: bool = True
     """Keep compiled programs in the user's cache folder."""
 

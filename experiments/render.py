@@ -1,4 +1,4 @@
-"""Animations of an agent in its environment, drawn from its observations."""
+"""Animations of an agent in its environment, drawn by its suite or from its observations."""
 
 from collections.abc import Callable
 from math import atan2, cos, sin
@@ -9,41 +9,62 @@ import jax
 import numpy as np
 from PIL import Image, ImageDraw
 
-from experiments import configuration
+from envs import suites
+from experiments import configuration, films
 from experiments.configuration import Configuration
 from experiments.evaluation import restore_member
+from experiments.films import INK, PAPER
 from jaxrl.environments import vectorize
 from jaxrl.rollouts import rollout
 from jaxrl.types import Run
 
 SIZE = (300, 200)
-INK, ACCENT, PAPER = (40, 44, 52), (214, 93, 14), (250, 249, 245)
+ACCENT = (214, 93, 14)
 LIMIT = 500  # frames
 
 Draw = Callable[[ImageDraw.ImageDraw, np.ndarray], None]
 
 
 def animate(config: Configuration, folder: Path, index: int, seed: int, path: Path) -> None:
-    """Write the animation of one greedy episode of member `index` of a results folder."""
+    """Write the animation of one greedy episode of member `index` of a results folder.
+
+    Environments of a suite with a renderer are drawn by it, others from their observations. Raises
+    an InputError if the renderer cannot run, or for a kind of file that cannot be written here.
+    """
+    films.require_film(path)
     hp, run = restore_member(config, folder, index)
 
     def play(run: Run, key: Any) -> Any:
-        setup = configuration.build(config, hp)
+        env = configuration.make_env(config)
+        setup = configuration.build(config, hp, env=films.telling(env, config.env))
         k_init, k_play = jax.random.split(key)
         env = vectorize(setup.env, 1)
         state, now = env.init(k_init)
         start = (state, now, setup.agent.exploit.init(1))
         view = setup.agent.update.read(run.learner)
         length = min(LIMIT, config.max_episode_steps)
-        _, data, _ = rollout(env, setup.agent.exploit, view, start, k_play, length)
-        return data.obs, data.reward, data.last
+        _, data, info = rollout(env, setup.agent.exploit, view, start, k_play, length)
+        return data.obs, data.reward, data.last, info.get(films.STATE)
 
-    observations, rewards, last = jax.device_get(jax.jit(play)(run, jax.random.key(seed)))
-    rewards, last = rewards[:, 0], last[:, 0]
+    observations, rewards, last, states = jax.jit(play)(run, jax.random.key(seed))
+    rewards, last = np.asarray(rewards)[:, 0], np.asarray(last)[:, 0]
     length = int(last.argmax()) + 1 if last.any() else len(last)
-    leaf = np.asarray(jax.tree.leaves(observations)[0][:length, 0], float)
-    frames = [frame(config.env, leaf, rewards, t) for t in range(length)]
-    save(frames, path)
+    if states is not None:
+        states = jax.tree.map(lambda x: x[:length, 0], states)
+        if films.paged(config.env, path):
+            path.write_text(suites.page(config.env, config.env_params, states))
+            return
+        drawn = suites.frames(config.env, config.env_params, states)
+        frames = [films.titled(image, title(rewards, t)) for t, image in enumerate(drawn)]
+    else:
+        leaf = np.asarray(jax.tree.leaves(observations)[0][:length, 0], float)
+        frames = [frame(config.env, leaf, rewards, t) for t in range(length)]
+    films.save(frames, path)
+
+
+def title(rewards: np.ndarray, step: int) -> str:
+    """What is said of time step `step`."""
+    return f"step {step + 1}   return {float(rewards[: step + 1].sum()):.1f}"
 
 
 def frame(env: str, observations: np.ndarray, rewards: np.ndarray, step: int) -> Image.Image:
@@ -56,8 +77,7 @@ def frame(env: str, observations: np.ndarray, rewards: np.ndarray, step: int) ->
         DRAWINGS[env](draw, observations[step])
     else:
         traces(draw, observations.reshape(len(observations), -1), step)
-    total = float(rewards[: step + 1].sum())
-    draw.text((6, 4), f"step {step + 1}   return {total:.1f}", fill=INK)
+    draw.text((6, 4), title(rewards, step), fill=INK)
     return image
 
 
@@ -138,10 +158,3 @@ DRAWINGS: dict[str, Draw] = {
     "MountainCarContinuous-v0": mountain_car,
     "Pendulum-v1": pendulum,
 }
-
-
-def save(frames: list[Image.Image], path: Path) -> None:
-    """Write frames as a looping animation of 25 frames a second, and of at most 250 frames."""
-    frames = frames[:: 1 + len(frames) // 250]
-    quick = [f.quantize(64) for f in frames]
-    quick[0].save(path, save_all=True, append_images=quick[1:], duration=40, loop=0)

@@ -4,13 +4,15 @@ import contextlib
 import inspect
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from envs.errors import unknown_parameters
+from envs.suites import mujoco_drawing
 from jaxrl.environments import time_limit
 from jaxrl.errors import InputError, unknown
 from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep, Tree
@@ -53,6 +55,11 @@ def make(
     """
     if backend not in BACKENDS:
         raise unknown("brax backend", backend, BACKENDS)
+    return time_limit(from_brax(_made(name, backend, params)), max_steps_in_episode)
+
+
+def _made(name: str, backend: str, params: Mapping[str, Any]) -> Any:
+    """The package's environment."""
     factory = _library().envs._envs[name.removeprefix("brax/")]
     arguments = [
         argument
@@ -62,11 +69,27 @@ def make(
     valid = ["backend", "max_steps_in_episode", *arguments, "n_frames"]
     unknown_parameters(name, params, valid)
     try:
-        with _quiet():
-            env = factory(backend=backend, **params)
+        with quiet():
+            return factory(backend=backend, **params)
     except ValueError as error:
         raise InputError(f"brax cannot make {name} with backend {backend!r}: {error}") from error
-    return time_limit(from_brax(env), max_steps_in_episode)
+
+
+def frames(name: str, params: Mapping[str, Any], states: Tree) -> list[np.ndarray]:
+    """Pictures of states [T, ...] of `make(name, **params)`, by MuJoCo's renderer."""
+    return mujoco_drawing.pictures(_remade(name, params).sys.mj_model, states[0].pipeline_state.q)
+
+
+def page(name: str, params: Mapping[str, Any], states: Tree) -> str:
+    """A page that shows states [T, ...] of `make(name, **params)` in brax's viewer."""
+    env = _remade(name, params)
+    return mujoco_drawing.page(env.sys.mj_model, states[0].pipeline_state.q, float(env.dt))
+
+
+def _remade(name: str, params: Mapping[str, Any]) -> Any:
+    """The package's environment, from the parameters of `make`."""
+    given = {key: value for key, value in params.items() if key != "max_steps_in_episode"}
+    return _made(name, given.pop("backend", "generalized"), given)
 
 
 def from_brax(env: Any) -> Env:
@@ -111,6 +134,7 @@ def from_brax(env: Any) -> Env:
 
 def _library() -> Any:
     """Import brax, without what mujoco prints about accelerators that are not there."""
+    mujoco_drawing.prepare()
     with contextlib.redirect_stdout(io.StringIO()):
         import brax.envs
         import brax.fluid
@@ -133,7 +157,7 @@ class _OldNumpy:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence brax about its upkeep, and mujoco about its models, which goes into a file too."""
     import mujoco
 

@@ -279,7 +279,7 @@ def test_tensorboard_is_missing(refused, tmp_path, monkeypatch):
 
 
 def test_render_wants_a_gif(trained, refused):
-    refused(f"evaluate {trained} --render film.mp4", ".gif")
+    refused(f"evaluate {trained} --render film.png", ".gif")
 
 
 def test_names_and_files_with_spaces_are_words(refused, monkeypatch, tmp_path, capsys):

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 import envs
-from experiments.render import ACCENT, INK, frame, grid, save
+from experiments.films import save
+from experiments.render import ACCENT, INK, frame, grid
 
 
 def where(image: Image.Image, colour: tuple[int, int, int]) -> np.ndarray:
