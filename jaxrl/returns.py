@@ -9,6 +9,15 @@ bootstraps from its successor, and the end of the array counts as a truncation.
 Everything is differentiable and no gradient is stopped here: the papers do not differentiate
 targets of V-trace, Retrace or Q(lambda), so a loss has to stop it. All raise an InputError if there
 is no step, or if an array per step has another shape than the rewards.
+
+Examples:
+    The examples of this page share two steps of an episode that goes on:
+
+    >>> import jax.numpy as jnp
+    >>> from jaxrl import returns
+    >>> reward, discount = jnp.array([1.0, 2.0]), jnp.array([0.5, 0.5])
+    >>> last = jnp.array([False, False])
+    >>> value, next_value = jnp.array([1.0, 1.0]), jnp.array([1.0, 2.0])
 """
 
 from typing import NamedTuple
@@ -21,7 +30,12 @@ from jaxrl.types import Array
 
 
 def backwards(increment: Array, carry: Array) -> Array:
-    """The solution [T, ...] of x_t = increment_t + carry_t x_{t+1} with x_T = 0."""
+    """The solution [T, ...] of x_t = increment_t + carry_t x_{t+1} with x_T = 0.
+
+    Examples:
+        >>> print(returns.backwards(reward, discount))
+        [2. 2.]
+    """
 
     def step(future: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
         future = now[0] + now[1] * future
@@ -36,7 +50,14 @@ def backwards(increment: Array, carry: Array) -> Array:
 
 
 def check(reward: Array, **arrays: Array) -> None:
-    """Raise an InputError unless there is a step and all arrays have the shape of the rewards."""
+    """Raise an InputError unless there is a step and all arrays have the shape of the rewards.
+
+    Examples:
+        >>> returns.check(reward, last=last)
+        >>> returns.check(reward, last=last[:1])
+        Traceback (most recent call last):
+        jaxrl.errors.InputError: last must have the shape of reward: ...
+    """
     shape = jnp.shape(reward)
     steps = len(shape) > 0 and shape[0] > 0
     require(steps, f"reward must be [T, ...] with T at least 1, but its shape is {shape}.")
@@ -53,6 +74,10 @@ def gae(
 
     A_t = delta_t + discount_t lam A_{t+1}, delta_t = R_{t+1} + discount_t V(S_{t+1}) - V(S_t),
     without the second term at a boundary. Source: Schulman et al. (2016), equation 16.
+
+    Examples:
+        >>> print(returns.gae(reward, discount, last, value, next_value, lam=0.5))
+        [1. 2.]
     """
     check(reward, discount=discount, last=last, value=value, next_value=next_value)
     delta = reward + discount * next_value - value
@@ -66,6 +91,10 @@ def lambda_returns(
 
     G_t = R_{t+1} + discount_t ((1 - lam) V(S_{t+1}) + lam G_{t+1}), with V(S_{t+1}) alone at a
     boundary and at the end. Source: Sutton and Barto (2018), equation 12.3.
+
+    Examples:
+        >>> print(returns.lambda_returns(reward, discount, last, next_value, lam=0.5))
+        [2. 3.]
     """
     check(reward, discount=discount, last=last, next_value=next_value)
     lam = jnp.where(last, 0.0, lam).at[-1].set(0.0)
@@ -78,6 +107,10 @@ def n_step_returns(reward: Array, discount: Array, last: Array, next_value: Arra
     G_t = sum_{k<m} (prod_{j<k} discount_{t+j}) R_{t+k+1} + (prod_{j<m} discount_{t+j}) V(S_{t+m}),
     with m the least of n and the steps left. Source: Sutton and Barto (2018), equation 7.1.
     Raises an InputError if `n` is not positive.
+
+    Examples:
+        >>> print(returns.n_step_returns(reward, discount, last, next_value, n=2))
+        [2.5 3. ]
     """
     check(reward, discount=discount, last=last, next_value=next_value)
     require_positive(n=n)
@@ -116,6 +149,11 @@ def vtrace(
     ratio_t); the advantage is rho_t (R_{t+1} + discount_t v_{t+1} - V(S_t)), where v_{t+1} is
     V(S_{t+1}) at a boundary and at the end. Source: Espeholt et al. (2018), equation 1 and
     section 4.2.
+
+    Examples:
+        >>> ratio = jnp.array([1.0, 2.0])
+        >>> print(returns.vtrace(reward, discount, last, value, next_value, ratio).target)
+        [2.5 3. ]
     """
     check(reward, discount=discount, last=last, value=value, next_value=next_value, ratio=ratio)
     rho = jnp.minimum(clip_ratio, ratio)
@@ -142,6 +180,11 @@ def off_policy_returns(
     R_{s+1} + discount_s E_pi Q(S_{s+1}, .) - Q(S_s, A_s). Traces pi / mu give importance
     sampling, lam min(1, pi / mu) Retrace, lam pi Tree-backup, and lam Harutyunyan's Q(lambda).
     Source: Munos et al. (2016), equation 3 and table 1.
+
+    Examples:
+        >>> trace = jnp.array([0.5, 0.5])
+        >>> print(returns.off_policy_returns(reward, discount, last, value, next_value, trace))
+        [2. 3.]
     """
     values = {"action_value": action_value, "next_value": next_value}
     check(reward, discount=discount, last=last, trace=trace, **values)
@@ -163,6 +206,11 @@ def retrace(
 
     They are `off_policy_returns` with the traces lam min(1, ratio). Source: Munos et al. (2016),
     equation 4.
+
+    Examples:
+        >>> ratio = jnp.array([1.0, 2.0])
+        >>> print(returns.retrace(reward, discount, last, value, next_value, ratio, lam=0.5))
+        [2. 3.]
     """
     trace = lam * jnp.minimum(1.0, ratio)
     return off_policy_returns(reward, discount, last, action_value, next_value, trace)
@@ -176,6 +224,11 @@ def peng_q_lambda(
     They are lambda-returns with the greedy value of the successor, whatever the behaviour does
     next: the Q(lambda) of deep agents, biased off policy unless lam is 0.
     Source: Peng and Williams (1996), section 3.
+
+    Examples:
+        >>> next_q = jnp.array([[1.0, 0.0], [2.0, 0.0]])
+        >>> print(returns.peng_q_lambda(reward, discount, last, next_q, lam=0.5))
+        [2. 3.]
     """
     return lambda_returns(reward, discount, last, next_action_values.max(-1), lam)
 
@@ -192,6 +245,11 @@ def watkins_q_lambda(
 
     `greedy` [T, ...] tells whether A_t is greedy in S_t; traces are cut before an action that is
     not. Source: Watkins (1989); Sutton and Barto (2018), section 12.10.
+
+    Examples:
+        >>> next_q, greedy = jnp.array([[1.0, 0.0], [2.0, 0.0]]), jnp.array([True, False])
+        >>> print(returns.watkins_q_lambda(reward, discount, last, next_q, greedy, lam=0.5))
+        [1.5 3. ]
     """
     value = next_action_values.max(-1)
     check(reward, discount=discount, last=last, greedy=greedy, next_value=value)

@@ -10,6 +10,22 @@
 - `horizon`, `fitted`: the effective horizon, and planning from random rollouts.
 - `continuous`: policy iteration in continuous time by quadrature.
 - `successor`: successor features, occupancies and proto-value functions.
+
+Examples:
+    The examples of this package share one process. In state 0 one may stop for a reward of 1, or
+    try: that ends the episode or leads to state 1, each with probability 1/2. In state 1 one may
+    stop for a reward of 8, or go back. The best `policy` tries, then stops.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> import numpy as np
+    >>> import envs
+    >>> from jaxrl import dp, values
+    >>> p = np.array([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [1.0, 0.0]]])
+    >>> r = np.array([[1.0, 0.0], [8.0, 0.0]])
+    >>> d = np.array([[[0.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]]])
+    >>> mdp = dp.from_arrays(p, r, d, np.array([1.0, 0.0]))
+    >>> policy = jnp.array([[0.0, 1.0], [1.0, 0.0]])
 """
 
 from jaxrl.dp.continuous import (

@@ -2,6 +2,12 @@
 
 The value of a policy solves V(x(0)) - V(x(T)) = integral of the cost from 0 to T, and the cost is
 known at a few times only. The quadrature rule therefore limits the accuracy of the policy.
+
+Examples:
+    The system x' = u of cost x'x + u'u, whose best control is u = -x:
+
+    >>> one, start, gain = jnp.ones((1, 1)), jnp.ones((1, 1)), jnp.ones((1, 1))
+    >>> drift = dp.LinearQuadratic(a=0 * one, b=one, q=one, r=one)
 """
 
 from collections.abc import Callable
@@ -15,7 +21,12 @@ from jaxrl.types import Array
 
 
 def trapezoid(intervals: int, length: float | Array) -> Array:
-    """Return the weights [intervals + 1] of the trapezoid rule on [0, length]; error of order 2."""
+    """Return the weights [intervals + 1] of the trapezoid rule on [0, length]; error of order 2.
+
+    Examples:
+        >>> print(dp.trapezoid(intervals=2, length=1.0))
+        [0.25 0.5  0.25]
+    """
     require_positive(intervals=intervals, length=length)
     weights = jnp.ones(intervals + 1).at[jnp.asarray([0, -1])].set(0.5)
     return length / intervals * weights
@@ -25,6 +36,10 @@ def simpson(intervals: int, length: float | Array) -> Array:
     """Return the weights [intervals + 1] of Simpson's rule on [0, length]; error of order 4.
 
     Raises `InputError` if the number of intervals is odd.
+
+    Examples:
+        >>> print(dp.simpson(intervals=2, length=1.0))
+        [0.167 0.667 0.167]
     """
     require_positive(intervals=intervals, length=length)
     require(intervals % 2 == 0, f"Simpson's rule needs an even number of intervals: {intervals}.")
@@ -43,6 +58,11 @@ def matern(smoothness: float, length_scale: float | Array = 1.0) -> Kernel:
     """Return the Matern kernel of smoothness 0.5, 1.5 or 2.5, of unit variance.
 
     Its functions have smoothness - 1/2 derivatives. Raises `InputError` for another smoothness.
+
+    Examples:
+        >>> kernel = dp.matern(0.5)
+        >>> print(kernel.covariance(jnp.array(1.0)), kernel.integral(jnp.array(1.0)))
+        0.368 0.632
     """
     require_positive(length_scale=length_scale)
     # The covariance is p(s) exp(-s) in s = sqrt(2 smoothness) r / length_scale, and its integral
@@ -79,6 +99,10 @@ def bayesian_quadrature(times: Array, length: float | Array, kernel: Kernel) -> 
     covariance, observed at the times. In float32 the covariance of many times on a long scale is
     singular. Source:
     O'Hagan (1991), "Bayes-Hermite quadrature".
+
+    Examples:
+        >>> print(dp.bayesian_quadrature(jnp.array([0.5]), 1.0, dp.matern(0.5)))
+        [0.787]
     """
     covariance = kernel.covariance(jnp.abs(times[:, None] - times))
     mean = kernel.integral(times) + kernel.integral(length - times)
@@ -95,14 +119,24 @@ class LinearQuadratic(NamedTuple):
 
 
 def closed_loop(problem: LinearQuadratic, gain: Array, starts: Array, times: Array) -> Array:
-    """Return the exact states [M, N, n] at times [N] from starts [M, n] under u = -gain x."""
+    """Return the exact states [M, N, n] at times [N] from starts [M, n] under u = -gain x.
+
+    Examples:
+        >>> print(dp.closed_loop(drift, gain, start, jnp.array([0.0, 1.0]))[0, :, 0])  # 1, 1/e
+        [1.    0.368]
+    """
     system = problem.a - problem.b @ gain
     flow = jax.vmap(lambda t: jax.scipy.linalg.expm(system * t))(times)
     return jnp.einsum("tij,mj->mti", flow, starts)
 
 
 def running_cost(problem: LinearQuadratic, gain: Array, states: Array) -> Array:
-    """Return the cost per unit of time [...] at states [..., n] under u = -gain x, [m, n]."""
+    """Return the cost per unit of time [...] at states [..., n] under u = -gain x, [m, n].
+
+    Examples:
+        >>> print(dp.running_cost(drift, gain, jnp.array([2.0])))  # x'x + u'u
+        8.0
+    """
     weight = problem.q + gain.T @ problem.r @ gain
     return jnp.einsum("...i,ij,...j->...", states, weight, states)
 
@@ -115,6 +149,13 @@ def integral_policy_evaluation(states: Array, costs: Array, weights: Array) -> A
     trajectories from starts in general position. Raises `InputError` for fewer. Source: Vrabie et
     al. (2009), "Adaptive optimal control for continuous-time linear systems based on policy
     iteration".
+
+    Examples:
+        >>> times, weights = jnp.linspace(0.0, 1.0, 11), dp.simpson(10, 1.0)
+        >>> states = dp.closed_loop(drift, gain, start, times)
+        >>> costs = dp.running_cost(drift, gain, states)
+        >>> print(dp.integral_policy_evaluation(states, costs, weights))
+        [[1.]]
     """
     n = states.shape[-1]
     rows, columns = jnp.triu_indices(n)
@@ -144,6 +185,11 @@ def integral_policy_iteration(
     takes K = R^-1 B'P; the first gain must stabilise the system. It is Newton's method on the
     Riccati equation, up to the error of the quadrature. Source: Cao and Pan (2024),
     "Impact of computation in integral reinforcement learning for continuous-time control".
+
+    Examples:
+        >>> times, weights = jnp.linspace(0.0, 1.0, 11), dp.simpson(10, 1.0)
+        >>> print(dp.integral_policy_iteration(drift, 2 * gain, start, times, weights)[0])
+        [[1.]]
     """
 
     def improve(gain: Array, _: None) -> tuple[Array, Array]:

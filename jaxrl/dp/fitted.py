@@ -35,7 +35,14 @@ class Suffixes(NamedTuple):
 
 
 def table(states: int, actions: int) -> Regression:
-    """Average targets of one-hot observations [..., states]; pairs without data have value 0."""
+    """Average targets of one-hot observations [..., states]; pairs without data have value 0.
+
+    Examples:
+        >>> rows = jnp.eye(2), jnp.array([0, 0]), jnp.array([3.0, 5.0]), jnp.ones(2)
+        >>> print(dp.table(states=2, actions=1).fit(*rows))
+        [[3.]
+         [5.]]
+    """
 
     def fit(obs: Array, action: Array, target: Array, weight: Array) -> Array:
         pair = obs.argmax(-1) * actions + action
@@ -57,6 +64,12 @@ def random_suffixes(
 
     They have at most `horizon` steps. `env` is one lane, without auto-reset. Raises `InputError`
     unless its actions are discrete.
+
+    Examples:
+        >>> act = lambda time, obs: jnp.int32(0)
+        >>> steps = dp.random_suffixes(envs.from_mdp(mdp), act, 0, 1, 64, jax.random.key(0))
+        >>> print(steps.weight.sum(), steps.reward.max())
+        64.0 1.0
     """
     if not isinstance(env.spec.action, Discrete):
         raise InputError(
@@ -99,6 +112,13 @@ def fitted_backups(
     `InputError` unless `depth` is above zero. Source:
     Laidlaw et al. (2024), "The effective horizon explains deep RL performance in stochastic
     environments", algorithm SQIRL.
+
+    Examples:
+        >>> act = lambda time, obs: jnp.int32(0)
+        >>> steps = dp.random_suffixes(envs.from_mdp(mdp), act, 0, 1, 64, jax.random.key(0))
+        >>> print(dp.fitted_backups(dp.table(2, 2), steps, depth=1)[0])  # state 1 is not reached
+        [[1. 0.]
+         [0. 0.]]
     """
     require_positive(depth=depth)
     flat = lambda x: jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), x)
@@ -145,6 +165,12 @@ def sqirl(
     """Return the parameters [horizon, ...] of Q_depth at each time; the policy is greedy in them.
 
     Each time samples `episodes` new episodes. Source: as `fitted_backups`.
+
+    Examples:
+        >>> key = jax.random.key(0)
+        >>> print(dp.sqirl(envs.from_mdp(mdp), dp.table(2, 2), 1, 1, 64, key)[0])
+        [[1. 0.]
+         [0. 0.]]
     """
 
     def learn(known: Tree, inputs: tuple[Array, Key]) -> tuple[Tree, None]:

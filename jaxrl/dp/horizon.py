@@ -47,6 +47,11 @@ def effective_horizon(
     `tolerance` times the largest return is lost. Raises `InputError` unless horizon and depth are
     above zero. Source: Laidlaw et al. (2024), "The
     effective horizon explains deep RL performance in stochastic environments".
+
+    Examples:
+        >>> found = dp.effective_horizon(mdp, horizon=3)
+        >>> print(found.k, found.optimal)
+        1 4.0
     """
     depth = horizon if depth is None else depth
     require_positive(horizon=horizon, depth=depth)
@@ -72,6 +77,11 @@ def optimal_backups(model: TabularMDP, q: Array) -> Array:
     """Return one optimal backup of action values [H, S, A] at each time.
 
     Values after the last time are zero. `model` is `averaged`, and its discounts include gamma.
+
+    Examples:
+        >>> print(dp.optimal_backups(dp.averaged(mdp), jnp.zeros((2, 2, 2)))[0])
+        [[1. 0.]
+         [8. 0.]]
     """
     following = jnp.concatenate([q[1:], jnp.zeros_like(q[:1])])
     return jax.vmap(lambda theta: _backup(model, theta=theta[..., None])[..., 0])(following)

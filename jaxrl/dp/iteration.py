@@ -61,6 +61,11 @@ def iterate(
     `scale` measures the size of the values in x, to which the threshold adapts. Under `vmap` the
     members that have converged wait, unchanged, for the others. The loop itself can only be
     differentiated forwards, and then inexactly: see `implicit`.
+
+    Examples:
+        >>> step = lambda x: (x / 2 + 1, jnp.abs(1 - x / 2))
+        >>> print(dp.iterate(step, jnp.zeros(()), 1e-6, 100).theta)
+        2.0
     """
     start = _as_returned(lambda x: step(x)[0], start)
 
@@ -89,6 +94,13 @@ def implicit(
     `operator` closes over; `run` is never differentiated. The linear equation is solved by
     iteration, which converges where `operator` contracts, to the rounding error or for at most
     `max_iterations`.
+
+    Examples:
+        >>> def root(m):  # of x = m x + 1
+        ...     found = lambda start: dp.Solution(1 / (1 - m), jnp.int32(1), jnp.zeros(()))
+        ...     return dp.implicit(lambda x: m * x + 1, found, jnp.zeros(()), 100).theta
+        >>> print(jax.grad(root)(0.5))  # 1 / (1 - m)^2
+        4.0
     """
     start = _as_returned(operator, start)
 
@@ -134,6 +146,11 @@ def fixed_point(
 
     The residual is the `distance` [] by which the last iteration moved the table; when the
     iteration ends is said at `iterate`, and how it is differentiated at `implicit`.
+
+    Examples:
+        >>> root = lambda m: dp.fixed_point(lambda x: m * x + 1, jnp.zeros(()), 1e-6, 100).theta
+        >>> print(root(0.5), jax.grad(root)(0.5))
+        2.0 4.0
     """
 
     def step(x: Array) -> tuple[Array, Array]:

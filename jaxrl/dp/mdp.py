@@ -42,6 +42,10 @@ def from_arrays(
     Without `successors` it is dense. The arrays become float32, or float64 under `jax_enable_x64`.
     Raises `InputError` if shapes disagree or are empty, if probabilities do not sum to one, if a
     reward is not finite, if a discount is outside [0, 1], or if a successor is not a state.
+
+    Examples:
+        >>> print(dp.from_arrays(p, r, d, np.array([0.5, 0.5])).initial)
+        [0.5 0.5]
     """
     dense = isinstance(successors, tuple)
     require(
@@ -78,6 +82,10 @@ def arrive(mdp: TabularMDP, x: Array) -> Array:
     """Gather an array of states, x [S, ...], at the successors of each pair: [S, A, B, ...].
 
     In a dense process the successors are the states themselves: [1, 1, S, ...], to be broadcast.
+
+    Examples:
+        >>> print(dp.arrive(dp.sparse(mdp), jnp.array([2.0, 8.0]))[0, 1])
+        [2. 8.]
     """
     if isinstance(mdp.successors, tuple):
         return x[None, None]
@@ -86,7 +94,13 @@ def arrive(mdp: TabularMDP, x: Array) -> Array:
 
 
 def expect(mdp: TabularMDP, x: Array) -> Array:
-    """Return the expectation [S, A, ...] of x [S, ...] over the successors of each pair."""
+    """Return the expectation [S, A, ...] of x [S, ...] over the successors of each pair.
+
+    Examples:
+        >>> print(dp.expect(mdp, jnp.array([2.0, 8.0])))
+        [[2. 5.]
+         [8. 2.]]
+    """
     return contract(mdp.transition, arrive(mdp, x))
 
 
@@ -94,6 +108,11 @@ def contract(weights: Array, x: Array) -> Array:
     """Return the sum over slots [S, A, ...] of weights [S, A, B] times x [S, A, B, ...].
 
     With x [1, 1, B, ...], as `arrive` returns for a dense process, it is one matrix product.
+
+    Examples:
+        >>> print(dp.contract(mdp.transition, jnp.array([[[2.0, 8.0]]])))
+        [[2. 5.]
+         [8. 2.]]
     """
     if x.shape[:2] != (1, 1):
         return (weights.reshape(weights.shape + (1,) * (x.ndim - 3)) * x).sum(2)
@@ -108,6 +127,10 @@ def discounted(mdp: TabularMDP, gamma: float | Array) -> TabularMDP:
     """Return the process whose discounts are multiplied by `gamma` [] or [S, A, B].
 
     Raises `InputError` if gamma is outside [0, 1].
+
+    Examples:
+        >>> print(dp.discounted(mdp, 0.5).discount[0, 1])
+        [0.  0.5]
     """
     require_fraction(gamma=gamma)
     return mdp._replace(discount=gamma * mdp.discount)
@@ -119,6 +142,11 @@ def averaged(mdp: TabularMDP) -> TabularMDP:
     The mean commutes with mixing, so E[r + d V(s')] needs only the mean reward [S, A, 1], the
     mean discount [S, A, 1] and successors weighted by P d / E[d]. Expected values are the same;
     return distributions are not.
+
+    Examples:
+        >>> print(dp.averaged(mdp).discount[..., 0])
+        [[0.  0.5]
+         [0.  1. ]]
     """
     reward = (mdp.transition * mdp.reward).sum(-1, keepdims=True)
     return _normalised(mdp, mdp.transition * mdp.discount, mdp.transition, reward)
@@ -133,7 +161,13 @@ def _normalised(mdp: TabularMDP, kept: Array, transition: Array, reward: Array) 
 
 
 def chosen(mdp: TabularMDP, action: Array) -> TabularMDP:
-    """Return the process with one action, [S, 1, B], under a deterministic policy [S]."""
+    """Return the process with one action, [S, 1, B], under a deterministic policy [S].
+
+    Examples:
+        >>> print(dp.chosen(mdp, jnp.array([0, 1])).reward[:, 0])
+        [[1. 1.]
+         [0. 0.]]
+    """
 
     def pick(x: Array) -> Array:
         return jnp.take_along_axis(x, action[:, None, None], 1)
@@ -143,7 +177,12 @@ def chosen(mdp: TabularMDP, action: Array) -> TabularMDP:
 
 
 def under(mdp: TabularMDP, policy: Array) -> TabularMDP:
-    """Return the sparse process with one action, [S, 1, A * B], under a policy [S, A]."""
+    """Return the sparse process with one action, [S, 1, A * B], under a policy [S, A].
+
+    Examples:
+        >>> print(dp.under(mdp, policy).transition[0])
+        [[0.  0.  0.5 0.5]]
+    """
     states, actions, slots = mdp.transition.shape
     successors = mdp.successors
     if isinstance(successors, tuple):
@@ -162,6 +201,10 @@ def averaged_under(mdp: TabularMDP, policy: Array) -> TabularMDP:
     """Return the Markov reward process of a policy [S, A]: `averaged`, with one action.
 
     It is dense, [S, 1, S], if `mdp` is, and otherwise sparse, [S, 1, A * B].
+
+    Examples:
+        >>> print(dp.averaged_under(mdp, policy).reward[:, 0, 0])
+        [0. 8.]
     """
     if not isinstance(mdp.successors, tuple):
         return averaged(under(mdp, policy))
@@ -172,7 +215,12 @@ def averaged_under(mdp: TabularMDP, policy: Array) -> TabularMDP:
 
 
 def paired(mdp: TabularMDP) -> bool:
-    """Return whether rewards and discounts are stored by pair, [S, A, 1]."""
+    """Return whether rewards and discounts are stored by pair, [S, A, 1].
+
+    Examples:
+        >>> dp.paired(mdp), dp.paired(dp.averaged(mdp))
+        (False, True)
+    """
     return mdp.reward.shape[-1] == 1 and mdp.discount.shape[-1] == 1
 
 
@@ -181,6 +229,10 @@ def sparse(mdp: TabularMDP) -> TabularMDP:
 
     The arrays must be concrete. Unused slots have probability 0 and lead to state 0. Raises
     `InputError` if the process is sparse.
+
+    Examples:
+        >>> print(dp.sparse(mdp).successors[0, 1])
+        [0 1]
     """
     require(isinstance(mdp.successors, tuple), "This process is sparse already.")
     p, r, d = np.broadcast_arrays(*(np.asarray(x) for x in mdp[:3]))
@@ -191,7 +243,12 @@ def sparse(mdp: TabularMDP) -> TabularMDP:
 
 
 def stacked(mdps: Iterable[TabularMDP]) -> TabularMDP:
-    """Stack processes of the same shapes into one, whose arrays have a first axis to vmap over."""
+    """Stack processes of the same shapes into one, whose arrays have a first axis to vmap over.
+
+    Examples:
+        >>> dp.stacked([mdp, mdp]).reward.shape
+        (2, 2, 2, 2)
+    """
     return jax.tree.map(lambda *x: jnp.stack(x), *mdps)
 
 
@@ -199,6 +256,10 @@ def dense(mdp: TabularMDP) -> TabularMDP:
     """Return the dense form of a small sparse process; repeated successors get their mean reward.
 
     Expected values are the same; return distributions of random rewards are lost.
+
+    Examples:
+        >>> print(dp.dense(dp.sparse(mdp)).transition[0, 1])
+        [0.5 0.5]
     """
     if isinstance(mdp.successors, tuple):
         return mdp

@@ -107,6 +107,12 @@ def least_squares_value_iteration(
     `InputError` unless `ridge` is above zero. Source: Tang, Liu
     and Xu (2025), "Robust offline reinforcement learning with linearly structured f-divergence
     regularization".
+
+    Examples:
+        >>> ones = jnp.ones((1, 3, 1))
+        >>> batch = dp.LinearBatch(ones, ones[..., 0], 0 * ones[..., 0], ones[..., None])
+        >>> print(dp.least_squares_value_iteration(batch).weights)  # 3 / (3 + ridge)
+        [[0.75]]
     """
     require_positive(ridge=ridge)
     horizon = batch.reward.shape[0]
@@ -129,7 +135,15 @@ def least_squares_value_iteration(
 
 
 def linear_action_values(values: LinearValues, features: Array) -> Array:
-    """Return the action values [...] of features [..., D] at one step of `values`."""
+    """Return the action values [...] of features [..., D] at one step of `values`.
+
+    Examples:
+        >>> ones = jnp.ones((1, 3, 1))
+        >>> batch = dp.LinearBatch(ones, ones[..., 0], 0 * ones[..., 0], ones[..., None])
+        >>> first = jax.tree.map(lambda x: x[0], dp.least_squares_value_iteration(batch))
+        >>> print(dp.linear_action_values(first, jnp.array([0.5])))
+        0.375
+    """
     q = features @ values.weights - jnp.abs(features) @ values.penalty
     return jnp.clip(q, values.least, values.most)
 

@@ -33,7 +33,13 @@ Mix = Callable[[TabularMDP, ReturnDistribution], ReturnDistribution]
 
 
 def mixed(mdp: TabularMDP, distribution: ReturnDistribution) -> ReturnDistribution:
-    """Return the distribution [S, A, B * N] of reward + discount * Z(successor), exactly."""
+    """Return the distribution [S, A, B * N] of reward + discount * Z(successor), exactly.
+
+    Examples:
+        >>> print(values.mean(dp.mixed(mdp, dp.arriving(mdp, values.dirac(jnp.array([2.0, 8.0]))))))
+        [[1. 4.]
+         [8. 2.]]
+    """
     return values.mix(push(distribution, mdp.reward, mdp.discount), mdp.transition)
 
 
@@ -51,6 +57,11 @@ def backup(
     successors: other weights than the probabilities make the operator robust. The discounts are
     those of `mdp`: see `discounted`. Source: Bellemare, Dabney and Rowland (2023), "Distributional
     Reinforcement Learning", chapter 5.
+
+    Examples:
+        >>> print(dp.backup(mdp, values.scalar(), jnp.array([[[2.0]], [[8.0]]]))[..., 0])
+        [[1. 4.]
+         [8. 2.]]
     """
     return representation.project(mix(mdp, arriving(mdp, evaluate(representation, theta))))
 
@@ -59,6 +70,10 @@ def arriving(mdp: TabularMDP, distribution: ReturnDistribution) -> ReturnDistrib
     """Gather distributions of states [S, N] at the successors: [S, A, B, N], or [1, 1, S, N].
 
     See `arrive`.
+
+    Examples:
+        >>> dp.arriving(mdp, values.dirac(jnp.array([2.0, 8.0]))).atoms.shape
+        (1, 1, 2, 1)
     """
     if distribution.atoms.shape[-1] == 1:  # a Dirac, whose probability is known to be one
         return dirac(arrive(mdp, distribution.atoms[..., 0]))
@@ -70,6 +85,12 @@ def expectation(mdp: TabularMDP, distribution: ReturnDistribution) -> ReturnDist
 
     The mean commutes with mixing, so that it is one matrix product for a dense process. Raises
     `InputError` if rewards and discounts are not [S, A, 1].
+
+    Examples:
+        >>> arriving = dp.arriving(mdp, values.dirac(jnp.array([2.0, 8.0])))
+        >>> print(values.mean(dp.expectation(dp.averaged(mdp), arriving)))
+        [[1. 4.]
+         [8. 2.]]
     """
     _require_paired(mdp, "expectation")
     future = contract(mdp.transition, mean(distribution))
@@ -83,6 +104,13 @@ def pooled(mdp: TabularMDP, distribution: ReturnDistribution) -> ReturnDistribut
     of distributions on common atoms stays on them: N atoms instead of B * N to project. Only for
     representations with a fixed support (categorical). Raises `InputError` if rewards and
     discounts are not [S, A, 1].
+
+    Examples:
+        >>> chances = jnp.array([[0.75, 0.25], [0.0, 1.0]])
+        >>> state = values.ReturnDistribution(jnp.array([[0.0, 8.0], [0.0, 8.0]]), chances)
+        >>> print(values.mean(dp.pooled(dp.averaged(mdp), dp.arriving(mdp, state))))
+        [[1. 4.]
+         [8. 2.]]
     """
     _require_paired(mdp, "pooled")
     probabilities = contract(mdp.transition, distribution.probabilities)
@@ -104,6 +132,11 @@ def regularised(
     pi(a) ~ exp(reference(a) + statistic(Z_a) / temperature), and each action pays temperature *
     (log pi(a) - reference(a)): it is `soft` with every return raised by temperature * reference.
     With a reference of 0 it is `soft`.
+
+    Examples:
+        >>> even = jnp.log(jnp.array([0.5, 0.5]))
+        >>> print(values.mean(dp.regularised(values.scalar(), jnp.ones((2, 1)), 1.0, even)))
+        1.0
     """
 
     def raised(theta: Array) -> ReturnDistribution:
@@ -115,7 +148,12 @@ def regularised(
 
 
 def collapsed(evaluate: Select) -> Select:
-    """Keep only the mean of the distribution that `evaluate` selects, for scalar tables."""
+    """Keep only the mean of the distribution that `evaluate` selects, for scalar tables.
+
+    Examples:
+        >>> print(dp.collapsed(values.greedy)(values.scalar(), jnp.array([[1.0], [3.0]])).atoms)
+        [3.]
+    """
     return lambda representation, theta: dirac(mean(evaluate(representation, theta)))
 
 
@@ -123,6 +161,10 @@ def highest(representation: Representation, theta: Array) -> ReturnDistribution:
     """Return the Dirac [..., 1] at the highest mean of theta [..., A, K].
 
     It is a cheaper `collapsed(greedy)`.
+
+    Examples:
+        >>> print(dp.highest(values.scalar(), jnp.array([[1.0], [3.0]])).atoms)
+        [3.]
     """
     return dirac(mean(representation.decode(theta)).max(-1))
 
@@ -134,7 +176,13 @@ def stages(
     select: Select = greedy,
     mix: Mix = mixed,
 ) -> Array:
-    """Return the tables [horizon, S, A, K] of an episode of `horizon` steps, in order of time."""
+    """Return the tables [horizon, S, A, K] of an episode of `horizon` steps, in order of time.
+
+    Examples:
+        >>> print(dp.stages(mdp, values.scalar(), horizon=2)[0, ..., 0])
+        [[1. 4.]
+         [8. 1.]]
+    """
     require_positive(horizon=horizon)
 
     def back(theta: Array, _: None) -> tuple[Array, Array]:
@@ -148,7 +196,12 @@ def stages(
 
 
 def zeros(representation: Representation, *shape: int) -> Array:
-    """Return the table [*shape, K] of returns that are zero with probability one."""
+    """Return the table [*shape, K] of returns that are zero with probability one.
+
+    Examples:
+        >>> dp.zeros(values.quantile(2), 3).shape
+        (3, 2)
+    """
     return representation.project(dirac(jnp.zeros(shape)))
 
 

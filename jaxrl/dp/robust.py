@@ -2,6 +2,11 @@
 
 An adversary reweights the possible successors, at a price or within a radius. Mixing with its
 weights instead of the nominal probabilities makes any backup robust, of values and distributions.
+
+Examples:
+    Two values of equal probability:
+
+    >>> v, even = jnp.array([0.0, 8.0]), jnp.array([0.5, 0.5])
 """
 
 from collections.abc import Callable
@@ -45,6 +50,11 @@ def robust_expectation(
     """Return the worst-case expectation [...] of values [..., N] near probabilities [..., N].
 
     Its derivative by the values is the distribution of the adversary (envelope theorem).
+
+    Examples:
+        >>> moved = dp.robust.constrained_total_variation
+        >>> print(dp.robust_expectation(v, even, 0.25, moved))
+        2.0
     """
     return divergence(values, probabilities, strength).value
 
@@ -59,6 +69,11 @@ def robust_mix(
     """Return the mixture [..., M * N] of distributions [..., M, N] that an adversary chooses.
 
     It reweights the M successors of probabilities [..., M] to lower the expected `statistic`.
+
+    Examples:
+        >>> moved = dp.robust.constrained_total_variation
+        >>> print(values.mean(dp.robust_mix(values.dirac(v), even, 0.25, moved)))
+        2.0
     """
     judged = statistic(distribution)
     return mix(distribution, divergence(judged, probabilities, strength).weights)
@@ -72,6 +87,10 @@ def regularised_total_variation(
     See `Divergence`. With the strength lam the value is E_p[min(V, min V + lam)]: the probability
     of higher values moves to the worst successor. Source: Tang, Liu and Xu (2025), "Robust offline
     reinforcement learning with linearly structured f-divergence regularization".
+
+    Examples:
+        >>> print(dp.robust.regularised_total_variation(v, even, 2.0).value)
+        1.0
     """
     v, p, lam = _priced(values, probabilities, strength)
     cap = v.min(-1, keepdims=True) + lam
@@ -85,6 +104,10 @@ def regularised_kl(values: Array, probabilities: Array, strength: Array | float)
     See `Divergence`. With the strength lam the value is -lam log E_p[exp(-V / lam)], the entropic
     risk, which is precise also where lam is far above the values. Source: as
     `regularised_total_variation`.
+
+    Examples:
+        >>> print(dp.robust.regularised_kl(v, even, 1.0).value)
+        0.693
     """
     v, p, lam = _priced(values, probabilities, strength)
     low = _fixed(v.min(-1, keepdims=True))
@@ -100,6 +123,10 @@ def regularised_chi_square(
     See `Divergence`. With the strength lam and V_a = min(V, a) the value is the maximum over levels
     a in [min V, max V] of E_p[V_a] - Var_p(V_a) / (4 lam), exactly, by sorting. Source: as
     `regularised_total_variation`.
+
+    Examples:
+        >>> print(dp.robust.regularised_chi_square(v, even, 4.0).value)
+        3.0
     """
     v, p, lam = _priced(values, probabilities, strength)
     low = _fixed(v.min(-1, keepdims=True))
@@ -126,6 +153,10 @@ def constrained_total_variation(
 
     See `Divergence`. That much probability moves from the best values to the worst successor,
     exactly, by sorting.
+
+    Examples:
+        >>> print(dp.robust.constrained_total_variation(v, even, 0.25).value)
+        2.0
     """
     v, p, radius = _within(values, probabilities, strength)
     order = jnp.argsort(_fixed(v), -1)
@@ -142,6 +173,10 @@ def constrained_kl(values: Array, probabilities: Array, strength: Array | float)
     See `Divergence`. With the strength rho the value is the maximum over lam of -lam (log
     E_p[exp(-V / lam)] + rho), by bisection on log lam. Source: Nilim and El Ghaoui (2005), "Robust
     control of Markov decision processes with uncertain transition matrices".
+
+    Examples:
+        >>> print(dp.robust.constrained_kl(v, even, 0.0).value)
+        4.0
     """
     v, p, radius = _within(values, probabilities, strength)
     low, spread = _location_and_scale(v)
@@ -166,6 +201,10 @@ def constrained_chi_square(
     a - sqrt((1 + rho) E_p[((a - V)+)^2]), by bisection on log(a - min V). Source: Duchi and
     Namkoong (2021), "Learning models with uniform performance via distributionally robust
     optimization".
+
+    Examples:
+        >>> print(dp.robust.constrained_chi_square(v, even, 0.25).value)
+        2.0
     """
     v, p, radius = _within(values, probabilities, strength)
     low, spread = _location_and_scale(v)

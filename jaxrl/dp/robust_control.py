@@ -29,6 +29,11 @@ def robust_mixed(
     For each pair it reweights reward + discount * Z(successor) to lower the expected `statistic`;
     the price it pays is added to the return. `strength` is [] or [S, A]. A price is in units of
     returns, discount * value, so that gamma times the price is the price per value.
+
+    Examples:
+        >>> mix = dp.robust_mixed(0.25, dp.robust.constrained_total_variation)
+        >>> print(dp.backup(mdp, values.scalar(), jnp.array([[[2.0]], [[8.0]]]), mix=mix)[0, 1])
+        [2.]
     """
 
     def mix(mdp: TabularMDP, arriving: ReturnDistribution) -> ReturnDistribution:
@@ -55,6 +60,12 @@ def robust_value_iteration(
 
     The largest error is at most gamma / (1 - gamma) * residual. Source: Iyengar
     (2005), "Robust dynamic programming", for constrained adversaries.
+
+    Examples:
+        >>> moved = dp.robust.constrained_total_variation
+        >>> print(dp.robust_value_iteration(mdp, 0.5, 0.25, moved).theta)
+        [[1.  1. ]
+         [8.  0.5]]
     """
     return _solve(mdp, gamma, strength, divergence, greedy, tolerance, max_iterations)
 
@@ -71,6 +82,12 @@ def robust_policy_evaluation(
     """Return the action values [S, A] of a policy [S, A] in the worst rectangular process.
 
     The adversary sees the action before it chooses. The error is as in `robust_value_iteration`.
+
+    Examples:
+        >>> moved = dp.robust.constrained_total_variation
+        >>> print(dp.robust_policy_evaluation(mdp, policy, 0.5, 0.25, moved).theta)
+        [[1.  1. ]
+         [8.  0.5]]
     """
     select = partial(values.expected, probabilities=policy)
     return _solve(mdp, gamma, strength, divergence, select, tolerance, max_iterations)
@@ -87,6 +104,12 @@ def worst_case_process(
 
     It is the hardest process to test a policy in. If the action values are the robust fixed point
     of a constrained adversary, they are also the ordinary optimal values of this process.
+
+    Examples:
+        >>> moved = dp.robust.constrained_total_variation
+        >>> theta = jnp.array([[1.0, 1.0], [8.0, 0.5]])
+        >>> print(dp.worst_case_process(mdp, theta, 0.5, 0.25, moved).transition[0, 1])
+        [0.75 0.25]
     """
     model = discounted(mdp, gamma)
     judged = model.reward + model.discount * arrive(mdp, theta.max(-1))
@@ -120,6 +143,12 @@ def static_robust_control(
     need not find the best static policy; the best candidate is returned. The derivatives of `value`
     by the models are those for a fixed policy and a fixed worst model. Source: Zouitine et al.
     (2024), "Solving robust MDPs as a sequence of static RL problems".
+
+    Examples:
+        >>> payoffs = jnp.array([[3.0, 1.0], [0.0, 1.0]])  # of two actions in two models
+        >>> found = dp.static_robust_control(lambda m: m, lambda action, m: m[action], payoffs)
+        >>> print(found.policy, found.value)
+        1 1.0
     """
     num = jax.tree.leaves(models)[0].shape[0]
     frozen = jax.lax.stop_gradient(models)

@@ -34,6 +34,11 @@ def value_iteration(
     The largest error is at most gamma / (1 - gamma) * residual, and the value of the greedy policy
     is within 2 gamma / (1 - gamma) * residual of the optimum. Source: Puterman (1994), "Markov
     decision processes", section 6.3.
+
+    Examples:
+        >>> print(dp.value_iteration(mdp, 0.5).theta)
+        [[1. 2.]
+         [8. 1.]]
     """
     return _solve(averaged(mdp), gamma, highest, tolerance, max_iterations)
 
@@ -53,6 +58,11 @@ def soft_value_iteration(
     largest error is at most gamma / (1 - gamma) * residual. Raises `InputError` unless the
     temperature is above zero. Source: Geist, Scherrer and Pietquin (2019), "A theory of
     regularized Markov decision processes".
+
+    Examples:
+        >>> print(dp.soft_value_iteration(mdp, 0.5, temperature=0.01).theta)
+        [[1. 2.]
+         [8. 1.]]
     """
     require_positive(temperature=temperature)
     select = collapsed(partial(regularised, temperature=temperature, reference=reference))
@@ -70,6 +80,11 @@ def policy_evaluation(
 
     The largest error is at most gamma^2 / (1 - gamma) * residual, the residual being that of state
     values.
+
+    Examples:
+        >>> print(dp.policy_evaluation(mdp, policy, 0.5).theta)
+        [[1. 2.]
+         [8. 1.]]
     """
     values = _solve(averaged_under(mdp, policy), gamma, highest, tolerance, max_iterations)
     model = discounted(averaged(mdp), gamma)
@@ -89,6 +104,11 @@ def policy_iteration(
     residual of each evaluation, of at most `max_sweeps` sweeps. The result is the value of a policy
     and within (residual + tolerance) / (1 - gamma) of the optimal values; `iterations` counts
     policies. Source: Howard (1960), "Dynamic programming and Markov processes".
+
+    Examples:
+        >>> print(dp.policy_iteration(mdp, 0.5).theta)
+        [[1. 2.]
+         [8. 1.]]
     """
     model = discounted(averaged(mdp), gamma)
 
@@ -126,6 +146,11 @@ def modified_policy_iteration(
     The residual is the largest difference between the state values and their optimal backup; the
     largest error of the table is gamma / (1 - gamma) * residual. Source: Puterman (1994), section
     6.5.
+
+    Examples:
+        >>> print(dp.modified_policy_iteration(mdp, 0.5).theta)
+        [[1. 2.]
+         [8. 1.]]
     """
     model = discounted(averaged(mdp), gamma)
 
@@ -157,6 +182,10 @@ def relative_value_iteration(
     most half of it. The table [S, A] holds action values above the average reward, relative to
     state 0. A `relaxation` of 1 is the plain method, which does not converge on periodic processes.
     Source: Puterman (1994), sections 8.5.4 (periodic processes) and 8.5.5.
+
+    Examples:
+        >>> print(dp.relative_value_iteration(mdp)[0])  # to stop in state 1, for ever
+        8.0
     """
     model = averaged(mdp._replace(discount=jnp.ones_like(mdp.discount)))
 
@@ -192,6 +221,11 @@ def finite_horizon(
     They are exact. With `select` greedy they are optimal; with `partial(expected,
     probabilities=policy)` they are those of a policy [S, A]. At time t there are horizon - t steps
     to go. Raises `InputError` unless there is a step.
+
+    Examples:
+        >>> print(dp.finite_horizon(mdp, horizon=2)[0])
+        [[1. 4.]
+         [8. 1.]]
     """
     model = discounted(averaged(mdp), gamma)
     return stages(model, SCALAR, horizon, collapsed(select), expectation)[..., 0]

@@ -26,6 +26,10 @@ def stock_augmented(
     is 0. This is exact if that stock is on the grid, or beyond its ends where the statistic does
     not distinguish stocks. Episodes start at each stock with probability `initial` [C], or 1 / C.
     Solve it with the same `gamma`. Memory is C times that of a sparse `mdp`.
+
+    Examples:
+        >>> dp.stock_augmented(mdp, jnp.array([-8.0, -1.0, 0.0]), 1.0).successors.shape
+        (6, 2, 2)
     """
     states, actions, slots = mdp.transition.shape
     size = stocks.shape[0]
@@ -50,7 +54,16 @@ def stock_augmented(
 
 
 def stock_greedy(statistic: Statistic, stocks: Array, states: int) -> Select:
-    """Return the greedy `Select` of a statistic of stock + return, for `stock_augmented`."""
+    """Return the greedy `Select` of a statistic of stock + return, for `stock_augmented`.
+
+    Examples:
+        >>> missing = values.expected_utility(lambda z: jnp.minimum(z, 0.0))
+        >>> select = dp.stock_greedy(missing, jnp.array([-8.0, -1.0]), states=1)
+        >>> theta = jnp.array([[[1.0, 1.0], [0.0, 8.0]]] * 2)  # 1 for sure, or 0 or 8
+        >>> print(select(values.quantile(2), theta).atoms)
+        [[0. 8.]
+         [1. 1.]]
+    """
     return partial(greedy, statistic=with_stock(statistic, jnp.tile(stocks, states)))
 
 
@@ -62,6 +75,10 @@ def reachable_stocks(
     The arrays must be concrete. Stocks that agree to `decimals` decimals are merged, or to that
     many significant digits of the largest if all are below one. Their number may grow
     exponentially with `steps`, unless rewards and gamma keep them on a lattice.
+
+    Examples:
+        >>> print(dp.reachable_stocks(mdp, jnp.array([0.0]), 1.0, steps=1))
+        [0. 1. 8.]
     """
     possible = jnp.unique(mdp.reward[jnp.broadcast_to(mdp.transition > 0, mdp.reward.shape)])
     stocks = jnp.atleast_1d(start)
@@ -82,6 +99,11 @@ def best_stock_for_cvar(score: Array, stocks: Array, level: float | Array) -> tu
     share `level` of returns is the maximum over b of b + E[min(0, G - b)] / level, and c = -b. It
     is exact if the grid holds minus a quantile of the best policy's return. Source: Rockafellar and
     Uryasev (2000), "Optimization of conditional value-at-risk".
+
+    Examples:
+        >>> stocks, score = jnp.array([-1.0, 0.0]), jnp.array([0.0, 0.0])  # of a return of 1
+        >>> print(*dp.best_stock_for_cvar(score, stocks, 0.5))
+        1.0 0
     """
     value = -stocks + score / _positive(level)
     return value.max(-1), value.argmax(-1)
@@ -96,6 +118,11 @@ def best_stock_for_upper_cvar(
     minimum over b of b + E[max(0, G - b)] / level, and c = -b. This is a saddle point: the value is
     an upper bound for every policy, which a mixture of policies attains, and a single policy if it
     is greedy at this stock and has its own smallest b there.
+
+    Examples:
+        >>> stocks, score = jnp.array([-1.0, 0.0]), jnp.array([0.0, 1.0])  # of a return of 1
+        >>> print(*dp.best_stock_for_upper_cvar(score, stocks, 0.5))
+        1.0 0
     """
     value = -stocks + score / _positive(level)
     return value.min(-1), value.argmin(-1)

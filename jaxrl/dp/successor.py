@@ -16,6 +16,11 @@ def policy_kernel(mdp: TabularMDP, policy: Array, gamma: float | Array) -> Array
     """Return the discounted transition probabilities [S, S] of states under a policy [S, A].
 
     Rows sum to gamma times the probability of continuing. Dense, also for a sparse process.
+
+    Examples:
+        >>> print(dp.policy_kernel(mdp, policy, 0.5))
+        [[0.   0.25]
+         [0.   0.  ]]
     """
     weights = policy[..., None] * mdp.transition * gamma * mdp.discount  # [S, A, B]
     if isinstance(mdp.successors, tuple):
@@ -30,6 +35,11 @@ def successor_representation(mdp: TabularMDP, policy: Array, gamma: float | Arra
 
     K is `policy_kernel`. The start counts as a visit. Dense. Source: Dayan (1993), "Improving
     generalization for temporal difference learning: the successor representation".
+
+    Examples:
+        >>> print(dp.successor_representation(mdp, policy, 0.5))
+        [[1.   0.25]
+         [0.   1.  ]]
     """
     kernel = policy_kernel(mdp, policy, gamma)
     identity = jnp.eye(kernel.shape[0], dtype=kernel.dtype)
@@ -51,6 +61,12 @@ def successor_features(
     the successor representation of pairs. Memory is linear in the successors. The largest error is
     at most gamma / (1 - gamma) * residual. Source: Barreto et al. (2017), "Successor features
     for transfer in reinforcement learning".
+
+    Examples:
+        >>> features = jnp.array([[[1.0], [0.0]], [[8.0], [0.0]]])  # the rewards
+        >>> print(dp.successor_features(mdp, policy, features, 0.5).theta[..., 0])
+        [[1. 2.]
+         [8. 1.]]
     """
     model = discounted(averaged(mdp), gamma)
 
@@ -66,6 +82,10 @@ def generalised_policy_improvement(theta: Array) -> Array:
 
     If the action values of the P policies have errors of at most e, the new policy is worse than
     none of them by more than 2 e / (1 - gamma). Source: as `successor_features`.
+
+    Examples:
+        >>> print(dp.generalised_policy_improvement(jnp.array([[1.0, 0.0], [0.0, 2.0]])))
+        1
     """
     return theta.max(0).argmax(-1)
 
@@ -76,6 +96,11 @@ def occupancy(mdp: TabularMDP, policy: Array, gamma: float | Array) -> Array:
     They sum to 1 / (1 - gamma) if no episode terminates; the return of the policy is their product
     with the rewards. Source: Puterman (1994), "Markov decision processes", section 6.9, where
     occupancies are the variables of a linear program.
+
+    Examples:
+        >>> print(dp.occupancy(mdp, policy, 0.5))
+        [[0.   1.  ]
+         [0.25 0.  ]]
     """
     kernel = policy_kernel(mdp, policy, gamma)
     identity = jnp.eye(kernel.shape[0], dtype=kernel.dtype)
@@ -93,6 +118,11 @@ def occupancy_by_iteration(
     """Return `occupancy` by iterating forwards, with memory linear in the successors.
 
     The sum of the errors is at most gamma / (1 - gamma) * residual.
+
+    Examples:
+        >>> print(dp.occupancy_by_iteration(mdp, policy, 0.5).theta)
+        [[0.   1.  ]
+         [0.25 0.  ]]
     """
     if isinstance(mdp.successors, tuple):
         kernel = policy_kernel(mdp, policy, gamma)
@@ -118,6 +148,10 @@ def proto_value_functions(mdp: TabularMDP, policy: Array, num: int) -> tuple[Arr
     Source: Mahadevan and
     Maggioni (2007), "Proto-value functions: a Laplacian framework for learning representation and
     control in Markov decision processes".
+
+    Examples:
+        >>> print(dp.proto_value_functions(mdp, policy, num=2)[1])
+        [0. 2.]
     """
     kernel = policy_kernel(mdp, policy, 1.0)
     weight = (kernel + kernel.T) / 2
@@ -135,6 +169,10 @@ def successor_basis(mdp: TabularMDP, policy: Array, gamma: float | Array, num: i
     Among all bases of that size they have the least squared error of the policy's values, summed
     over one-hot rewards. Dense. Source: the target of proto-value networks, Farebrother et al.
     (2023), "Proto-value networks: scaling representation learning with auxiliary tasks".
+
+    Examples:
+        >>> dp.successor_basis(mdp, policy, 0.5, num=1).shape
+        (2, 1)
     """
     return jnp.linalg.svd(successor_representation(mdp, policy, gamma))[0][:, :num]
 
@@ -143,6 +181,10 @@ def projection_error(basis: Array, targets: Array) -> Array:
     """Return the share [] of the norm of targets [S, M] outside the span of a basis [S, D].
 
     Columns of the basis may depend on each other. The share is 0 for targets of zero.
+
+    Examples:
+        >>> print(dp.projection_error(jnp.array([[1.0], [0.0]]), jnp.array([[3.0], [4.0]])))
+        0.8
     """
     directions, weights, _ = jnp.linalg.svd(basis, full_matrices=False)
     rounding = max(basis.shape) * jnp.finfo(weights.dtype).eps * weights.max()

@@ -2,6 +2,17 @@
 
 `hp` are hyperparameters with the records of `jaxrl.settings` as the fields `collection`, `replay`,
 `priorities`, `passes` and `optimisation`, as far as a function needs them.
+
+Examples:
+    >>> from types import SimpleNamespace
+    >>> from jaxrl import settings
+    >>> hp = SimpleNamespace(
+    ...     collection=settings.Collection(num_envs=2, rollout_length=2, warmup=4),
+    ...     replay=settings.Replay(buffer_size=4, batch_size=3, updates=2),
+    ...     priorities=settings.Priorities(),
+    ...     passes=settings.Passes(epochs=3, minibatches=2),
+    ...     optimisation=settings.Optimisation("sgd", 0.5, decay_steps=8.0),
+    ... )
 """
 
 from typing import Any
@@ -18,6 +29,10 @@ def decay_updates(hp: Any) -> float | Array:
     """The number of gradient steps over which the learning rate falls.
 
     They are those in `hp.optimisation.decay_steps` environment steps after the warm-up.
+
+    Examples:
+        >>> print(updates.decay_updates(hp))  # 8 steps are 2 rollouts of 6 gradient steps
+        12.0
     """
     learnt = hp.replay.updates if hasattr(hp, "replay") else 1
     learnt = hp.passes.epochs * hp.passes.minibatches if hasattr(hp, "passes") else learnt
@@ -28,18 +43,36 @@ def decay_updates(hp: Any) -> float | Array:
 def optimiser_for(
     hp: Any, own: optax.GradientTransformation | None = None
 ) -> optax.GradientTransformation:
-    """The optimiser that `hp.optimisation` describes, or a person's `own` in its place."""
+    """The optimiser that `hp.optimisation` describes, or a person's `own` in its place.
+
+    Examples:
+        >>> rule = updates.optimiser_for(hp)
+        >>> print(rule.update(jnp.array(1.0), rule.init(jnp.array(1.0)))[0])
+        -0.5
+    """
     return optimiser(hp.optimisation, decay_updates(hp)) if own is None else own
 
 
 def replayed(update: Update, hp: Any, length: int | None = None) -> Update:
-    """`replay`, as `hp.replay` and `hp.collection` say."""
+    """`replay`, as `hp.replay` and `hp.collection` say.
+
+    Examples:
+        >>> update = updates.replayed(total, hp)
+        >>> print(update.apply(update.init(key, batch), batch, key)[0].inner)
+        6.0
+    """
     rows = hp.replay.buffer_size // hp.collection.num_envs
     return replay(update, rows, hp.replay.batch_size, hp.replay.updates, length)
 
 
 def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:
-    """`prioritised`, as `hp.replay`, `hp.priorities` and `hp.collection` say."""
+    """`prioritised`, as `hp.replay`, `hp.priorities` and `hp.collection` say.
+
+    Examples:
+        >>> update = updates.replayed_by_priority(judged, hp, length=1)
+        >>> print(update.apply(update.init(key, batch), batch, key)[0].inner)
+        6.0
+    """
     rows = hp.replay.buffer_size // hp.collection.num_envs
     own, exponents = hp.replay, hp.priorities
     return prioritised(
@@ -49,17 +82,36 @@ def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:
 
 
 def in_passes(update: Update, hp: Any, length: int = 1) -> Update:
-    """`epochs` of sequences of a length, as `hp.passes` says."""
+    """`epochs` of sequences of a length, as `hp.passes` says.
+
+    Examples:
+        >>> print(updates.in_passes(total, hp).apply(zero, batch, key)[0])
+        12.0
+    """
     return epochs(update, hp.passes.epochs, hp.passes.minibatches, length)
 
 
 def require_buffer(hp: Any, length: int = 1) -> None:
-    """Raise an InputError unless the buffer suits sequences of `length`, see `check_buffer`."""
+    """Raise an InputError unless the buffer suits sequences of `length`, see `check_buffer`.
+
+    Examples:
+        >>> updates.require_buffer(hp)
+        >>> updates.require_buffer(hp, length=2)
+        Traceback (most recent call last):
+        jaxrl.errors.InputError: buffer_size 4 holds 2 steps of each of 2 environments, ...
+    """
     own = hp.collection
     check_buffer(hp.replay.buffer_size, own.num_envs, own.rollout_length, length, own.warmup)
 
 
 def require_passes(hp: Any, length: int = 1) -> None:
-    """Raise an InputError unless rollouts divide into minibatches of sequences of `length`."""
+    """Raise an InputError unless rollouts divide into minibatches of sequences of `length`.
+
+    Examples:
+        >>> updates.require_passes(hp)
+        >>> updates.require_passes(hp, length=4)
+        Traceback (most recent call last):
+        jaxrl.errors.InputError: rollout_length 2 is not divisible by sequence_length 4.
+    """
     own = hp.collection
     check_divisible(own.rollout_length, own.num_envs, hp.passes.minibatches, length)

@@ -35,6 +35,12 @@ def descend(
 
     Rates per module, delays, clipping and averaging over devices are properties of `optimiser`.
     The metrics are those of the loss and the gradient's global norm, `gradient_norm`.
+
+    Examples:
+        >>> square = lambda params, target, batch, key: (params**2, {})
+        >>> update = updates.descend(lambda key: jnp.array(1.0), square, optax.sgd(0.25))
+        >>> print(update.apply(update.init(key, batch), batch, key)[0].params)
+        0.5
     """
 
     def start(key: Key, example: Any) -> Learner:
@@ -55,7 +61,12 @@ def descend(
 
 
 def polyak(rate: float | Array) -> Follow:
-    """Exponential moving average of the parameters: target <- target + rate (params - target)."""
+    """Exponential moving average of the parameters: target <- target + rate (params - target).
+
+    Examples:
+        >>> print(updates.polyak(0.25)(jnp.array(4.0), jnp.array(0.0), jnp.array(1)))
+        1.0
+    """
 
     def follow(params: Tree, target: Tree, step: Array) -> Tree:
         return optax.incremental_update(params, target, rate)
@@ -64,7 +75,14 @@ def polyak(rate: float | Array) -> Follow:
 
 
 def every(period: int, follow: Follow) -> Follow:
-    """Update the target network at every `period`-th gradient step only."""
+    """Update the target network at every `period`-th gradient step only.
+
+    Examples:
+        >>> follow = updates.every(2, updates.polyak(0.25))
+        >>> at = lambda step: follow(jnp.array(4.0), jnp.array(0.0), jnp.array(step))
+        >>> print(at(1), at(2))
+        0.0 1.0
+    """
 
     def periodic(params: Tree, target: Tree, step: Array) -> Tree:
         # Not lax.cond: under vmap it would become this select, and a copy beside it.
@@ -81,6 +99,13 @@ def delayed(
 
     Their gradients are not used at the other steps. Source: the delayed policy updates of Fujimoto
     et al. (2018), section 5.2.
+
+    Examples:
+        >>> params = {"actor": jnp.array(1.0), "critic": jnp.array(1.0)}
+        >>> rule = updates.delayed(optax.sgd(0.5), period=2, slower=["actor"])
+        >>> change = rule.update(params, rule.init(params), params)[0]
+        >>> print(change["actor"], change["critic"])  # of the first step
+        0.0 -0.5
     """
     if period == 1:
         return optimiser

@@ -23,6 +23,12 @@ def fitting(update: Update, model: Update) -> Update:
     """Fit `model` to each batch, then let `update` learn from (view of the model, batch).
 
     The model learns from (batch, view of the learner), so that its loss may depend on values.
+
+    Examples:
+        >>> update = updates.fitting(updates.waking(total), counted)
+        >>> state = update.apply(update.init(key, batch), batch, key)[0]
+        >>> print(state.inner, state.model)
+        4.0 1.0
     """
 
     def init(key: Key, example: Transition) -> Imagined:
@@ -40,7 +46,12 @@ def fitting(update: Update, model: Update) -> Update:
 
 
 def dreaming(update: Update, dream: Dream) -> Update:
-    """Learn from `dream(view of the model, view of the learner, batch, key)`, not the batch."""
+    """Learn from `dream(view of the model, view of the learner, batch, key)`, not the batch.
+
+    Examples:
+        >>> print(updates.dreaming(total, dream).apply(zero, ((), batch), key)[0])
+        40.0
+    """
 
     def apply(state: Tree, batch: tuple[Tree, Transition], key: Key) -> tuple[Tree, dict]:
         k_dream, k_learn = jax.random.split(key)
@@ -50,12 +61,22 @@ def dreaming(update: Update, dream: Dream) -> Update:
 
 
 def waking(update: Update) -> Update:
-    """Learn from the batch of (view of the model, batch) and ignore the model."""
+    """Learn from the batch of (view of the model, batch) and ignore the model.
+
+    Examples:
+        >>> print(updates.waking(total).apply(zero, ((), batch), key)[0])
+        4.0
+    """
     return update._replace(apply=lambda state, batch, key: update.apply(state, batch[1], key))
 
 
 def in_turn(first: Update, second: Update) -> Update:
-    """Apply two updates of the same kind of state to each batch, one after the other."""
+    """Apply two updates of the same kind of state to each batch, one after the other.
+
+    Examples:
+        >>> print(updates.in_turn(total, counted).apply(zero, batch, key)[0])
+        5.0
+    """
 
     def apply(state: Tree, batch: Tree, key: Key) -> tuple[Tree, dict]:
         k_first, k_second = jax.random.split(key)
@@ -66,7 +87,12 @@ def in_turn(first: Update, second: Update) -> Update:
 
 
 def together(*updates: Update) -> Update:
-    """Apply several updates to the same batches; the state and the view are tuples."""
+    """Apply several updates to the same batches; the state and the view are tuples.
+
+    Examples:
+        >>> print(*updates.together(total, counted).apply((zero, zero), batch, key)[0])
+        4.0 1.0
+    """
 
     def init(key: Key, example: Transition) -> tuple:
         keys = jax.random.split(key, len(updates))
@@ -82,7 +108,12 @@ def together(*updates: Update) -> Update:
 
 
 def repeated(update: Update, times: int) -> Update:
-    """Learn from each batch `times` times, each time with a new key."""
+    """Learn from each batch `times` times, each time with a new key.
+
+    Examples:
+        >>> print(updates.repeated(total, times=3).apply(zero, batch, key)[0])
+        12.0
+    """
 
     def apply(state: Tree, batch: Tree, key: Key) -> tuple[Tree, dict]:
         one = lambda state, key: update.apply(state, batch, key)
@@ -97,6 +128,11 @@ def imagined(update: Update, model: Update, dream: Dream, times: int = 1) -> Upd
     It is used inside a replay: `replay(imagined(update, model, dream), ...)`. Source: Sutton
     (1991); Janner et al. (2019), algorithm 2, without a store of imagined transitions: the current
     policy generates new ones from the states of each replayed batch.
+
+    Examples:
+        >>> update = updates.imagined(total, counted, dream, times=2)
+        >>> print(update.apply(update.init(key, batch), batch, key)[0].inner)
+        80.0
     """
     return fitting(repeated(dreaming(update, dream), times), model)
 
@@ -111,6 +147,11 @@ def mixed(dream: Dream, share: float) -> Dream:
 
     `dream` may return [length, B / length, ...]. The imagined transitions are an even sample of
     it: the numbers taken from any two steps of the rollouts differ by at most one.
+
+    Examples:
+        >>> one = jax.tree.map(lambda x: x[0], batch)
+        >>> print(updates.mixed(dream, share=0.5)((), (), one, key).reward)
+        [ 1. 10.]
     """
 
     def blend(model: Tree, view: Tree, batch: Transition, key: Key) -> Transition:

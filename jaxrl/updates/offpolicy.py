@@ -26,6 +26,11 @@ def replay(
     The buffer keeps the latest `rows` steps of each lane. Samples are transitions
     [batch_size, ...], or sequences [length, batch_size, ...] of consecutive steps if a `length` is
     given.
+
+    Examples:
+        >>> update = updates.replay(total, rows=2, batch_size=3, updates=2)
+        >>> print(update.apply(update.init(key, batch), batch, key)[0].inner)
+        6.0
     """
     require_positive(buffer_size=rows, batch_size=batch_size, updates=updates)
 
@@ -72,6 +77,11 @@ def prioritised(
     `update` reports the absolute error of each sample as the metric `priority` [batch_size], and
     multiplies its loss by the `weight` of the samples, the importance weights (N p)^-`correction`
     of a probability p among N sequences. Source: Schaul et al. (2016).
+
+    Examples:
+        >>> update = updates.prioritised(judged, rows=2, batch_size=3, updates=2)
+        >>> print(update.apply(update.init(key, batch), batch, key)[0].inner)
+        6.0
     """
     require_positive(buffer_size=rows, batch_size=batch_size, updates=updates)
 
@@ -119,6 +129,10 @@ def n_step(update: Update, discount: float | Array) -> Update:
     discount**(k - 1), since the agent multiplies by its own discount once: the n-step target has
     exactly discount**k. Signals are those of the first step. Source: Sutton and Barto (2018),
     equation 7.1.
+
+    Examples:
+        >>> print(updates.n_step(total, discount=0.5).apply(zero, batch, key)[0])  # 1 + 0.5, twice
+        3.0
     """
 
     def fold(sequence: Transition) -> Transition:

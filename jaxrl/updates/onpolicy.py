@@ -19,6 +19,11 @@ def prepared(
     """Learn from `prepare(view, batch)`: advantages, targets, relabelled rewards.
 
     The metrics include those of `measure(batch, prepared batch)`.
+
+    Examples:
+        >>> doubled = lambda view, batch: batch._replace(reward=2 * batch.reward)
+        >>> print(updates.prepared(total, doubled).apply(zero, batch, key)[0])
+        8.0
     """
 
     def apply(state: Tree, batch: Tree, key: Key) -> tuple[Tree, dict]:
@@ -37,7 +42,12 @@ def moments(x: Array, weight: Array) -> tuple[Array, Array]:
 
 
 def standardised(x: Array, weight: Array) -> Array:
-    """Numbers [...] shifted and scaled to mean 0 and variance 1 under weights [...]."""
+    """Numbers [...] shifted and scaled to mean 0 and variance 1 under weights [...].
+
+    Examples:
+        >>> print(updates.standardised(jnp.array([1.0, 3.0]), jnp.ones(2)))
+        [-1.  1.]
+    """
     mean, variance = moments(x, weight)
     return (x - mean) / (jnp.sqrt(variance) + 1e-8)
 
@@ -46,6 +56,11 @@ def explained_variance(prediction: Array, target: Array, weight: Array) -> Array
     """The share 1 - Var(target - prediction) / Var(target) [], of arrays [...] with weights [...].
 
     It is 1 for perfect predictions, 0 for constant ones or constant targets, and below 0 for worse.
+
+    Examples:
+        >>> prediction, target = jnp.array([1.0, 2.0]), jnp.array([1.0, 3.0])
+        >>> print(updates.explained_variance(prediction, target, jnp.ones(2)))
+        0.75
     """
     _, total = moments(target, weight)
     _, rest = moments(target - prediction, weight)
@@ -58,6 +73,10 @@ def epochs(update: Update, passes: int, minibatches: int, length: int = 1) -> Up
     A part holds sequences [length, T * B / length / minibatches] of consecutive steps. Every pass
     shuffles them anew, and has each sequence in exactly one part. Raises an InputError if the
     trajectory does not divide into such parts.
+
+    Examples:
+        >>> print(updates.epochs(total, passes=3, minibatches=2).apply(zero, batch, key)[0])
+        12.0
     """
     require_positive(epochs=passes, minibatches=minibatches, sequence_length=length)
 

@@ -30,6 +30,18 @@ The laws, each with its test in tests/jaxrl/values:
   without probability do not matter (test_extremes).
 - Multi-step targets are fixed points of backward recursions in `push` and signed mixtures, whose
   means are the functions of `jaxrl.returns` (test_multistep).
+
+Examples:
+    The examples of this package share a return `z` of 0 or 4, a `pair` of returns with means 1 and
+    2, the values `q` of two actions, and two `steps` of rewards, discounts and boundaries:
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from jaxrl import values
+    >>> z = values.ReturnDistribution(jnp.array([0.0, 4.0]), jnp.array([0.75, 0.25]))
+    >>> pair = jax.tree.map(lambda *x: jnp.stack(x), z, values.shift(z, 1.0))
+    >>> q = jnp.array([[1.0], [3.0]])
+    >>> steps = jnp.array([1.0, 2.0]), jnp.array([0.5, 0.5]), jnp.array([False, False])
 """
 
 from jaxrl.values.categorical import (

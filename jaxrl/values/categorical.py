@@ -33,6 +33,11 @@ def uniform_support(low: float | Array, high: float | Array, size: int) -> Suppo
 
     Raises an InputError if there are fewer than two, if low is not below high, or if they are too
     close to each other, or too far from each other, for the precision of floats.
+
+    Examples:
+        >>> support = values.uniform_support(0.0, 8.0, 3)
+        >>> print(support.atoms, support.locate(jnp.array(2.0)))
+        [0. 4. 8.] 0.5
     """
     coarse = check(low, high, size)
     atoms = jnp.linspace(low, high, size)
@@ -48,6 +53,10 @@ def symlog_support(low: float | Array, high: float | Array, size: int) -> Suppor
     """Atoms from `low` to `high`, evenly spaced in sign(x) log(1 + |x|).
 
     Source: Hafner et al. (2023). Raises an InputError as `uniform_support` does.
+
+    Examples:
+        >>> print(values.symlog_support(-3.0, 3.0, 5).atoms)
+        [-3. -1.  0.  1.  3.]
     """
     warp = lambda x: jnp.sign(x) * jnp.log1p(jnp.abs(x))
     unwarp = lambda x: jnp.sign(x) * jnp.expm1(jnp.abs(x))
@@ -58,6 +67,10 @@ def asinh_support(low: float | Array, high: float | Array, size: int) -> Support
     """Atoms from `low` to `high`, evenly spaced in arsinh(x).
 
     Raises an InputError as `uniform_support` does.
+
+    Examples:
+        >>> print(values.asinh_support(-1.875, 1.875, 5).atoms)
+        [-1.875 -0.75   0.     0.75   1.875]
     """
     return warped_support(low, high, size, jnp.arcsinh, jnp.sinh)
 
@@ -72,6 +85,10 @@ def warped_support(
     """Atoms from `low` to `high`, evenly spaced in warp(x), an increasing function.
 
     Raises an InputError as `uniform_support` does.
+
+    Examples:
+        >>> print(values.warped_support(1.0, 4.0, 3, jnp.log2, jnp.exp2).atoms)
+        [1. 2. 4.]
     """
     coarse = check(low, high, size)
     low, high = jnp.asarray(low, float), jnp.asarray(high, float)
@@ -123,7 +140,12 @@ def check(low: float | Array, high: float | Array, size: int) -> bool:
 
 
 def linear(position: Array, indices: Array) -> Array:
-    """Share a Dirac between its two neighbours so that its mean is kept."""
+    """Share a Dirac between its two neighbours so that its mean is kept.
+
+    Examples:
+        >>> print(values.linear(jnp.array([0.25]), jnp.arange(3.0)))
+        [0.75 0.25 0.  ]
+    """
     return jnp.maximum(1 - jnp.abs(position - indices), 0.0)
 
 
@@ -131,6 +153,10 @@ def gaussian_blur(width: float | Array) -> Spread:
     """Blur a Dirac by a Gaussian of standard deviation `width` atoms, cut off at the edges.
 
     Raises an InputError if the width is not positive.
+
+    Examples:
+        >>> print(values.gaussian_blur(0.5)(jnp.array([1.0]), jnp.arange(3.0)))
+        [0.158 0.685 0.158]
     """
     require_positive(width=width)
 
@@ -149,6 +175,11 @@ def on_support(
     """The linear map of distributions [..., N] to the atoms [M] of a support.
 
     A `SignedMeasure` stays one.
+
+    Examples:
+        >>> place = values.on_support(values.uniform_support(0.0, 8.0, 3))
+        >>> print(place(values.dirac(jnp.array(3.0))).probabilities)
+        [0.25 0.75 0.  ]
     """
     size = support.atoms.shape[0]
     indices = jnp.arange(size, dtype=support.atoms.dtype)
@@ -169,6 +200,11 @@ def categorical(support: Support, spread: Spread = linear) -> Representation:
 
     With the `linear` spread and a uniform support it is C51. Returns outside the support count as
     its nearest end. Source: Bellemare, Dabney and Munos (2017), equation 7.
+
+    Examples:
+        >>> c51 = values.categorical(values.uniform_support(0.0, 8.0, 3))
+        >>> print(c51.decode(c51.project(z)).probabilities)
+        [0.75 0.25 0.  ]
     """
     place = on_support(support, spread)
     bounded = lambda theta: jnp.clip(theta, -GREATEST, GREATEST)
@@ -191,6 +227,11 @@ def two_hot(support: Support) -> Representation:
     """A mean, as the probabilities of the two atoms around it: value regression by classification.
 
     The mean of the outputs is exactly what was projected, if inside the support.
+
+    Examples:
+        >>> classes = values.two_hot(values.uniform_support(0.0, 8.0, 3))
+        >>> print(classes.decode(classes.project(values.shift(z, 1.0))).probabilities)  # of 2
+        [0.5 0.5 0. ]
     """
     return collapsed(categorical(support))
 
@@ -206,5 +247,10 @@ def hl_gauss(support: Support, width: float | Array = 0.75) -> Representation:
     wider than the range of returns. On a squashed support, whose atoms are not even, the mean is
     also biased away from zero: by up to 1.1 % for 51 atoms on symlog(-100, 100).
     Source: Imani and White (2018), for value functions Farebrother et al. (2024).
+
+    Examples:
+        >>> classes = values.hl_gauss(values.uniform_support(-9.0, 11.0, 21))
+        >>> print(values.mean(classes.decode(classes.project(z))))
+        1.0
     """
     return collapsed(categorical(support, gaussian_blur(width)))

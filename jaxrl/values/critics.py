@@ -173,6 +173,10 @@ def critic(settings: Critic) -> Representation:
     """The representation that settings describe.
 
     Raises an InputError for an unknown family or spacing, or for numbers that do not fit.
+
+    Examples:
+        >>> values.critic(values.Critic("quantile", atoms=4)).size
+        4
     """
     if settings.family not in CRITICS:
         raise unknown("critic family", settings.family, CRITICS)
@@ -192,6 +196,10 @@ def objective(settings: Objective) -> Statistic:
     """The statistic that settings describe.
 
     Raises an InputError for an unknown statistic, or a level that it cannot have.
+
+    Examples:
+        >>> print(values.objective(values.Objective("cvar", level=0.8))(z))
+        0.25
     """
     if settings.statistic not in OBJECTIVES:
         raise unknown("statistic", settings.statistic, OBJECTIVES)
@@ -206,6 +214,10 @@ def reduction(settings: Ensemble, key: Key | None = None, equal: bool = False) -
 
     It is faster if all atoms are known to have `equal` probabilities. Raises an InputError for an
     unknown reduction, or for numbers that do not fit.
+
+    Examples:
+        >>> print(values.mean(values.reduction(values.Ensemble(reduction="minimum"))(pair)))
+        1.0
     """
     if settings.reduction not in REDUCTIONS:
         raise unknown("reduction of an ensemble", settings.reduction, REDUCTIONS)
@@ -225,6 +237,11 @@ def ensemble_critic(
 
     Raises an InputError for settings that do not fit each other or the representation, before
     anything is compiled.
+
+    Examples:
+        >>> three = values.ensemble_critic(values.scalar(), values.Ensemble(members=3))
+        >>> print(values.mean(three.decode(jnp.array([3.0, 1.0, 2.0]))))
+        1.0
     """
     reduce = reduction(settings, key, representation.equal)
     critics = ensemble(representation, settings.members, reduce)

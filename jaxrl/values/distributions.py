@@ -53,7 +53,12 @@ def require_unsigned(distribution: ReturnDistribution, what: str) -> None:
 
 
 def dirac(value: Array) -> ReturnDistribution:
-    """The distribution [..., 1] of a return that equals `value` [...] with certainty."""
+    """The distribution [..., 1] of a return that equals `value` [...] with certainty.
+
+    Examples:
+        >>> print(values.mean(values.dirac(jnp.array(3.0))))
+        3.0
+    """
     value = jnp.asarray(value)
     return ReturnDistribution(value[..., None], jnp.ones_like(value)[..., None])
 
@@ -62,6 +67,10 @@ def push(distribution: ReturnDistribution, reward: Array, discount: Array) -> Re
     """The distribution of `reward + discount * Z`, for reward and discount [...].
 
     Source: the pushforward of Bellemare, Dabney and Rowland (2023), section 2.4.
+
+    Examples:
+        >>> print(values.push(z, 1.0, 0.5).atoms)
+        [1. 3.]
     """
     atoms = jnp.asarray(reward)[..., None] + jnp.asarray(discount)[..., None] * distribution.atoms
     return distribution._replace(atoms=atoms)
@@ -75,6 +84,10 @@ def push_worst(
     It can replace `push` everywhere; the return is then the least reward instead of their sum. The
     discount only tells whether there is a future: where it is 0, the result is the reward. Means
     cannot be pushed in this way, since E min(reward, Z) is not min(reward, E Z).
+
+    Examples:
+        >>> print(values.push_worst(z, 1.0, 0.5).atoms)
+        [0. 1.]
     """
     reward = jnp.asarray(reward)[..., None]
     future = jnp.asarray(discount)[..., None] > 0
@@ -83,12 +96,22 @@ def push_worst(
 
 
 def shift(distribution: ReturnDistribution, amount: Array) -> ReturnDistribution:
-    """The distribution of `amount + Z`, for an amount [...]."""
+    """The distribution of `amount + Z`, for an amount [...].
+
+    Examples:
+        >>> print(values.shift(z, 2.0).atoms)
+        [2. 6.]
+    """
     return distribution._replace(atoms=distribution.atoms + jnp.asarray(amount)[..., None])
 
 
 def mix(distribution: ReturnDistribution, weights: Array) -> ReturnDistribution:
-    """The mixture [..., M * N] of distributions [..., M, N] under weights [..., M]."""
+    """The mixture [..., M * N] of distributions [..., M, N] under weights [..., M].
+
+    Examples:
+        >>> print(values.mix(pair, jnp.array([0.5, 0.5])).probabilities)
+        [0.375 0.125 0.375 0.125]
+    """
     probabilities = weights[..., None] * distribution.probabilities
     atoms = jnp.broadcast_to(distribution.atoms, probabilities.shape)
     mixed = distribution._replace(atoms=atoms, probabilities=probabilities)
@@ -96,7 +119,12 @@ def mix(distribution: ReturnDistribution, weights: Array) -> ReturnDistribution:
 
 
 def mean(distribution: ReturnDistribution) -> Array:
-    """The expectation [...] of a distribution [..., N]."""
+    """The expectation [...] of a distribution [..., N].
+
+    Examples:
+        >>> print(values.mean(z))
+        1.0
+    """
     return (distribution.probabilities * distribution.atoms).sum(-1)
 
 
@@ -119,18 +147,33 @@ def accumulate(term: Callable[[Array, Array], Array], distribution: ReturnDistri
 
 
 def collapse(distribution: ReturnDistribution) -> ReturnDistribution:
-    """The Dirac [..., 1] at the mean of a distribution [..., N]."""
+    """The Dirac [..., 1] at the mean of a distribution [..., N].
+
+    Examples:
+        >>> print(values.collapse(z).atoms)
+        [1.]
+    """
     return dirac(mean(distribution))
 
 
 def ordered(distribution: ReturnDistribution) -> ReturnDistribution:
-    """The same distribution [..., N] with ascending atoms."""
+    """The same distribution [..., N] with ascending atoms.
+
+    Examples:
+        >>> print(values.ordered(values.push(z, 1.0, -1.0)).atoms)
+        [-3.  1.]
+    """
     atoms = jnp.broadcast_to(distribution.atoms, distribution.probabilities.shape)
     return distribution._make(jax.lax.sort((atoms, distribution.probabilities), num_keys=1))
 
 
 def cdf(distribution: ReturnDistribution, values: Array) -> Array:
-    """The probabilities [..., M] that a distribution [..., N] is at most values [..., M]."""
+    """The probabilities [..., M] that a distribution [..., N] is at most values [..., M].
+
+    Examples:
+        >>> print(values.cdf(z, jnp.array([-1.0, 0.0, 4.0])))
+        [0.   0.75 1.  ]
+    """
     below = distribution.atoms[..., None, :] <= values[..., :, None]
     return (below * distribution.probabilities[..., None, :]).sum(-1)
 
@@ -141,6 +184,10 @@ def quantiles(distribution: ReturnDistribution, fractions: Array) -> Array:
     The quantile at a fraction is the least atom that the distribution does not exceed with at
     least that probability; at 0 it is the least atom with a positive probability, and at 1 the
     greatest. Raises an InputError for a `SignedMeasure`.
+
+    Examples:
+        >>> print(values.quantiles(z, jnp.array([0.5, 0.9])))
+        [0. 4.]
     """
     require_unsigned(distribution, "A quantile")
     atoms, probabilities = ordered(distribution)
@@ -161,6 +208,10 @@ def truncate(distribution: ReturnDistribution, keep: float | Array) -> ReturnDis
 
     `keep` [...] is in [0, 1]; the atom at the boundary keeps part of its probability, and at 0 only
     the least possible return is left. Raises an InputError for a `SignedMeasure`.
+
+    Examples:
+        >>> print(values.truncate(z, 0.8).probabilities)
+        [0.938 0.062]
     """
     require_unsigned(distribution, "Truncation")
     atoms, probabilities = ordered(distribution)
@@ -192,6 +243,11 @@ def pessimistic(distribution: ReturnDistribution, drop: int) -> ReturnDistributi
     the same for any. One atom per critic and `drop = E - 1` is the minimum of clipped double
     Q-learning (Fujimoto et al. 2018, section 4.2); many atoms give truncated quantile critics
     (Kuznetsov et al. 2020, equation 11). Raises an InputError if no atom is left.
+
+    Examples:
+        >>> critics = values.quantile(2).decode(jnp.array([[1.0, 4.0], [2.0, 3.0]]))
+        >>> print(values.pessimistic(critics, drop=1).atoms)
+        [1. 2. 3.]
     """
     require_unsigned(distribution, "Truncation")
     atoms = distribution.atoms.reshape(*distribution.atoms.shape[:-2], -1)

@@ -25,7 +25,12 @@ Reduction = Callable[[ReturnDistribution], ReturnDistribution]
 
 
 def average(distribution: ReturnDistribution) -> ReturnDistribution:
-    """The even mixture [..., E * N] of the members [..., E, N]."""
+    """The even mixture [..., E * N] of the members [..., E, N].
+
+    Examples:
+        >>> print(values.mean(values.average(pair)))
+        1.5
+    """
     members = distribution.probabilities.shape[-2]
     return mix(distribution, jnp.full(distribution.probabilities.shape[:-1], 1 / members))
 
@@ -42,6 +47,10 @@ def minimum(distribution: ReturnDistribution) -> ReturnDistribution:
     """The member [..., N] with the least mean: clipped double Q-learning on distributions.
 
     Source: Fujimoto et al. (2018), section 4.2.
+
+    Examples:
+        >>> print(values.mean(values.minimum(pair)))
+        1.0
     """
     return member(distribution, mean(distribution).argmin(-1))
 
@@ -50,6 +59,10 @@ def quantile_of_ensemble(level: float | Array) -> Reduction:
     """The member whose mean has a share `level`, in [0, 1], of the others below it, rounded down.
 
     Level 0 is `minimum`, and 1 the most optimistic member.
+
+    Examples:
+        >>> print(values.mean(values.quantile_of_ensemble(1.0)(pair)))
+        2.0
     """
     require_fraction(level=level)
 
@@ -62,7 +75,12 @@ def quantile_of_ensemble(level: float | Array) -> Reduction:
 
 
 def lower_confidence(beta: float | Array) -> Reduction:
-    """The even mixture, lowered by `beta` standard deviations of the members' means."""
+    """The even mixture, lowered by `beta` standard deviations of the members' means.
+
+    Examples:
+        >>> print(values.mean(values.lower_confidence(1.0)(pair)))
+        1.0
+    """
 
     def reduce(distribution: ReturnDistribution) -> ReturnDistribution:
         return shift(average(distribution), -beta * deviation(mean(distribution)))
@@ -84,6 +102,10 @@ def truncated(drop: int) -> Reduction:
 
     If all E N atoms have equal probabilities, these are the `drop` highest, as in `pessimistic`,
     which is faster. Raises an InputError if no atom is left.
+
+    Examples:
+        >>> print(values.mean(values.truncated(drop=1)(pair)))
+        0.5
     """
 
     def reduce(distribution: ReturnDistribution) -> ReturnDistribution:
@@ -100,6 +122,10 @@ def random_subset(key: Key, size: int, reduction: Reduction = minimum) -> Reduct
 
     It may be made inside a loss, from the key of the update. Source: the in-target minimisation of
     Chen et al. (2021), algorithm 1.
+
+    Examples:
+        >>> print(values.mean(values.random_subset(jax.random.key(0), size=2)(pair)))
+        1.0
     """
     require_positive(size=size)
 
@@ -120,6 +146,11 @@ def ensemble(
     Decoding reduces them to one distribution; projection gives all of them the same outputs, and
     the loss is the sum over members. Raises an InputError if `members` is not positive, or the
     representation is an implicit one, whose members would have to share their fractions.
+
+    Examples:
+        >>> two = values.ensemble(values.scalar(), members=2)
+        >>> print(two.decode(jnp.array([3.0, 1.0])).atoms)
+        [1.]
     """
     require_positive(members=members)
     require_explicit(representation, "An ensemble")

@@ -9,7 +9,12 @@ from jaxrl.values.representations import Representation
 
 
 def take(theta: Array, action: Array) -> Array:
-    """The outputs [..., K] of `action` [...] among those of all actions [..., A, K]."""
+    """The outputs [..., K] of `action` [...] among those of all actions [..., A, K].
+
+    Examples:
+        >>> print(values.take(q, jnp.array(1)))
+        [3.]
+    """
     # Faster than a gather, and than the scatter of its gradient: several times on a CPU.
     chosen = action[..., None] == jnp.arange(theta.shape[-2])
     return jnp.where(chosen[..., None], theta, 0.0).sum(-2)
@@ -25,6 +30,12 @@ def greedy(
 
     With a `judge` [..., A, K] the action is the best one of the judge, and theta evaluates it:
     double Q-learning (van Hasselt et al. 2016, equation 4).
+
+    Examples:
+        >>> print(values.greedy(values.scalar(), q).atoms)
+        [3.]
+        >>> print(values.greedy(values.scalar(), q, judge=-q).atoms)
+        [1.]
     """
     judged = representation.decode(theta if judge is None else judge)
     return representation.decode(take(theta, statistic(judged).argmax(-1)))
@@ -33,7 +44,12 @@ def greedy(
 def expected(
     representation: Representation, theta: Array, probabilities: Array
 ) -> ReturnDistribution:
-    """The distribution [..., A * N] of an action drawn from probabilities [..., A]."""
+    """The distribution [..., A * N] of an action drawn from probabilities [..., A].
+
+    Examples:
+        >>> print(values.mean(values.expected(values.scalar(), q, jnp.array([0.5, 0.5]))))
+        2.0
+    """
     return mix(representation.decode(theta), probabilities)
 
 
@@ -51,6 +67,10 @@ def soft(
     is temperature log sum exp(Q / temperature). An action whose statistic is -inf has probability
     0. With a `judge` [..., A, K] the policy is that of the judge, and theta evaluates it.
     Source: the soft DQN of Vieillard et al. (2020).
+
+    Examples:
+        >>> print(values.mean(values.soft(values.scalar(), q, temperature=1.0)))  # log(e + e^3)
+        3.127
     """
     judged = representation.decode(theta if judge is None else judge)
     log_policy = jax.nn.log_softmax(statistic(judged) / temperature)
@@ -65,6 +85,11 @@ def entropic(
     `log_policy` [..., A] are logarithms of probabilities that sum to 1, and each action's return is
     raised by -temperature log pi. It is `expected` if the temperature is 0. Source: Christodoulou
     (2019), equation 10: https://arxiv.org/abs/1910.07207.
+
+    Examples:
+        >>> even = jnp.log(jnp.array([0.5, 0.5]))
+        >>> print(values.mean(values.entropic(values.scalar(), q, even, 1.0)))  # 2 + log 2
+        2.693
     """
     policy = jnp.exp(log_policy)
     taken = jnp.where(policy > 0, log_policy, 0.0)  # p log p is 0 where p is
@@ -78,6 +103,10 @@ def entropy_shift(
 
     The bonus is discounted with the return: shift first, push after. Source: Haarnoja et al.
     (2018), equation 3.
+
+    Examples:
+        >>> print(values.entropy_shift(z, jnp.log(0.5), temperature=2.0).atoms)
+        [1.386 5.386]
     """
     return shift(distribution, -temperature * log_prob)
 
@@ -94,6 +123,10 @@ def munchausen(
     It is scale max(floor, temperature log pi(action)), where pi is the softmax over `temperature`
     of the values [..., A] of the state that was acted in. Source: Vieillard et al. (2020), whose
     scale and floor are the defaults.
+
+    Examples:
+        >>> print(values.munchausen(jnp.zeros(2), jnp.array(0), temperature=0.5))  # -0.45 log 2
+        -0.312
     """
     log_policy = temperature * jax.nn.log_softmax(values / temperature)
     chosen = jnp.take_along_axis(log_policy, action[..., None], -1)[..., 0]

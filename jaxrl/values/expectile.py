@@ -21,6 +21,10 @@ def expectile(size: int) -> Representation:
     expectiles, if a distribution with them exists. Otherwise they are changed until one does, and
     the mean is kept. Source: Rowland et al. (2019), who find the atoms by optimisation instead.
     Raises an InputError unless `size` is odd and at least 3.
+
+    Examples:
+        >>> print(values.expectile(3).project(z))
+        [0.25 1.   2.5 ]
     """
     odd = size >= 3 and size % 2 == 1
     require(odd, f"The number of expectiles must be odd and at least 3, but it is {size}.")

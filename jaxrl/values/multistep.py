@@ -50,6 +50,10 @@ def n_step_distributions(
 
     `following` [T, ..., N] is that of the true successor of each step. Their means are
     `jaxrl.returns.n_step_returns`. Raises an InputError if `n` is not positive.
+
+    Examples:
+        >>> print(values.mean(values.n_step_distributions(*steps, pair, n=2)))
+        [2.5 3. ]
     """
     require_positive(n=n)
     check(reward, discount=discount, last=last)
@@ -117,6 +121,10 @@ def lambda_distributions(
     `following` [T, ..., N] is that of the true successor of each step, and `lam` is in [0, 1]. They
     solve G_t = push((1 - lam) following_t + lam G_{t+1}), with `following_t` alone at a boundary
     and at the end, and their means are `jaxrl.returns.lambda_returns`.
+
+    Examples:
+        >>> print(values.mean(values.lambda_distributions(*steps, pair, lam=0.5)))
+        [2. 3.]
     """
     check(reward, discount=discount, last=last)
     require_fraction(lam=lam)
@@ -144,6 +152,11 @@ def off_policy_distributions(
     whose means are `jaxrl.returns.off_policy_returns`. Losses are linear in probabilities and
     regress on it; `compress` must be linear too, as `on_support` is and quantiles are not. Source:
     Tang et al. (2022).
+
+    Examples:
+        >>> trace = jnp.array([0.5, 0.5])
+        >>> print(values.mean(values.off_policy_distributions(*steps, pair, pair, trace)))
+        [1.75 3.  ]
     """
     check(reward, discount=discount, last=last, trace=trace)
     after = lambda x: jnp.concatenate([x[1:], x[-1:]])
@@ -168,6 +181,11 @@ def retrace_distributions(
 
     These are `off_policy_distributions` with the traces lam min(1, ratio). Source: Tang et al.
     (2022), with the traces of Munos et al. (2016), table 1.
+
+    Examples:
+        >>> ratio = jnp.array([1.0, 2.0])
+        >>> print(values.mean(values.retrace_distributions(*steps, pair, pair, ratio, lam=0.5)))
+        [1.75 3.  ]
     """
     trace = lam * jnp.minimum(1.0, ratio)
     return off_policy_distributions(reward, discount, last, taken, following, trace, push, compress)

@@ -24,6 +24,10 @@ def gaussian(nodes: int = 8, least: float = 3e-4, greatest: float = 2e5) -> Repr
     [`least`, `greatest`], in units of return, which keeps likelihoods finite; the loss grows with
     the distance of an output from these bounds, so that it has a gradient everywhere. Raises an
     InputError if there are fewer than two nodes, or the bounds are not positive and ascending.
+
+    Examples:
+        >>> print(values.gaussian().project(z))  # mean 1, log of the deviation sqrt(3)
+        [1.    0.549]
     """
     require(nodes >= 2, f"A Gaussian needs at least two nodes, but nodes is {nodes}.")
     require(0 < least < greatest, f"least must be between 0 and {greatest}, but it is {least}.")
@@ -62,6 +66,10 @@ def gaussian_wasserstein(
 
     Between Gaussians it is the distance of means and standard deviations. Source: Givens and Shortt
     (1984).
+
+    Examples:
+        >>> print(values.gaussian_wasserstein().loss(jnp.array([2.0, 0.0]), z))
+        0.768
     """
     family = gaussian(nodes, least, greatest)
 
@@ -76,12 +84,22 @@ def gaussian_wasserstein(
 
 
 def energy(difference: Array) -> Array:
-    """The kernel -|x - y|: its distance is twice the squared Cramer distance."""
+    """The kernel -|x - y|: its distance is twice the squared Cramer distance.
+
+    Examples:
+        >>> print(values.energy(jnp.array(3.0)))
+        -3.0
+    """
     return -jnp.abs(difference)
 
 
 def gaussian_kernel(width: float | Array) -> Kernel:
-    """The kernel exp(-(x - y)^2 / 2 width^2)."""
+    """The kernel exp(-(x - y)^2 / 2 width^2).
+
+    Examples:
+        >>> print(values.gaussian_kernel(2.0)(jnp.array(2.0)))  # exp(-1 / 2)
+        0.607
+    """
     return lambda difference: jnp.exp(-((difference / width) ** 2) / 2)
 
 
@@ -91,6 +109,10 @@ def particles(size: int, kernel: Kernel = energy) -> Representation:
     The loss is E k(X, X') - 2 E k(X, Y) + E k(Y, Y') between atoms X and target Y. Source:
     Nguyen-Tang et al. (2021). The projection is that of `quantile`. Raises an InputError if `size`
     is not positive.
+
+    Examples:
+        >>> print(values.particles(4).project(z))
+        [0. 0. 0. 4.]
     """
     family = quantile(size)
 

@@ -12,7 +12,12 @@ fixed = jax.lax.stop_gradient
 
 
 def midpoints(size: int) -> Array:
-    """The fractions (2i + 1) / 2N [N] in the middle of N equal parts of [0, 1]."""
+    """The fractions (2i + 1) / 2N [N] in the middle of N equal parts of [0, 1].
+
+    Examples:
+        >>> print(values.midpoints(4))
+        [0.125 0.375 0.625 0.875]
+    """
     return (jnp.arange(size) + 0.5) / size
 
 
@@ -23,6 +28,10 @@ def quantile(size: int, kappa: float | Array = 1.0) -> Representation:
     loss, whose minimisers are the quantiles themselves. Source: Dabney et al. (2018a), equation 10;
     the loss is that divided by kappa, as in Dabney et al. (2018b). Raises an InputError
     if `size` is not positive.
+
+    Examples:
+        >>> print(values.quantile(4).project(z))
+        [0. 0. 0. 4.]
     """
     require_positive(size=size)
     fractions = midpoints(size)
@@ -47,6 +56,10 @@ def implicit_quantile(size: int, kappa: float | Array = 1.0) -> Representation:
     one, so that fractions at midpoints have equal probabilities. `size` is N; the size of the
     representation is 2N. Source: Dabney et al. (2018b), who give all atoms the same probability.
     Raises an InputError if `size` is not positive.
+
+    Examples:
+        >>> print(values.implicit_quantile(4).project(z))
+        [0.    0.    0.    4.    0.125 0.375 0.625 0.875]
     """
     require_positive(size=size)
 
@@ -75,6 +88,11 @@ def fully_parameterised_quantile(size: int, kappa: float | Array = 1.0) -> Repre
     middle of the parts and learn by regression. The bounds are the quantiles between two parts,
     from which the parts learn to lower the 1-Wasserstein distance. Source: Yang et al. (2019).
     Raises an InputError if `size` is not positive.
+
+    Examples:
+        >>> family = values.fully_parameterised_quantile(2)
+        >>> print(family.decode(jnp.array([1.0, 3.0, 2.0, 0.0, 0.0])).probabilities)
+        [0.5 0.5]
     """
     require_positive(size=size)
 
@@ -114,6 +132,10 @@ def quantile_loss(
     H(u) and H(u) is |u| - kappa/2 for |u| > kappa, else u^2 / (2 kappa). Differentiable in theta,
     atoms and probabilities; fractions and kappa count as constants. Source: Dabney et al. (2018a),
     equation 10, divided by kappa.
+
+    Examples:
+        >>> print(values.quantile_loss(jnp.array([1.0]), jnp.array([0.5]), z, kappa=0.0))
+        [0.75]
     """
     fractions = jnp.broadcast_to(fractions, theta.shape).astype(theta.dtype)
     # At 0 the loss is |u| of any u that is not 0.

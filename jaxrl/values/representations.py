@@ -32,7 +32,12 @@ class Representation(NamedTuple):
 
 
 def scalar() -> Representation:
-    """A Dirac at the value, regressed with half the squared error: the usual value function."""
+    """A Dirac at the value, regressed with half the squared error: the usual value function.
+
+    Examples:
+        >>> print(values.scalar().loss(jnp.array([3.0]), z))
+        2.0
+    """
 
     def decode(theta: Array) -> ReturnDistribution:
         return ReturnDistribution(theta, jnp.ones_like(theta))
@@ -47,7 +52,12 @@ def scalar() -> Representation:
 
 
 def collapsed(representation: Representation) -> Representation:
-    """The same outputs, which learn only the mean of a target distribution."""
+    """The same outputs, which learn only the mean of a target distribution.
+
+    Examples:
+        >>> print(values.collapsed(values.quantile(2)).project(z))
+        [1. 1.]
+    """
     return representation._replace(
         project=lambda distribution: representation.project(collapse(distribution)),
         loss=lambda theta, distribution: representation.loss(theta, collapse(distribution)),
@@ -56,7 +66,14 @@ def collapsed(representation: Representation) -> Representation:
 
 
 def require_explicit(representation: Representation, who: str) -> None:
-    """Raise an InputError in the name of `who` for a critic whose network takes fractions."""
+    """Raise an InputError in the name of `who` for a critic whose network takes fractions.
+
+    Examples:
+        >>> values.require_explicit(values.quantile(8), "An ensemble")
+        >>> values.require_explicit(values.implicit_quantile(8), "An ensemble")
+        Traceback (most recent call last):
+        jaxrl.errors.InputError: An ensemble cannot have an implicit-quantile critic, ...
+    """
     require(
         not representation.fractions,
         f"{who} cannot have an implicit-quantile critic, whose network also takes fractions: "
@@ -65,7 +82,14 @@ def require_explicit(representation: Representation, who: str) -> None:
 
 
 def require_distribution(representation: Representation, what: str) -> None:
-    """Raise an InputError in the name of `what` for a critic that learns nothing but means."""
+    """Raise an InputError in the name of `what` for a critic that learns nothing but means.
+
+    Examples:
+        >>> values.require_distribution(values.quantile(8), "An objective")
+        >>> values.require_distribution(values.scalar(), "An objective")
+        Traceback (most recent call last):
+        jaxrl.errors.InputError: An objective other than mean needs a critic of distributions, ...
+    """
     require(
         not representation.collapsed,
         f"{what} other than mean needs a critic of distributions, but scalar, two-hot and hl-gauss "

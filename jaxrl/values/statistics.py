@@ -31,7 +31,12 @@ fixed = jax.lax.stop_gradient
 
 
 def variance(distribution: ReturnDistribution) -> Array:
-    """The variance [...] of a distribution [..., N]."""
+    """The variance [...] of a distribution [..., N].
+
+    Examples:
+        >>> print(values.variance(z))
+        3.0
+    """
     require_unsigned(distribution, "The variance")
     centred = shift(distribution, -mean(distribution))
     centred = shift(centred, -mean(centred))  # what rounding left of the mean
@@ -39,7 +44,12 @@ def variance(distribution: ReturnDistribution) -> Array:
 
 
 def mean_variance(aversion: Number) -> Statistic:
-    """The mean less `aversion` times the variance."""
+    """The mean less `aversion` times the variance.
+
+    Examples:
+        >>> print(values.mean_variance(0.5)(z))
+        -0.5
+    """
     return lambda distribution: mean(distribution) - aversion * variance(distribution)
 
 
@@ -47,6 +57,10 @@ def value_at_risk(level: Number) -> Statistic:
     """The quantile at `level`, in [0, 1]: the return is at most this with that probability.
 
     Level 0 is the least possible return and level 1 the greatest.
+
+    Examples:
+        >>> print(values.value_at_risk(0.5)(z), values.value_at_risk(0.9)(z))
+        0.0 4.0
     """
     require_fraction(level=level)
     return lambda distribution: quantiles(distribution, jnp.asarray(level)[..., None])[..., 0]
@@ -57,6 +71,10 @@ def cvar(level: Number) -> Statistic:
 
     Level 1 is the mean and level 0 the least possible return. Source: Rockafellar and Uryasev
     (2002).
+
+    Examples:
+        >>> print(values.cvar(0.8)(z), values.cvar(1.0)(z))
+        0.25 1.0
     """
     require_fraction(level=level)
 
@@ -69,7 +87,12 @@ def cvar(level: Number) -> Statistic:
 
 
 def from_above(statistic: Statistic) -> Statistic:
-    """The statistic -S(-Z) for S(Z): with `cvar`, the mean of the highest returns."""
+    """The statistic -S(-Z) for S(Z): with `cvar`, the mean of the highest returns.
+
+    Examples:
+        >>> print(values.from_above(values.cvar(0.5))(z))
+        2.0
+    """
 
     def reflected(distribution: ReturnDistribution) -> Array:
         return -statistic(distribution._replace(atoms=-distribution.atoms))
@@ -81,6 +104,10 @@ def entropic_risk(aversion: Number) -> Statistic:
     """The certainty equivalent -log(E exp(-aversion Z)) / aversion of exponential utility.
 
     A positive aversion avoids risk, a negative one seeks it, and 0 is the mean.
+
+    Examples:
+        >>> print(values.entropic_risk(1.0)(z))  # -log(3 / 4 + exp(-4) / 4)
+        0.282
     """
 
     def statistic(distribution: ReturnDistribution) -> Array:
@@ -119,6 +146,10 @@ def expectile_at(level: Number) -> Statistic:
 
     Level 1/2 is the mean, level 0 the least possible return and level 1 the greatest. Source: Newey
     and Powell (1987).
+
+    Examples:
+        >>> print(values.expectile_at(5 / 6)(z))
+        2.5
     """
     require_fraction(level=level)
 
@@ -149,7 +180,12 @@ def upto(x: Array) -> tuple[Array, Array]:
 
 
 def expected_utility(utility: Callable[[Array], Array]) -> Statistic:
-    """The expectation of `utility`, a function of returns applied to each atom."""
+    """The expectation of `utility`, a function of returns applied to each atom.
+
+    Examples:
+        >>> print(values.expected_utility(jnp.sqrt)(z))
+        0.5
+    """
 
     def statistic(distribution: ReturnDistribution) -> Array:
         return (distribution.probabilities * utility(distribution.atoms)).sum(-1)
@@ -162,12 +198,21 @@ def reach_probability(target: Number) -> Statistic:
 
     An atom that should equal the target may miss it by rounding, so that a target slightly below
     is safer.
+
+    Examples:
+        >>> print(values.reach_probability(1.0)(z))
+        0.25
     """
     return expected_utility(lambda atoms: (atoms >= jnp.asarray(target)[..., None]) * 1.0)
 
 
 def homeostatic(target: Number) -> Statistic:
-    """The expected distance of the return to `target`, negated: staying near a set point."""
+    """The expected distance of the return to `target`, negated: staying near a set point.
+
+    Examples:
+        >>> print(values.homeostatic(1.0)(z))
+        -1.5
+    """
     return expected_utility(lambda atoms: -jnp.abs(atoms - jnp.asarray(target)[..., None]))
 
 
@@ -176,6 +221,10 @@ def lexicographic(first: Statistic, second: Statistic, tolerance: Number = 0.0) 
 
     Actions are the last axis of the result [..., A], whose argmax is then the greedy action of
     pairs in lexicographic order. Actions within `tolerance` of the best count as best.
+
+    Examples:
+        >>> print(values.lexicographic(values.value_at_risk(0.5), values.mean)(pair))
+        [-inf   2.]
     """
 
     def statistic(distribution: ReturnDistribution) -> Array:
