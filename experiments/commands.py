@@ -60,9 +60,9 @@ def train_command(arguments: list[str]) -> None:
         folder = options.folder_of(chosen, agent)
         results.require_new(folder)
     require_positive(save_every=chosen.save_every)
-    configuration.validate(config)
     require_writers(chosen.log)
     options.use_cache(chosen)
+    configuration.validate(config)
     run(config, folder, bool(resume), chosen)
 
 

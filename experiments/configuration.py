@@ -12,7 +12,7 @@ import numpy as np
 
 import envs
 from agents import AGENTS
-from experiments import datasets, provenance, records, results, stored
+from experiments import datasets, programs, provenance, records, results, stored
 from jaxrl.budget import Budget, budget
 from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.logged import empty
@@ -188,6 +188,11 @@ def validate(config: Configuration) -> None:
         require(min(sizes, default=1) > 0, f"{name} must be above zero, but it is {text}.")
     data = load_data(config) if config.dataset else None
     config = dataclasses.replace(config, data=summary_of(data)) if data is not None else config
+    programs.kept("valid", dataclasses.asdict(config), lambda: trace(config, data) or True)
+
+
+def trace(config: Configuration, data: Transition | None) -> None:
+    """Trace what a configuration builds; an InputError if that does not fit together."""
     try:
         points = [hyperparameters(config, point) for point in range(config.points)]
         for hp in points:

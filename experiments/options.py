@@ -359,9 +359,11 @@ def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Co
 def use_cache(options: Any) -> None:
     """Keep compiled programs in the user's cache folder, unless --no-cache was given."""
     if options.cache:
-        from experiments import compilation
+        from experiments import compilation, programs
 
-        compilation.cache()
+        folder = compilation.cache()
+        if folder is not None and programs.command_line():
+            programs.keep(folder / "programs")
 
 
 def folder_of(options: Any, agent: str) -> Path:

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
 
-from experiments import configuration, memory
+from agents import AGENTS
+from experiments import configuration, memory, programs, records
 from experiments.configuration import Configuration
 from experiments.memory import memory_bytes  # noqa: F401
+from experiments.programs import kept, packed, unpacked
 from jaxrl.buffers import Buffer
 from jaxrl.errors import require
 from jaxrl.evaluation import Evaluation, evaluate
@@ -60,17 +62,31 @@ def gather(config: Configuration, members: slice = slice(None)) -> Population:
     one = configuration.hyperparameters(config, 0 if config.sweep else None)
     # What is jitted is traced once, whoever calls it with the same shapes.
     init = jax.jit(_init(config), inline=True)
-    try:
+
+    def traced() -> tuple[Run, Run, Run]:
         single = jax.eval_shape(lambda key: init(key, one, None), keys[0])
         axes = population_axes(single)
         batched = jax.vmap(lambda key, hp: init(key, hp, None), (0, hp_axes), axes)
-        shapes = jax.eval_shape(batched, keys, hp)
+        return single, axes, jax.eval_shape(batched, keys, hp)
+
+    try:
+        single, axes, shapes = kept("shapes", identity(config, len(keys)), traced)
     except OverflowError:
         require(False, configuration.too_large(config))
         raise
     like = placed(shapes, axes, usable_devices(keys.shape[0]))
     single = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), single)
     return Population(config, hp, hp_axes, seeds[members], points, keys, axes, like, single, init)
+
+
+def identity(config: Configuration, count: int) -> list:
+    """What the programs of `count` members depend on, of a configuration.
+
+    Seeds, and numbers that are not static, are their arguments.
+    """
+    values, numbers = dataclasses.asdict(config), records.numeric(AGENTS[config.agent].defaults)
+    own = {k: v for k, v in config.hyperparameters.items() if k not in numbers}
+    return [values | {"seed": 0, "hyperparameters": own, "sweep": [*config.sweep]}, count]
 
 
 def member_keys(seeds: np.ndarray) -> Array:
@@ -99,8 +115,12 @@ def start(population: Population, data: Transition | None = None) -> Run:
     p, devices = population, usable_devices(len(population.seeds))
     if p.config.dataset and data is None:
         data = configuration.load_data(p.config)
-    init = populate(p.init, (0, p.hp_axes, None), p.axes, devices)
-    return jax.jit(init, compiler_options=hasty())(p.keys, p.hp, data)
+    init = jax.jit(
+        populate(p.init, (0, p.hp_axes, None), p.axes, devices), compiler_options=hasty()
+    )
+    made = lambda: programs.compiled(init.lower(p.keys, p.hp, data))
+    begin = kept("start", identity(p.config, len(p.seeds)), made, packed, unpacked)
+    return begin(p.keys, p.hp, data)
 
 
 def buffers(population: Population, data: Transition | None) -> list[Buffer]:
@@ -125,6 +145,17 @@ def hasty() -> dict[str, int]:
 
 
 def compiled(population: Population, data: list[Buffer]) -> Program:
+    """The learning of any number of updates, and the evaluation, compiled or kept from before."""
+    return kept(
+        "program",
+        identity(population.config, len(population.seeds)),
+        lambda: compile_(population, data),
+        lambda made: (packed(made.advance), packed(made.evaluate), made.zeros),
+        lambda found: Program(unpacked(found[0]), unpacked(found[1]), found[2]),
+    )
+
+
+def compile_(population: Population, data: list[Buffer]) -> Program:
     """Compile the learning of any number of updates, and the evaluation."""
     p, config, devices = population, population.config, usable_devices(len(population.seeds))
 
@@ -158,8 +189,8 @@ def compiled(population: Population, data: list[Buffer]) -> Program:
     learn = jax.jit(populate(advance, axes, (p.axes, 0), devices), donate_argnums=0)
     score = jax.jit(populate(play, (p.axes, p.hp_axes, 0), 0, devices))
     return Program(
-        learn.lower(p.like, like, p.hp, data, np.int32(1)).compile(),
-        score.lower(p.like, p.hp, p.keys).compile(),
+        programs.compiled(learn.lower(p.like, like, p.hp, data, np.int32(1))),
+        programs.compiled(score.lower(p.like, p.hp, p.keys)),
         zeros,
     )
 

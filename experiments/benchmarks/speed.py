@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from agents import AGENTS
+from experiments import records
 from experiments.benchmarks.peers.processes import PEERS, Failed, Peer, Worker, prepare
 from experiments.options import parse
 from jaxrl.errors import require, require_positive, unknown
@@ -105,6 +107,17 @@ POPULATIONS = {
     "ppo-cartpole-32-seeds": "ppo-cartpole-4x128",
     "dqn-cartpole-8-seeds": "dqn-cartpole",
 }
+
+
+TOLD = ("agent", "env", "env_params", "seeds", "steps")
+"""What a worker is told beside hyperparameters."""
+
+
+def hyperparameters(task: dict[str, Any]) -> Any:
+    """Our hyperparameters of a task; a TypeError for a name that the agent does not have."""
+    own = {name: value for name, value in task.items() if name not in TOLD}
+    own = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
+    return records.replaced(AGENTS[task["agent"]].defaults, own)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,11 @@
 """A worker that trains with this repository's agents."""
 
-import dataclasses
-
 import jax
 import protocol
 
 import envs
 from agents import AGENTS
+from experiments.benchmarks.speed import hyperparameters
 from experiments.population import hasty
 from jaxrl.loop import advance, assemble
 from jaxrl.population import populate
@@ -14,9 +13,7 @@ from jaxrl.types import population_axes
 
 s = protocol.setting()
 entry = AGENTS[s["agent"]]
-names = {field.name for field in dataclasses.fields(entry.defaults)}
-chosen = {name: value for name, value in s.items() if name in names}
-hp = entry.defaults.replace(**chosen | {"hidden": tuple(s["hidden"])})
+hp = hyperparameters(s)
 env = envs.make(s["env"], **s.get("env_params", {}))
 iterations = s["steps"] // (hp.collection.num_envs * hp.collection.rollout_length)
 
