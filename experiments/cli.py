@@ -7,6 +7,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from experiments import shadows
+
 USAGE = """usage: jaxrl COMMAND [OPTIONS]
 
 Reinforcement learning as compositions of pure functions.
@@ -67,6 +69,10 @@ def run(arguments: list[str]) -> int:
         python, jax = platform.python_version(), importlib.metadata.version("jax")
         print(f"jaxrl {version()} (jax {jax}, Python {python})")
         return 0
+    hidden = shadows.hidden()
+    if hidden:
+        print(f"jaxrl: {hidden}", file=sys.stderr)
+        return 2
     try:
         from experiments import commands
         from jaxrl.errors import unknown
@@ -87,6 +93,9 @@ def reported(error: BaseException) -> int:
     Errors of a person's input, of training and of files are one sentence. Everything else is a
     fault of the program and keeps its traceback.
     """
+    if isinstance(error, ImportError) and (sentence := shadows.overwritten()):
+        print(f"jaxrl: {sentence}", file=sys.stderr)
+        return 2
     from experiments.training import Diverged, Interrupted
     from jaxrl.errors import InputError
 
