@@ -1,4 +1,8 @@
-"""What the README shows works: its Python blocks, and its shell block from top to bottom."""
+"""What the README and the pages of the site show works.
+
+Python blocks are run from the top of a page to its bottom, and the README's shell block too. Those
+of other pages are read: their commands must be valid. Blocks of `py` and `sh` are only shown.
+"""
 
 import re
 from pathlib import Path
@@ -9,9 +13,11 @@ import pytest
 
 from agents import AGENTS
 from experiments.cli import main
+from experiments.commands import REPRODUCTIONS
 from jaxrl.loop import assemble
 
 ROOT = Path(__file__).parents[1]
+PAGES = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("docs/**/*.md"))]
 
 
 def blocks(language, page="README.md"):
@@ -76,3 +82,29 @@ def test_the_page_on_extending_runs_from_top_to_bottom():
 
     loss, reward = tried(jax.random.key(0))
     assert (np.asarray(loss) > 0).all() and reward in (-1, 0)
+
+
+SHOWN = [page for page in PAGES if blocks("python", page) and page != "docs/extending.md"]
+
+
+@pytest.mark.parametrize("page", SHOWN)
+def test_the_python_blocks_of_a_page_run(page):
+    exec("\n".join(blocks("python", page)), {"__name__": page})
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks("shell", page)])
+def test_the_commands_of_a_page_are_valid(page, tmp_path, monkeypatch, capsys):
+    """Nothing is trained, so that what wants a results folder may say that there is none."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("commands.run", "sweeps.run_sweep"):
+        monkeypatch.setattr(f"experiments.{place}", lambda *args: None)
+    for line in "".join(blocks("shell", page)).splitlines():
+        code = main(line.split()[1:])
+        told = capsys.readouterr().err
+        assert code == 0 or re.match(r"jaxrl: runs/\S+ (is not|has no|does not)", told), line + told
+
+
+def test_every_reproduction_that_a_page_names_exists():
+    pages = "".join((ROOT / page).read_text() for page in PAGES)
+    named = set(re.findall(r"jaxrl reproduce ([\w-]+)", pages))
+    assert named and named <= set(REPRODUCTIONS)
