@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import models, spaces, values
-from jaxrl.errors import require
+from jaxrl.errors import require, require_one_player
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.models import latent
 from jaxrl.models.latent import Outlook, State, World, latent_model, world
@@ -131,6 +131,7 @@ def dreamer(
     hyperparameters do not fit each other.
     """
     check(hp)
+    require_one_player(spec, "dreamer")
     carry = partial(backbone, hp.backbone, size=hp.size, window=hp.sequence_length + hp.horizon)
     mind = world(
         spec, carry, hp.groups, hp.classes, hp.network.hidden,

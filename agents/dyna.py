@@ -1,6 +1,7 @@
 """Q-learning that also learns from transitions of a learnt table of the process (Sutton 1991)."""
 
 from agents import tabular
+from jaxrl.errors import require_one_player
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.models.tabular import Counts, counted, recalled
 from jaxrl.settings import Collection
@@ -31,6 +32,7 @@ def dyna_q(spec: Spec, hp: Hyperparameters) -> Agent:
 
     Raises an InputError as `tabular` does.
     """
+    require_one_player(spec, "dyna-q")
     agent = tabular.tabular(spec, hp)
 
     def dream(counts: Counts, view: Tree, batch: Transition, key: Key) -> Transition:

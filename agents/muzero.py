@@ -16,7 +16,7 @@ from agents import alphazero
 from jaxrl import values
 from jaxrl.errors import require_discrete
 from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
-from jaxrl.models.abstract import abstract, abstract_model, unrolled
+from jaxrl.models.abstract import abstract, abstract_model, discount_loss, unrolled
 from jaxrl.models.model import reached
 from jaxrl.networks import Heads
 from jaxrl.networks.layers import MLP, initialise
@@ -115,7 +115,7 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
         policy = over(optax.safe_softmax_cross_entropy(logits, batch.policy))
         error = over(representation.loss(theta, values.dirac(batch.target)))
         paid = over(representation.loss(step.reward, values.dirac(batch.reward)))
-        ends = over(optax.sigmoid_binary_cross_entropy(step.survival, batch.discount))
+        ends = over(discount_loss(spec, step.survival, batch.discount))
         entropy = over(categorical(logits).entropy())
         total = policy + hp.value_coefficient * error + hp.reward_coefficient * paid + ends
         metrics = {"policy_loss": policy, "value_loss": error, "reward_loss": paid}

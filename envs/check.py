@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import spaces
-from jaxrl.conformance import blank_of, check_spec, check_types, may_depend
+from jaxrl.conformance import alike, blank_of, check_spec, check_types, may_depend
 from jaxrl.environments import vectorize
 from jaxrl.errors import InputError, typed_key
 from jaxrl.policies import allowed
@@ -24,9 +24,10 @@ def check(env: Env, *, key: Key | None = None, steps: int = 100) -> None:
     ends: take enough of them for episodes to end. Checked are shapes and dtypes against the
     spec; that states keep their structure; that it works under jit, vmap and scan; that equal
     keys give equal results, with nothing remembered on the side; that rewards and observations
-    are finite; that `discount` is in [0, 1], and 0 only where `last` holds; that `final` is the
-    successor, never the observation of a reset; that `spec.mask` always allows an action; and that
-    no clock which the observation does not show makes `discount` 0, as a time limit must not.
+    are finite; that `discount` is in [0, 1], or in [-1, 1] if `spec.players` is 2, and 0 only where
+    `last` holds; that `final` is the successor, never the observation of a reset; that `spec.mask`
+    always allows an action; and that no clock which the observation does not show makes `discount`
+    0, as a time limit must not. `env.trial` is checked too.
 
     Raises `InputError`, one sentence that says what to fix, at the first fault.
     """
@@ -41,10 +42,16 @@ def check(env: Env, *, key: Key | None = None, steps: int = 100) -> None:
         _same((first, ts), run(key)[:2]), "step and init must give equal results for equal keys."
     )
     _check_first(first)
-    _check_run(jax.tree.map(lambda x: x[:, 0], ts))
+    _check_run(env.spec, jax.tree.map(lambda x: x[:, 0], ts))
     _check_final(first, ts)
     _check_mask(env.spec, first, ts)
     _check_clock(env, key, steps, ticks)
+    if env.trial is not None:
+        _require(
+            alike(env.trial.env.spec, env.spec),
+            "trial.env must have the observations and actions of the environment.",
+        )
+        check(env.trial.env, key=key, steps=steps)
 
 
 def _check_pure(env: Env, key: Key) -> None:
@@ -79,7 +86,7 @@ def _check_first(ts: TimeStep) -> None:
     _require(_same(ts.obs, ts.final), "init must return final = obs.")
 
 
-def _check_run(ts: TimeStep) -> None:
+def _check_run(spec: Spec, ts: TimeStep) -> None:
     """Check a run [T, B] of lanes, of which every step is of a live episode."""
     for name in ("reward", "obs", "final"):
         finite = all(
@@ -88,13 +95,14 @@ def _check_run(ts: TimeStep) -> None:
             if jnp.issubdtype(x.dtype, jnp.inexact)
         )
         _require(finite, f"{name} must be finite, but a NaN or an infinity came up.")
-    discount = np.asarray(ts.discount)
+    discount, least = np.asarray(ts.discount), 1 - spec.players
     _require(
-        bool(((discount >= 0) & (discount <= 1)).all()),
-        f"discount must lie in [0, 1], but {discount.min()} to {discount.max()} came up.",
+        bool(((discount >= least) & (discount <= 1)).all()),
+        f"discount must lie in [{least}, 1], but {discount.min()} to {discount.max()} came up"
+        + (": set spec.players to 2 if two players take turns." if discount.min() < least else "."),
     )
     _require(
-        bool((np.asarray(ts.last) | (discount > 0)).all()),
+        bool((np.asarray(ts.last) | (discount != 0)).all()),
         "discount is 0 where last is False: a termination must set last as well.",
     )
     _require(
@@ -110,6 +118,9 @@ def _check_final(first: TimeStep, ts: TimeStep) -> None:
     one, other = np.moveaxis(_rows(ts.final, 3), 1, 0)  # [T, B, n] each
     varies = (one != other).any(-1)
     both, none = last.all(1), ~last.any(1)
+    # Where the reward varies too, chance has decided the step itself, as an opponent's move does.
+    one_reward, other_reward = np.moveaxis(np.asarray(ts.reward), 1, 0)
+    both &= one_reward == other_reward
     _require(
         not (none.any() and not varies[none].any() and varies[both].any()),
         "final depends on the key only where an episode ends: it seems to be the observation of "

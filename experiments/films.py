@@ -33,7 +33,8 @@ def telling(env: Env, name: str) -> Env:
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         return told(*env.step(state, action, key))
 
-    return env._replace(init=lambda key: told(*env.init(key)), step=step)
+    trial = env.trial and env.trial._replace(env=telling(env.trial.env, name))
+    return env._replace(init=lambda key: told(*env.init(key)), step=step, trial=trial)
 
 
 def titled(image: np.ndarray, title: str) -> Image.Image:

@@ -63,6 +63,7 @@ def check_spec(spec: Any) -> None:
     sizes = [math.prod(x.shape) for x in leaves]
     require(sum(sizes) > 0, "spec.observation must hold at least one number, but it is empty.")
     check_action(spec.action)
+    require(spec.players in (1, 2), f"spec.players must be 1 or 2, but it is {spec.players}.")
     require(
         spec.mask is None or spaces.has_discrete(spec.action),
         "spec.mask forbids discrete actions, but spec.action has none: leave the mask out.",
@@ -179,6 +180,13 @@ def check_output(name: str, output: Any, spec: Spec) -> None:
             f"{name} must return {field} as in spec.{declared}, {shown[0]}, not {found[0]}.",
         )
     require(isinstance(ts.info, dict), f"{name} must return info as a dict.")
+
+
+def alike(a: Spec, b: Spec) -> bool:
+    """Whether two specs have observations of the same shapes and actions of the same kind."""
+    blanks = [types_of((spec.observation, blank_of(spec.action))) for spec in (a, b)]
+    kinds = [(type(spec.action), spaces.size(spec.action)) for spec in (a, b)]
+    return blanks[0] == blanks[1] and kinds[0] == kinds[1]
 
 
 def types_of(tree: Tree) -> tuple[str, Any]:

@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 from jaxrl import spaces
 from jaxrl.errors import InputError, typed_key
-from jaxrl.types import Array, Box, Counter, Env, Key, TimeStep, Tree, count, select
+from jaxrl.types import Array, Box, Counter, Env, Key, TimeStep, Tree, Trial, count, select
 
 
 def vectorize(env: Env, num: int) -> Env:
@@ -164,16 +164,21 @@ def time_limit(env: Env, steps: int | Array) -> Env:
 
     # Short episodes need more initial states: at least one for each that lasts to the limit.
     shortest = 0.0 if isinstance(steps, Tracer) else min(1.0, 1.0 / float(np.min(steps)))
-    return env._replace(init=init, step=step, fresh=max(env.fresh, shortest))
+    trial = env.trial
+    if trial is not None:
+        within = trial.within
+        trial = Trial(time_limit(trial.env, steps), lambda state: (within(state[0]), state[1]))
+    return env._replace(init=init, step=step, fresh=max(env.fresh, shortest), trial=trial)
 
 
 def episode_statistics(env: Env) -> Env:
     """Report the return and the length of the episode so far, this step included.
 
     `info` gains `episode_return` (float32) and `episode_length` (int32), of the shape of the
-    reward: of a whole episode where `last` holds. Works on one lane and on a batch, inside
-    auto-reset and outside it.
+    reward: of a whole episode where `last` holds. With two players the return is that of the one
+    who moves first. Works on one lane and on a batch, inside auto-reset and outside it.
     """
+    both = env.spec.players == 2
 
     def report(ts: TimeStep, total: Array, length: Array) -> TimeStep:
         return ts._replace(info={**ts.info, "episode_return": total, "episode_length": length})
@@ -182,14 +187,17 @@ def episode_statistics(env: Env) -> Env:
         state, ts = env.init(key)
         total = jnp.zeros(jnp.shape(ts.last), jnp.float32)
         length = jnp.zeros(jnp.shape(ts.last), jnp.int32)
-        return (state, total, length), report(ts, total, length)
+        sign = jnp.ones_like(total) if both else ()  # of the player who moves
+        return (state, total, length, sign), report(ts, total, length)
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-        state, total, length = state
+        state, total, length, sign = state
         state, ts = env.step(state, action, key)
-        total, length = total + ts.reward, length + 1
+        total, length = total + (sign * ts.reward if both else ts.reward), length + 1
+        if both:
+            sign = jnp.where(ts.last, 1.0, jnp.where(ts.discount < 0, -sign, sign))
         # Start again after a boundary, for when no reset of this very state will do so.
-        state = state, jnp.where(ts.last, 0.0, total), jnp.where(ts.last, 0, length)
+        state = state, jnp.where(ts.last, 0.0, total), jnp.where(ts.last, 0, length), sign
         return state, report(ts, total, length)
 
     return env._replace(init=init, step=step)
@@ -249,25 +257,27 @@ class Revealed(NamedTuple):
     state: Tree
 
 
-def revealed(env: Env) -> Env:
+def revealed(env: Env, within: Callable[[Tree], Tree] = lambda state: state) -> Env:
     """Show the state with each observation, `Revealed(obs, state)`: for who plans in the simulator.
 
-    Works on one lane, inside auto-reset.
+    `within(state)` is what is shown of the state. Works on one lane, inside auto-reset.
     """
 
     def show(state: Tree, ts: TimeStep) -> tuple[Tree, TimeStep]:
-        obs, final = Revealed(ts.obs, state), Revealed(ts.final, state)
-        return state, ts._replace(obs=obs, final=final)
+        shown = within(state)
+        return state, ts._replace(obs=Revealed(ts.obs, shown), final=Revealed(ts.final, shown))
 
-    state = jax.eval_shape(env.init, jax.random.key(0))[0]
+    state = jax.eval_shape(lambda key: within(env.init(key)[0]), jax.random.key(0))
     spec = env.spec._replace(
         observation=Revealed(env.spec.observation, state),
         mask=composed(env.spec.mask, lambda seen: seen.obs),
     )
+    trial = env.trial
     return env._replace(
         init=lambda key: show(*env.init(key)),
         step=lambda state, action, key: show(*env.step(state, action, key)),
         spec=spec,
+        trial=trial and trial._replace(env=revealed(trial.env, trial.within)),
     )
 
 

@@ -82,6 +82,15 @@ def require_continuous(spec: Spec, who: str) -> Box:
     return spec.action
 
 
+def require_one_player(spec: Spec, who: str) -> None:
+    """Raise an InputError in the name of `who` if two players take turns."""
+    require(
+        spec.players == 1,
+        f"{who} learns to play against a fixed opponent only, but here two players take turns: try "
+        "alphazero, gumbel-muzero, ppo or dqn.",
+    )
+
+
 def others(space: Space) -> str:
     """What actions an environment has, and which agents take them, as the end of a sentence."""
     if isinstance(space, Discrete):

@@ -1,4 +1,4 @@
-"""Two-player zero-sum games, as environments of one player against another, and self-play."""
+"""Two-player zero-sum games, as environments of one player or of both, and self-play."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,8 +9,9 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxrl.environments import episode_statistics, vectorize
-from jaxrl.errors import require, typed_key
+from jaxrl.errors import require, require_discrete, typed_key
 from jaxrl.loop import Setup, assemble, experiment
+from jaxrl.policies import allowed
 from jaxrl.rollouts import random_actions
 from jaxrl.types import (
     Actor,
@@ -23,6 +24,7 @@ from jaxrl.types import (
     Spec,
     TimeStep,
     Tree,
+    Trial,
     lanes,
     memoryless,
 )
@@ -54,13 +56,57 @@ def random_player(spec: Spec) -> Actor:
     return memoryless(lambda view, obs, key: (random_actions(spec, lanes(obs), key, obs), ()))
 
 
-def against(game: Game, actor: Actor, view: Tree, seat: int | None = None) -> Env:
+def tactical_player(game: Game, replies: bool = True) -> Actor:
+    """A fixed opponent that sees the state: it wins at once if it can, and else plays at random.
+
+    With `replies` it leaves out, if it can, moves after which the other player can win at once: it
+    tries all pairs of moves in each position. Its observations are states of the game, as of
+    `against(..., see=lambda state, player: state)`; its view is ().
+    """
+    turn, count = game.turn, require_discrete(game.spec, "A tactical player").num
+    assert turn is not None
+    actions = jnp.arange(count)
+
+    def tried(state: Tree, key: Key) -> tuple[Tree, Array, Array, Array]:
+        """The states after all actions [A, *]; which of these are allowed, win and end [A]."""
+        player = turn(state)
+        mask = allowed(game.spec, game.see(state, player))
+        after, paid, over = jax.vmap(lambda a, k: game.step(state, a, k))(
+            actions, jax.random.split(key, count)
+        )
+        fine = jnp.ones(count, bool) if mask is None else mask
+        return after, fine, fine & over & (jnp.where(player == 0, paid, -paid) > 0), over
+
+    def choose(state: Tree, key: Key) -> Array:
+        k_try, k_reply, k_pick = jax.random.split(key, 3)
+        after, fine, wins, over = tried(state, k_try)
+        calm = fine
+        if replies:
+            loses = jax.vmap(lambda s, k: tried(s, k)[2].any())
+            lost = loses(after, jax.random.split(k_reply, count))
+            lost = lost & ~over & (jax.vmap(turn)(after) != turn(state))
+            calm = fine & ~lost
+        good = jnp.where(wins.any(), wins, jnp.where(calm.any(), calm, fine))
+        return jax.random.categorical(k_pick, jnp.where(good, 0.0, -jnp.inf)).astype(jnp.int32)
+
+    act = lambda view, obs, key: (jax.vmap(choose)(obs, jax.random.split(key, lanes(obs))), ())
+    return memoryless(act)
+
+
+def against(
+    game: Game,
+    actor: Actor,
+    view: Tree,
+    seat: int | None = None,
+    see: Callable[[Tree, Array], Tree] | None = None,
+) -> Env:
     """The environment of one player of a game whose other player is `actor`, which sees `view`.
 
     The environment is of one lane. It is the player `seat`, or for each episode a random one of
     both. Where players take turns, a step is the player's move and whatever the opponent does until
     the player's next one, and rewards of these moves are added. The end of a game is a termination;
     use `time_limit` for games that may never end. A game must not end before both could move.
+    `see(state, player)` is what the opponent observes, by default what anybody does.
 
     Raises an InputError if continuous actions are not in [-1, 1], or actions are a `Product`.
     """
@@ -71,7 +117,8 @@ def against(game: Game, actor: Actor, view: Tree, seat: int | None = None) -> En
         require(bool(unit), "The continuous actions of a game must be in [-1, 1].")
 
     def chosen(match: Match, key: Key) -> tuple[Array, Match]:
-        obs = jax.tree.map(lambda x: jnp.asarray(x)[None], game.see(match.state, 1 - match.seat))
+        shown = (game.see if see is None else see)(match.state, 1 - match.seat)
+        obs = jax.tree.map(lambda x: jnp.asarray(x)[None], shown)
         action, memory, _ = actor.step(view, match.memory, obs, key)
         return action[0], match._replace(memory=memory)
 
@@ -122,6 +169,40 @@ def against(game: Game, actor: Actor, view: Tree, seat: int | None = None) -> En
         return match, emit(match, reward, over)
 
     return Env(init, step, game.spec, fresh=1.0)
+
+
+def alternating(game: Game, trial: Env | None = None) -> Env:
+    """The environment of both players of a game, who take turns: a step is one move.
+
+    The observation is that of the player to move, and the reward that of the player who moved. The
+    discount is -1 where the other player moves next, 1 where the same one does, and 0 at the end:
+    then an agent's values are those of the player to move, and its backups r - v' are negamax.
+    Agents are evaluated in `trial`, of `against`, or else against random play. Source: Knuth and
+    Moore (1975), "An analysis of alpha-beta pruning", section 2.
+
+    Raises an InputError if players move at once.
+    """
+    turn = game.turn
+    require(turn is not None, "Players who move at once cannot alternate: use jaxrl.games.against.")
+    assert turn is not None
+
+    def init(key: Key) -> tuple[Tree, TimeStep]:
+        state = game.init(typed_key(key))
+        obs, zero = game.see(state, turn(state)), jnp.zeros((), jnp.float32)
+        return state, TimeStep(obs, zero, zero + 1.0, zero > 0, obs, {})
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        mover = turn(state)
+        state, paid, over = game.step(state, action, key)
+        paid, follower = jnp.asarray(paid, jnp.float32), turn(state)
+        discount = jnp.where(over, 0.0, jnp.where(follower == mover, 1.0, -1.0))
+        obs = game.see(state, follower)
+        reward = jnp.where(mover == 0, paid, -paid)
+        return state, TimeStep(obs, reward, discount.astype(jnp.float32), over, obs, {})
+
+    trial = against(game, random_player(game.spec), ()) if trial is None else trial
+    spec = game.spec._replace(players=2)
+    return Env(init, step, spec, 1.0, Trial(trial, lambda match: match.state))
 
 
 def self_play(

@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 from jaxrl import spaces
 from jaxrl.budget import budget, check_collection, resolve_decay
-from jaxrl.conformance import conforming
+from jaxrl.conformance import alike, conforming
 from jaxrl.environments import (
     auto_reset,
     auto_reset_from_pool,
@@ -19,7 +19,7 @@ from jaxrl.environments import (
     scale_actions,
     vectorize,
 )
-from jaxrl.errors import InputError, require_positive, typed_key
+from jaxrl.errors import InputError, require, require_positive, typed_key
 from jaxrl.evaluation import evaluate
 from jaxrl.rollouts import random_policy, rollout
 from jaxrl.types import (
@@ -31,6 +31,7 @@ from jaxrl.types import (
     Key,
     Run,
     Spec,
+    Transition,
     Tree,
     count,
     share_counters,
@@ -77,13 +78,24 @@ def experiment(
         k_roll, k_learn = jax.random.split(key)
         view = agent.update.read(run.learner)
         world, data, info = rollout(env, agent.explore, view, run.world, k_roll, rollout_length)
-        learner, metrics = agent.update.apply(run.learner, data, k_learn)
-        metrics = jax.tree.map(jnp.mean, metrics) | finished(info, data.last)
+        new, metrics = learnt(agent, run, world, data, info, k_learn)
         if observe is not None:  # a key beside the others, so that observing changes nothing
             metrics |= observe(view, jax.random.fold_in(key, 2))
-        return Run(learner, world, run.key, Counter(run.step.value + 1)), metrics
+        return new, metrics
 
     return Experiment(init, step)
+
+
+def learnt(
+    agent: Agent, run: Run, world: tuple, data: Transition, info: dict, key: Key
+) -> tuple[Run, dict]:
+    """The run after one update, and its metrics: the second half of a step of `experiment`.
+
+    The first half was a rollout that ended in `world` and returned `data` and `info`, [T, B, ...].
+    """
+    learner, metrics = agent.update.apply(run.learner, data, key)
+    metrics = jax.tree.map(jnp.mean, metrics) | finished(info, data.last)
+    return Run(learner, world, run.key, Counter(run.step.value + 1)), metrics
 
 
 def finished(info: dict, last: Array) -> dict:
@@ -152,7 +164,7 @@ class Setup(NamedTuple):
 
     experiment: Experiment
     agent: Agent
-    env: Env  # one lane, as the agent sees it: what `evaluate` wants
+    env: Env  # one lane, as the agent sees it: what `evaluate` wants, `Env.trial` if there is one
 
 
 def self_resetting(env: Env, num: int) -> Env:
@@ -189,12 +201,23 @@ def assemble(
     """
     check_collection(hp)
     hp = resolve_decay(hp, steps)
-    env = conforming(env)
-    env = scale_actions(env) if spaces.has_continuous(env.spec.action) else env
+    env = fitted(env)
+    judged = env if env.trial is None else fitted(env.trial.env)
+    require(
+        alike(judged.spec, env.spec),
+        "An environment and the one in which its agents are evaluated, Env.trial, must have the "
+        "same observations and actions: transform both, or the game that both are made of.",
+    )
     agent = make_agent(env.spec, hp)
     many = lanes(episode_statistics(env), hp.collection.num_envs)
     warmup = budget(hp, 1, 1).warmup // hp.collection.num_envs
-    return Setup(experiment(many, agent, hp.collection.rollout_length, warmup), agent, env)
+    return Setup(experiment(many, agent, hp.collection.rollout_length, warmup), agent, judged)
+
+
+def fitted(env: Env) -> Env:
+    """One lane that conforms, with continuous actions in [-1, 1]."""
+    env = conforming(env)
+    return scale_actions(env) if spaces.has_continuous(env.spec.action) else env
 
 
 class Result(NamedTuple):

@@ -69,6 +69,10 @@ class Spec(NamedTuple):
     # MultiDiscrete it is [..., n, max(nums)], where entries that are no actions do not matter; of
     # a Product it is a tuple with the mask of each part, None for a continuous one
     signals: Tree = ()  # one jax.ShapeDtypeStruct per leaf of `TimeStep.signals`
+    players: int = 1
+    # players: with 2, each step is a move of one of two players of a zero-sum game. Observation
+    # and reward are those of the player who moves, and the discount is negative where the other
+    # one moves next, so that r + discount V(s') is the value of the player who moves
 
 
 class TimeStep(NamedTuple):
@@ -77,6 +81,7 @@ class TimeStep(NamedTuple):
     obs: Tree  # what to act on next: after an auto-reset, of the new episode
     reward: Array  # [] R_{t+1}, 0 at a reset
     discount: Array  # [] 0 only at termination, else 1; the agent's discount is not in it
+    # discount: with `Spec.players` 2 it is -1 instead of 1 where the other player moves next
     last: Array  # [] bool, an episode boundary, terminated or truncated: cuts traces
     final: Tree  # S_{t+1} itself, never a reset observation: bootstrap from this
     info: dict  # statistics to report
@@ -92,6 +97,17 @@ class Env(NamedTuple):
     fresh: float = 1 / 16
     # fresh: initial states drawn per lane and step, where lanes restart from a pool of them; with
     # 1 each lane draws its own. Episodes shorter than 1 / fresh on average share initial states.
+    trial: "Trial | None" = None  # where agents are evaluated, None for the environment itself
+
+
+class Trial(NamedTuple):
+    """An environment in which the agents of another one are evaluated.
+
+    Those that learn to play both sides of a game are evaluated against a fixed opponent.
+    """
+
+    env: Env  # of one lane, with the observations and actions of the other one
+    within: Callable[[Tree], Tree]  # its state -> the state of the other one that is in it
 
 
 class Transition(NamedTuple):

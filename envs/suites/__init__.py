@@ -36,6 +36,7 @@ SUITES: dict[str, Suite] = {
     "brax": Suite("brax", "", "rigid bodies"),
     "craftax": Suite("craftax", "craftax", "survival and crafting in an open world"),
     "navix": Suite("navix", "navix", "MiniGrid: rooms, doors and keys"),
+    "pgx": Suite("pgx", "pgx", "board and card games of two players"),
     "playground": Suite("mujoco_playground", "playground", "MuJoCo: control and robots"),
     "xland": Suite("xminigrid", "xland", "XLand-MiniGrid: grids whose rules are tasks"),
 }

@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxrl.errors import require_discrete, require_positive
 from jaxrl.models.model import Model
@@ -26,7 +27,7 @@ class Step(NamedTuple):
 
     state: Array  # [..., H]
     reward: Array  # [..., K] of a representation
-    survival: Array  # [...] logits of the probability that the episode continues
+    survival: Array  # [...] logits of the discount, see `discount_of`
 
 
 class Abstract(NamedTuple):
@@ -102,20 +103,35 @@ def abstract(
 def abstract_model(abstract: Abstract, params: Tree, reward: Representation, spec: Spec) -> Model:
     """The model for search: it is entered at observations and shows its own states.
 
-    Terminations are not sampled: its discounts are the probabilities that the episode continues.
+    Terminations are not sampled: its discounts are expectations.
     """
 
     def step(state: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
         new = abstract.step(params, state, action)
         paid = mean(reward.decode(new.reward))
-        alive = jax.nn.sigmoid(new.survival)
-        now = TimeStep(new.state, paid, alive, jnp.zeros_like(paid) > 0, new.state, {})
+        discount = discount_of(spec, new.survival)
+        now = TimeStep(new.state, paid, discount, jnp.zeros_like(paid) > 0, new.state, {})
         return new.state, now
 
     shape = jax.ShapeDtypeStruct((abstract.size,), jnp.float32)
     return Model(
         lambda obs, key: abstract.encode(params, obs), step, spec._replace(observation=shape)
     )
+
+
+def discount_of(spec: Spec, logits: Array) -> Array:
+    """The expected discount [...] of logits [...], in [0, 1], or in [-1, 1] with two players.
+
+    With one player it is the probability that the episode continues.
+    """
+    least = 1 - spec.players
+    return least + (1 - least) * jax.nn.sigmoid(logits)
+
+
+def discount_loss(spec: Spec, logits: Array, discount: Array) -> Array:
+    """The cross-entropy [...] that is least where `discount_of` is the mean of the discounts."""
+    least = 1 - spec.players
+    return optax.sigmoid_binary_cross_entropy(logits, (discount - least) / (1 - least))
 
 
 def unrolled(abstract: Abstract, params: Tree, obs: Tree, actions: Array) -> tuple[Array, Step]:
