@@ -21,6 +21,11 @@ CLAIMS = {
         assert actions["mean"] == [1] * 5 and actions["worst quarter"] == [1, 0, 0, 0, 0]
         assert actions["P(return > 3.5)"][1] == 1 and score[12].max() == 1  # greedy, and commanded
     """,
+    "the_hyperparameter_landscape": """
+        mean = scores.mean(-1)
+        assert optimum - 0.01 <= mean.max() + 5 and scores.max() < optimum + 0.01
+        assert mean[-3:, -3:].mean() > mean[-3:, :3].mean() + 10 > mean[:3, :3].mean() + 30
+    """,
     "your_own_parts": """
         last = lambda run: float(run["evaluation_return"][:, -2:].mean())  # at random: 22
         assert last(attentive) > 150 and last(paired) > 120 and last(scheduled) > 60
