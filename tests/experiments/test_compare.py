@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from agents import AGENTS
-from experiments import compare, configuration, plots, records, references, results
+from experiments import compare, configuration, plots, records, references
 from experiments.cli import main
 from jaxrl.errors import InputError
-from tests.experiments.runs import command
+from tests.experiments.made_up import config_of, write
 
 RANDOM = np.random.default_rng(0)
 
@@ -19,20 +19,10 @@ RANDOM = np.random.default_rng(0)
 def folder_of(tmp_path_factory):
     """A function that writes a results folder with given curves [seeds, evaluations]."""
     base = tmp_path_factory.mktemp("made-up")
-    assert main([*command("ppo", 1, 1, base / "ppo")]) == 0
-    like = configuration.load(base / "ppo")
 
     def make(name, curves, **changes):
-        config = dataclasses.replace(like, **changes)
-        folder = base / name
-        folder.mkdir()
-        configuration.save(config, folder)
-        for step, column in enumerate(np.asarray(curves, float).T):
-            rows = [{"env_steps": 100 * step, "wall_time": 2.0 * step, "seed": seed,
-                     "return_mean": None if np.isnan(value) else value}
-                    for seed, value in enumerate(column)]  # fmt: skip
-            results.append_metrics(folder, rows)
-        return folder
+        seeds, evaluations = np.shape(curves)
+        return write(base / name, curves, config_of(seeds, max(1, evaluations - 1), **changes))
 
     return make
 
