@@ -157,6 +157,8 @@ def positionals(
     what = place.name.rstrip("s")
     if place.several:
         return {place.name: tuple(converted(place, text) for text in free)} if free else {}
+    if not free and place.default is not dataclasses.MISSING:
+        return {}
     require(bool(free), f"jaxrl {command} needs a {what}{hint}")
     require(
         len(free) == 1,

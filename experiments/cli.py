@@ -21,6 +21,7 @@ commands:
   dataset    Collect transitions of random or trained agents for offline learning.
   plot       Draw the learning curves of several results folders in one picture.
   compare    Compare the results of several methods by statistics with intervals.
+  dashboard  Show all runs below a folder in a web page of this machine.
   list       List the agents, the environments and the presets.
   benchmark  Measure learning, speed, buffers, imagination or dynamic programming.
   reproduce  Repeat the experiment behind a published claim, and give a verdict.
@@ -39,6 +40,7 @@ COMMANDS = (
     "dataset",
     "plot",
     "compare",
+    "dashboard",
     "list",
     "benchmark",
     "reproduce",

@@ -25,6 +25,7 @@ RENDER_SEED = 1_000_000
 __all__ = [
     "benchmark_command",
     "compare_command",
+    "dashboard_command",
     "dataset_command",
     "evaluate_command",
     "export_command",
@@ -228,6 +229,15 @@ def compare_command(arguments: list[str]) -> None:
     compare.save(found, chosen.out)
     compare.draw(found, chosen.out)
     print(f"The picture is {chosen.out}; the numbers are beside it.")
+
+
+def dashboard_command(arguments: list[str]) -> None:
+    """`jaxrl dashboard FOLDER`: a web page of all runs below a folder, for this machine only."""
+    chosen = options.parse("dashboard", options.DashboardOptions, arguments)
+    from experiments.dashboard.server import serve
+
+    options.use_cache(chosen)
+    serve(chosen.folder, chosen.port, chosen.browser)
 
 
 LIST_HELP = """usage: jaxrl list [agents|environments|optimisers|presets] [WORD ...]

@@ -190,6 +190,24 @@ class CompareOptions:
     """Compare areas under the learning curves, instead of the returns at their ends."""
 
 
+@dataclasses.dataclass(frozen=True)
+class DashboardOptions:
+    """Show all runs below a folder in a web page, which follows those that are training.
+
+    Only this machine can see the page, and nothing is written into the folder.
+    """
+
+    folder: Path = dataclasses.field(default=Path("runs"), metadata=POSITIONAL)
+    """Folder in which results folders are searched; by default it is runs."""
+    port: int = 8050
+    """Port of the page; 0 is any that is free."""
+    browser: bool = True
+    """Open the page in a browser."""
+    cache: bool = True
+    """Keep compiled programs, of which there are those of the intervals, in the user's cache
+    folder."""
+
+
 def attribute(name: str) -> str:
     """The attribute of parsed options that holds a hyperparameter, whose name may have dots."""
     return name.replace(".", "__")

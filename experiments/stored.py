@@ -11,8 +11,8 @@ from jaxrl.errors import InputError, require, unknown
 RECORDED = ("environment_steps", "versions", "provenance", "sessions")  # beside the fields
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The fields of the configuration in a results folder as they were written."""
+def whole(folder: Path) -> dict[str, Any]:
+    """Everything that `config.json` in a results folder says, as it was written."""
     path = folder / "config.json"
     require(path.is_file(), f"{folder} is not a results folder: it has no config.json.")
     try:
@@ -20,7 +20,17 @@ def read(folder: Path) -> dict[str, Any]:
     except ValueError as error:  # of JSON, or of UTF-8
         raise InputError(f"{path} cannot be read as a configuration: {error}.") from None
     require(isinstance(values, dict), f"{path} cannot be read as a configuration: no mapping.")
-    return {name: value for name, value in values.items() if name not in RECORDED}
+    return values
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The fields of the configuration in a results folder as they were written."""
+    return {name: value for name, value in whole(folder).items() if name not in RECORDED}
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """What is recorded beside the configuration: steps, versions, provenance, earlier sessions."""
+    return {name: value for name, value in whole(folder).items() if name in RECORDED}
 
 
 def require_fields(path: Path, values: dict[str, Any], cls: type) -> None:

@@ -1,0 +1,11 @@
+"""A local web page of all runs below a folder, which only reads.
+
+| module | what it has |
+|---|---|
+| `data` | what the page shows, as pure functions of results folders |
+| `figures` | learning curves with their intervals, as plotly figures |
+| `page` | the page: a table of runs, their curves, settings, sweeps and pictures |
+| `server` | serving the page to this machine until Ctrl-C |
+
+All but `data` need the extra `dashboard`.
+"""
