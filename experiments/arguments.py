@@ -159,7 +159,8 @@ def positionals(
         return {place.name: tuple(converted(place, text) for text in free)} if free else {}
     if not free and place.default is not dataclasses.MISSING:
         return {}
-    require(bool(free), f"jaxrl {command} needs a {what}{hint}")
+    article = "an" if what[0] in "aeiou" else "a"
+    require(bool(free), f"jaxrl {command} needs {article} {what}{hint}")
     require(
         len(free) == 1,
         f"{' '.join(free[1:])!r} is one value too many: jaxrl {command} takes one {what}.",

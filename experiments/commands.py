@@ -15,6 +15,7 @@ from experiments import configuration, listing, options, results
 from experiments.arguments import is_flag
 from experiments.configuration import Configuration
 from experiments.sweeps import sweep_command
+from experiments.tuning.command import tune_command
 from experiments.writers import require_writers
 from jaxrl.errors import InputError, require, require_positive, unknown
 
@@ -34,6 +35,7 @@ __all__ = [
     "reproduce_command",
     "sweep_command",
     "train_command",
+    "tune_command",
 ]
 
 

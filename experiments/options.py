@@ -256,7 +256,8 @@ def agent_of(command: str, arguments: list[str]) -> str:
     name = arguments[0] if arguments and not is_flag(arguments[0]) else ""
     if not name and {"-h", "--help"} & set(arguments):
         what = {"train": "Train an agent in an environment, with many seeds in one program.",
-                "sweep": "Train an agent at every point of a grid of hyperparameters."}  # fmt: skip
+                "sweep": "Train an agent at every point of a grid of hyperparameters.",
+                "tune": "Search for good hyperparameters of an agent."}  # fmt: skip
         print(f"usage: jaxrl {command} AGENT --env ENV [OPTIONS]\n\n{what[command]}\n")
         print(f"`jaxrl {command} AGENT --help` explains the options of an agent. The agents are:\n")
         for agent, about in ABOUT.items():

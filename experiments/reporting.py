@@ -26,27 +26,30 @@ class Reporter(NamedTuple):
 
 
 @contextlib.contextmanager
-def reporter(folder: Path, steps: int, done: int, members: int) -> Iterator[Reporter]:
+def reporter(
+    folder: Path, steps: int, done: int, members: int, quiet: bool = False
+) -> Iterator[Reporter]:
     """Report on `members` that take `steps` environment steps each, of which `done` are taken.
 
     A terminal shows a bar; elsewhere each evaluation is a line, and so is every half minute of a
-    longer interval. `train.log` has all lines with the time.
+    longer interval. `train.log` has all lines with the time, and if `quiet` nothing else has.
     """
     tell = log_file(folder)
     bar = tqdm(
         total=steps * members, initial=done * members, unit=" steps", unit_scale=True,
-        smoothing=0.1, disable=not sys.stderr.isatty(), dynamic_ncols=True,
+        smoothing=0.1, disable=quiet or not sys.stderr.isatty(), dynamic_ncols=True,
     )  # fmt: skip
     begin, last, now = time.monotonic(), [time.monotonic()], [done]
 
     def say(text: str) -> None:
         tell(text)
-        tqdm.write(text, file=sys.stderr)
+        if not quiet:
+            tqdm.write(text, file=sys.stderr)
 
     def line(text: str) -> None:
         last[0] = time.monotonic()
         tell(text)
-        if bar.disable:
+        if bar.disable and not quiet:
             print(text, file=sys.stderr)
 
     def progress(taken: int) -> None:

@@ -51,6 +51,7 @@ class Options(NamedTuple):
     save_every: float = SAVE_EVERY  # seconds
     draw: Callable[[], None] = lambda: None  # the results so far
     callbacks: Sequence[Log] = ()  # a person's own; the run stops early if one returns True
+    quiet: bool = False  # only write to train.log, and not to the terminal
 
 
 def train(
@@ -80,7 +81,9 @@ def train(
     torn = results.truncate_metrics(folder, steps_at(state.updates) if state.updates else -1)
     with contextlib.ExitStack() as stack:
         enter = stack.enter_context
-        report = enter(reporting.reporter(folder, spent.steps, steps_at(state.updates), count))
+        report = enter(
+            reporting.reporter(folder, spent.steps, steps_at(state.updates), count, options.quiet)
+        )
         if torn:
             report.say(torn)
         if state.updates >= spent.updates:

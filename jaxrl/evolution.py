@@ -18,8 +18,8 @@ from jaxrl.evaluation import evaluate
 from jaxrl.loop import advance, assemble
 from jaxrl.types import Agent, Array, Counter, Env, Key, Spec, Tree, count, population_axes
 
-Numbers = dict[str, Array]
-"""The numbers of each member [M] by name, or of one member []."""
+Numbers = dict[str, Any]
+"""The numbers of each member [M] by name, or of one member []: arrays, or floats."""
 
 
 class Range(NamedTuple):

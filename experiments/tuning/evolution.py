@@ -1,0 +1,117 @@
+"""Population-based training from the command line, with files and exact resumption."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from agents import AGENTS
+from experiments import checkpoints, configuration, results
+from experiments.configuration import Configuration
+from experiments.population import hasty
+from experiments.signals import caught_signals
+from experiments.training import Interrupted
+from jaxrl.evolution import Evolving, Range, evolved
+
+TABLE = "population.csv"
+
+
+def made(like: Configuration, ranges: dict[str, Range], members: int, generations: int) -> Evolving:
+    """The population that a configuration and ranges describe."""
+    entry = AGENTS[like.agent]
+    env, hp = configuration.make_env(like), configuration.hyperparameters(like)
+    world = lambda hp: entry.world(env, hp)
+    return evolved(
+        entry.maker(world(hp)), world, hp, ranges, members, like.steps, generations, like.episodes
+    )
+
+
+def run(
+    like: Configuration,
+    ranges: dict[str, Range],
+    folder: Path,
+    members: int,
+    generations: int,
+    say: Callable[[str], None],
+) -> list[dict[str, float]]:
+    """Train a population to its end, or on from its last checkpoint; returns all rows.
+
+    `population.csv` has one row for each member and generation. Raises `Interrupted`, with
+    everything saved, after a signal.
+    """
+    pbt = made(like, ranges, members, generations)
+    begin = jax.jit(pbt.init, compiler_options=hasty())
+    key = jax.random.key(like.seed)
+    step, done = jax.jit(pbt.step, donate_argnums=0), 0
+    if checkpoints.complete(folder):
+        done, now, _ = checkpoints.restore(folder, on_device(jax.eval_shape(pbt.init, key)))
+    else:
+        now = begin(key)
+    rows = [row for row in stored(folder) if row["generation"] < done]
+    write(folder, rows, list(ranges))
+    with caught_signals() as stop, checkpoints.manager(folder) as manager:
+        for generation in range(done, generations):
+            now, told = step(now)
+            told = jax.device_get(told)
+            taken = like.steps * (generation + 1) // generations
+            for i in range(members):
+                numbers = {name: float(told.numbers[name][i]) for name in ranges}
+                rows.append(
+                    {"generation": generation, "env_steps": taken, "member": i,
+                     "score": float(told.scores[i]), "parent": int(told.parents[i]), **numbers}
+                )  # fmt: skip
+            write(folder, rows, list(ranges))
+            checkpoints.save(manager, generation + 1, now, {})
+            best = int(np.nanargmax(told.scores))
+            numbers = ", ".join(f"{name} {told.numbers[name][best]:.3g}" for name in ranges)
+            say(
+                f"generation {generation + 1} of {generations}: best score "
+                f"{told.scores[best]:.4g} with {numbers}, median {np.nanmedian(told.scores):.4g}"
+            )
+            if stop and generation + 1 < generations:
+                raise Interrupted(
+                    f"{stop[0]}: stopped after generation {generation + 1}; continue with "
+                    f"jaxrl tune --resume {folder}."
+                )
+    return rows
+
+
+def on_device(shapes: Any) -> Any:
+    """Shapes with the place of the arrays that are restored."""
+    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    put = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+    return jax.tree.map(put, shapes)
+
+
+def stored(folder: Path) -> list[dict[str, float]]:
+    """The rows of an earlier session, torn ones left out."""
+    path = folder / TABLE
+    if not path.exists():
+        return []
+    header, *lines = path.read_text().splitlines()
+    names = header.split(",")
+    whole = [line.split(",") for line in lines if line.count(",") == len(names) - 1]
+    kinds = {"generation": int, "env_steps": int, "member": int, "parent": int}
+    return [{n: kinds.get(n, float)(x) for n, x in zip(names, row)} for row in whole]
+
+
+def write(folder: Path, rows: list[dict[str, float]], names: list[str]) -> None:
+    """Write `population.csv`."""
+    columns = ["generation", "env_steps", "member", "score", "parent", *names]
+    lines = [",".join(columns), *(",".join(str(row[c]) for c in columns) for row in rows)]
+    results.write_whole(folder / TABLE, "\n".join(lines) + "\n")
+
+
+def summary(rows: list[dict[str, float]], names: list[str]) -> str:
+    """A sentence on the last generation, and the best member's numbers in it."""
+    last = max(row["generation"] for row in rows)
+    final = [row for row in rows if row["generation"] == last]
+    best = max(final, key=lambda row: row["score"])
+    told = json.dumps({name: float(f"{best[name]:.3g}") for name in names})
+    return (
+        f"Best final score {best['score']:.4g}, median "
+        f"{np.nanmedian([row['score'] for row in final]):.4g}; the best member ended with {told}."
+    )
