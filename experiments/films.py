@@ -1,8 +1,10 @@
 """Films of environments: their states, told to who draws them, and files of moving pictures."""
 
 import base64
+import importlib
 import importlib.util
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +93,9 @@ def save(frames: list[Image.Image], path: Path) -> None:
 
 
 def _video(frames: list[np.ndarray], path: Path) -> None:
-    import imageio
-
-    writer: Any = imageio.get_writer(path, fps=1000 // PERIOD, macro_block_size=2)
-    with writer:
-        for frame in frames:
-            writer.append_data(frame)
+    writing: Any = importlib.import_module("imageio.v2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of JAX: the encoder is another process
+        with writing.get_writer(path, fps=1000 // PERIOD, macro_block_size=2) as writer:
+            for frame in frames:
+                writer.append_data(frame)

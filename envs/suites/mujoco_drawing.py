@@ -4,6 +4,7 @@ import ctypes.util
 import importlib
 import os
 import sys
+import warnings
 from typing import Any
 
 import jax
@@ -65,7 +66,9 @@ def page(model: Any, positions: Array, period: float) -> str:
     from brax.io import html, mjcf
 
     try:
-        system: Any = mjcf.load_model(model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # brax tells that it is no longer maintained
+            system: Any = mjcf.load_model(model)
     except (NotImplementedError, RuntimeError, ValueError) as error:
         raise InputError(
             f"brax's viewer cannot show this model ({error}): write a picture, --render NAME.gif."

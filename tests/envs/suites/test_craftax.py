@@ -1,5 +1,7 @@
 """Craftax, against the package's own environments stepped by hand."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +13,13 @@ from tests.envs.suites.stepping import checked, played, require_pictures, requir
 pytest.importorskip("craftax")
 
 from craftax import craftax_env
+from craftax.craftax_classic import constants
 
 NAME, LIMIT = "craftax/Craftax-Classic-Symbolic-v1", 5
 SMALL = {"map_size": (16, 16)}
 
 
+@pytest.mark.slow
 def test_classic_keeps_its_promises():
     checked(NAME, max_steps_in_episode=LIMIT, **SMALL)
 
@@ -24,6 +28,8 @@ def test_names_are_those_of_the_package():
     from envs.suites import craftax
 
     for name in craftax.names():
+        if "Pixels" in name:  # making it loads the textures
+            continue
         assert craftax_env.make_craftax_env_from_name(name.removeprefix("craftax/"), False)
 
 
@@ -43,7 +49,8 @@ def test_steps_are_those_of_the_package_and_the_limit_truncates():
         np.testing.assert_allclose(ts.reward[t], reward, atol=1e-6)
         np.testing.assert_array_equal(ts.info["achievements"][t], state.achievements)
     assert bool(done)  # their limit says no more than that
-    require_pictures(NAME, {}, states)
+    if Path(constants.TEXTURE_CACHE_FILE).exists():  # to make it takes a minute
+        require_pictures(NAME, {}, states)
 
 
 def test_death_is_a_termination():
