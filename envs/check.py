@@ -192,9 +192,14 @@ def _check_clock(env: Env, key: Key, steps: int, ticks: Array) -> None:
     one = jnp.eye(len(clocks), dtype=jnp.int32)
     settings = jnp.concatenate([0 * one[:1] - 1, 1_000_001 * one - 1, one - 1])
     ahead = settings.max(1, keepdims=True) > 0
-    state, first = lanes.init(init_key)
-    run = jax.jit(lambda start: jax.lax.scan(advance, start, jax.random.split(run_key, steps))[1])
-    changed, hidden = np.moveaxis(np.asarray(run((state, first.obs))), 1, 0)  # [T, settings] each
+
+    @jax.jit
+    def run(init_key: Key, run_key: Key) -> Array:
+        state, first = lanes.init(init_key)
+        return jax.lax.scan(advance, (state, first.obs), jax.random.split(run_key, steps))[1]
+
+    # [T, settings] each
+    changed, hidden = np.moveaxis(np.asarray(run(init_key, run_key)), 1, 0)
     _require(
         not (changed.any(0) & hidden.all(0)).any(),
         "discount becomes 0 because a clock runs out that the observation does not show: a "

@@ -287,6 +287,8 @@ BENCHMARKS = (
     "dynamic-programming",
     "imagination",
     "references",
+    "environments",
+    "suites",
     "verify",
 )
 REPRODUCTIONS = (

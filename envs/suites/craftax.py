@@ -24,6 +24,7 @@ _NAMES = (
     "Craftax-Classic-Symbolic-v1",
     "Craftax-Classic-Pixels-v1",
 )
+FRESH = 1 / 128  # episodes are longer on average, and worlds are dear
 NEVER = 2**30  # steps, in place of the package's limit, which looks like a death
 
 
@@ -75,7 +76,7 @@ def make(name: str, max_steps_in_episode: int | Array | None = None, **params: A
 
     observation = jax.eval_shape(init, jax.random.key(0))[1].obs
     spec = Spec(observation, Discrete(int(env.action_space(settings).n)))
-    return time_limit(Env(init, step, spec), limit)
+    return time_limit(Env(init, step, spec, FRESH), limit)
 
 
 def achievements(name: str) -> list[str]:

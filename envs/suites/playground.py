@@ -35,6 +35,7 @@ ROBOTS = (
     "PandaPickCubeOrientation", "PandaPickCubeCartesian", "PandaOpenCabinet",
     "PandaRobotiqPushCube", "LeapCubeReorient", "LeapCubeRotateZAxis", "AeroCubeRotateZAxis",
 )  # fmt: skip
+FRESH = 1 / 64  # episodes of the control suite only end at their limit, or where physics diverge
 
 
 def names() -> list[str]:
@@ -57,7 +58,9 @@ def make(name: str, max_steps_in_episode: int | Array | None = None, **params: A
     require(repeat == 1, f"{name} repeats actions by envs.action_repeat, not by action_repeat.")
     length = int(env._config.episode_length)
     limit = length if max_steps_in_episode is None else max_steps_in_episode
-    return time_limit(_drawing_anew(from_brax(env)), limit)
+    made = _drawing_anew(from_brax(env))
+    fresh = FRESH if name.removeprefix("playground/") in CONTROL else made.fresh
+    return time_limit(made._replace(fresh=fresh), limit)
 
 
 def _made(name: str, params: Mapping[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 Source: Nikulin et al. (2024), https://arxiv.org/abs/2312.12044.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -137,8 +138,7 @@ def _ruleset(name: str, ruleset: Any, benchmark: Any) -> Any:
     if isinstance(benchmark, str):
         benchmark = _downloaded(library, benchmark)
     if benchmark is None:
-        with jax.ensure_compile_time_eval():
-            tasks = rulesets(jax.random.key(0), LOCAL)
+        tasks = _local()
     else:
         tasks = library.RuleSet(
             goal=benchmark.goals, rules=benchmark.rules, init_tiles=benchmark.init_tiles
@@ -150,6 +150,13 @@ def _ruleset(name: str, ruleset: Any, benchmark: Any) -> Any:
             f"{name} takes a ruleset numbered 0 to {size - 1}, not {ruleset}.",
         )
     return jax.tree.map(lambda x: x[jnp.asarray(number, jnp.int32)], tasks)
+
+
+@functools.cache
+def _local() -> Any:
+    """The rulesets that are made here."""
+    with jax.ensure_compile_time_eval():
+        return rulesets(jax.random.key(0), LOCAL)
 
 
 def _downloaded(library: Any, benchmark: str) -> Any:

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments import options, results
 from experiments.statistics import interval
@@ -70,17 +70,23 @@ class Options:
 def main(arguments: list[str]) -> None:
     """Run the benchmark; raises an InputError for a word that names no claim."""
     chosen = options.parse("benchmark learning", Options, arguments)
-    words = chosen.only or ("",)
-    names = [name for name in CLAIMS if any(word in name for word in words)]
-    if not names:
-        raise unknown("claim", words[0], CLAIMS)
-    chosen.out.mkdir(parents=True, exist_ok=True)
+    print(table(measured(CLAIMS, chosen.only, chosen.out, "learning")))
+
+
+def measured(
+    claims: dict[str, Claim], words: tuple[str, ...], out: Path, name: str
+) -> list[dict[str, Any]]:
+    """The outcomes of the claims whose names have one of `words`, written to `out`/`name`.json."""
+    chosen = [claim for claim in claims if any(word in claim for word in words or ("",))]
+    if not chosen:
+        raise unknown("claim", words[0], claims)
+    out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for name in names:  # written after each, so that an interruption loses little
-        rows.append(outcome(name, CLAIMS[name], chosen.out / name))
-        (chosen.out / "learning.md").write_text(table(rows) + "\n")
-        (chosen.out / "learning.json").write_text(json.dumps(rows, indent=2) + "\n")
-    print(table(rows))
+    for claim in chosen:  # written after each, so that an interruption loses little
+        rows.append(outcome(claim, claims[claim], out / claim))
+        (out / f"{name}.md").write_text(table(rows) + "\n")
+        (out / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n")
+    return rows
 
 
 def outcome(name: str, claim: Claim, folder: Path) -> dict:

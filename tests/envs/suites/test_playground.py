@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import envs
+from envs.suites import mujoco_drawing
 from envs.suites import playground as suite
 from tests.envs.suites.stepping import checked, played, require_pictures, require_truncation
 
+mujoco_drawing.prepare()  # before MuJoCo is imported
 package = pytest.importorskip("mujoco_playground")
 
 NAME, LIMIT = "playground/CartpoleBalance", 3

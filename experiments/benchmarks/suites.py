@@ -1,0 +1,56 @@
+"""Learning curves in environments of other packages: training runs by the command line.
+
+`jaxrl benchmark suites` runs all of them and prints the table of final returns; `--only craftax`
+runs those whose names contain a word. Their results and curves are in `kept/suites`.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from experiments import options, plots
+from experiments.benchmarks import learning
+from experiments.benchmarks.learning import Claim
+
+MEMORY = "ppo --env xland/MiniGrid-MemoryS8 --seeds 2 --steps 1e6 --num-envs 64 --rollout-length 64"
+RECURRENT = f"{MEMORY} --sequence-length 64"
+
+CURVES: dict[str, Claim] = {
+    "playground-cartpole-balance": Claim(
+        "ppo --env playground/CartpoleBalance --seeds 1 --steps 4e5 --num-envs 64"
+        " --rollout-length 64 --minibatches 8 --learning-rate 5e-4 --episodes 4 --evaluations 8",
+        900,
+    ),
+    "craftax-classic-symbolic": Claim(
+        "ppo --env craftax/Craftax-Classic-Symbolic-v1 --seeds 1 --steps 1e6 --num-envs 64"
+        " --rollout-length 64 --minibatches 8 --learning-rate 5e-4 --hidden 256 256 --episodes 16"
+        " --max-episode-steps 1000 --evaluations 10",
+        3,
+    ),
+    "navix-empty": Claim(
+        "ppo --env navix/Navix-Empty-8x8-v0 --seeds 2 --steps 2e5 --evaluations 10", 0.95
+    ),
+    "memory-none": Claim(f"{MEMORY} --memory none --sequence-length 1", 0.6, below=True),
+    "memory-gru": Claim(f"{RECURRENT} --memory gru", 0.8),
+    "memory-state-space": Claim(f"{RECURRENT} --memory state-space", 0.8),
+    "memory-transformer": Claim(f"{RECURRENT} --memory transformer", 0.8),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Train in environments of other packages, and print the table of final returns."""
+
+    only: tuple[str, ...] = ()
+    """Words of which one must occur in the name of a run; all run by default."""
+    out: Path = Path(".benchmarks/suites")
+    """Results folder; runs that are finished there are not repeated."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the benchmark; raises an InputError for a word that names no run."""
+    chosen = options.parse("benchmark suites", Options, arguments)
+    rows = learning.measured(CURVES, chosen.only, chosen.out, "suites")
+    print(learning.table(rows))
+    for row in rows:
+        name = row["claim"]
+        plots.of_folders([chosen.out / name], chosen.out / f"{name}.png", plots.Look(), ())
