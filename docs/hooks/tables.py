@@ -1,8 +1,12 @@
 """Tables of the site that are made from the code and from kept results."""
 
 import json
+import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+
+import commands
 
 import envs
 from envs import catalogue, suites
@@ -80,6 +84,28 @@ def optimisers() -> str:
     return table(("name", "what it is"), [(f"`{k}`", v) for k, v in OPTIMISER_SENTENCES.items()])
 
 
+def extras() -> str:
+    """The extras of the package, and what they install."""
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    rows = []
+    for name, packages in found["optional-dependencies"].items():
+        rows.append((f"`{name}`", ", ".join(f"`{package}`" for package in packages)))
+    return table(("extra", "installs"), rows)
+
+
+CORE = ("jax", "jaxlib", "flax", "optax", "distrax", "chex", "gymnax", "brax", "mctx", "numpy")
+
+
+def versions() -> str:
+    """The versions of the core that the tests pass with, by the version of Python."""
+    pattern = re.compile(r"^([\w-]+)==([^;\s]+)(?:; python_version (<|>=) \"3.12\")?", re.M)
+    found = pattern.findall((ROOT / "constraints.txt").read_text())
+    at = {(name, sign): version for name, version, sign in found}
+    version = lambda name, sign: at.get((name, sign)) or at[name, ""]
+    rows = [(f"`{name}`", version(name, "<"), version(name, ">=")) for name in CORE]
+    return table(("package", "Python 3.11", "Python 3.12 and 3.13"), rows)
+
+
 def claim(name: str) -> Callable[[], str]:
     """What a reproduction found, as a quotation."""
 
@@ -109,11 +135,14 @@ APART = ("jaxrl", "jaxrl.values", "jaxrl.dp", "jaxrl.models", "jaxrl.updates", "
 
 TABLES: dict[str, Callable[[], str]] = {
     "agents": agents,
+    "commands": commands.commands,
+    "extras": extras,
     "learnt": learnt,
     "optimisers": optimisers,
     "own": own,
     "packages": packages,
     "published": published,
+    "versions": versions,
     **{f"reference-{package}": reference(package) for package in (*APART, "agents", "envs")},
     **{f"claim-{name}": claim(name) for name in PUBLISHED},
 }
