@@ -96,7 +96,8 @@ def test_the_python_blocks_of_a_page_run(page):
 def test_the_commands_of_a_page_are_valid(page, tmp_path, monkeypatch, capsys):
     """Nothing is trained, so that what wants a results folder may say that there is none."""
     monkeypatch.chdir(tmp_path)
-    for place in ("commands.run", "sweeps.run_sweep"):
+    for place in ("commands.run", "sweeps.run_sweep", "tuning.command.search",
+                  "tuning.command.evolve"):  # fmt: skip
         monkeypatch.setattr(f"experiments.{place}", lambda *args: None)
     for line in "".join(blocks("shell", page)).splitlines():
         code = main(line.split()[1:])
