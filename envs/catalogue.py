@@ -33,6 +33,8 @@ def masked_cart_pole(**params: Any) -> Env:
 # Environments that are another one, transformed.
 VARIANTS = {"CartPole-masked": masked_cart_pole}
 
+OUTSIDE = ("gymnasium/", "envpool/")  # prefixes of what `experiments.lanes` steps on the host
+
 # Our own, each with the number of steps after which its environment truncates.
 OWN = {"PanFlute": (pan_flute, 100), "ProcMaze": (proc_maze, 50)}
 
@@ -62,6 +64,11 @@ def make(name: str, **params: Any) -> Env:
         return suites.make(name, **params)
     if name in gymnax_adapter.names():
         return gymnax_adapter.make(name, **params)
+    if name.startswith(OUTSIDE):
+        raise InputError(
+            f"{name} runs outside of compiled functions: train and evaluate in it by the command, "
+            f"as in jaxrl train ppo --env {name}."
+        )
     raise _unknown(name, names())
 
 

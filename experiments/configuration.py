@@ -12,7 +12,7 @@ import numpy as np
 
 import envs
 from agents import AGENTS
-from experiments import datasets, programs, provenance, records, results, stored
+from experiments import datasets, lanes, programs, provenance, records, results, stored
 from jaxrl.budget import Budget, budget
 from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.logged import empty
@@ -104,7 +104,9 @@ def hyperparameters(config: Configuration, point: int | None = None) -> Any:
 
 
 def make_env(config: Configuration) -> Env:
-    """The environment, of one lane."""
+    """The environment, of one lane; of one outside of compiled functions, what they know of it."""
+    if lanes.outside(config.env):
+        return lanes.described(config.env, config.env_params)
     return envs.make(config.env, **config.env_params)
 
 
@@ -118,7 +120,15 @@ def build(
     the environment of one lane in place of `make_env(config)`.
     """
     entry = AGENTS[config.agent]
-    env = entry.world(make_env(config) if env is None else env, hp)
+    own = make_env(config) if env is None else env
+    env = entry.world(own, hp)
+    if lanes.outside(config.env):
+        require(
+            env is own and not entry.plans,
+            f"{config.agent} transforms its environment or plans in it, which {config.env} does "
+            "not allow: it runs outside of compiled functions.",
+        )
+        return assemble(entry.maker(env), env, hp, config.steps, lanes.blank_lanes)
     if not config.dataset:
         return assemble(entry.maker(env), env, hp, config.steps)
 
@@ -135,6 +145,11 @@ def load_data(config: Configuration) -> Transition:
     Raises an InputError if it is not there, does not fit the environment, or is not the data set
     with which the run was begun.
     """
+    require(
+        not lanes.outside(config.env),
+        f"A data set cannot be learnt from for {config.env}, which runs outside of compiled "
+        "functions: leave --dataset out.",
+    )
     hp = hyperparameters(config, 0 if config.sweep else None)
     require(
         hasattr(hp, "replay"),

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from experiments import checkpoints, configuration
+from experiments import checkpoints, configuration, lanes
 from experiments.configuration import Configuration
 from experiments.population import Population, gather
 from experiments.results import read_metrics
@@ -71,6 +72,12 @@ def played(
         pick = lambda x: x if isinstance(x, Counter) else x[chosen]
         runs = jax.tree.map(pick, runs, is_leaf=lambda node: isinstance(node, Counter))
     hp = jax.tree.map(lambda x: x[chosen] if np.ndim(x) else x, population.hp)
+    if lanes.outside(config.env):
+        from experiments import host
+
+        keys = jnp.stack([jax.random.key(seed)] * len(going))
+        axes = (population.axes, population.hp_axes)
+        return host.player(config, *axes, len(going), episodes, sampled)(runs, hp, keys)
     # Every member plays the same episodes, so that differences come from the agents.
     axes = (population.axes, population.hp_axes, None)
     return jax.device_get(jax.jit(jax.vmap(play, axes))(runs, hp, jax.random.key(seed)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import envs
 from agents import AGENTS
-from experiments import records
+from experiments import lanes, records
 from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
 from experiments.listing import ABOUT
@@ -29,7 +29,8 @@ class Common:
     """The options that training has for every agent."""
 
     env: str = ""
-    """Name of the environment; `jaxrl list environments` shows them all."""
+    """Name of the environment; `jaxrl list environments` shows them all. Those of Gymnasium and
+    EnvPool, as gymnasium/CartPole-v1, run outside of the compiled program."""
     env_params: tuple[str, ...] = ()
     """Parameters of the environment, such as length=0.7."""
     dataset: str = ""
@@ -354,7 +355,7 @@ def require_seeds(first: int, count: int) -> None:
 def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Configuration:
     """The configuration that parsed options mean."""
     require(bool(options.env), ENV_NEEDED)
-    if options.env not in envs.names():
+    if options.env not in envs.names() and not lanes.outside(options.env):
         envs.make(options.env)  # raises an InputError that names the nearest
     record = AGENTS[agent].defaults
     given = {name: getattr(options, attribute(name)) for name in records.flat(record)}

@@ -42,11 +42,16 @@ class Population(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What training calls, compiled for all members."""
+    """What training calls, for all members: compiled, or where it needs the host, partly so."""
 
     advance: Callable[..., tuple[Run, Sums]]  # (runs, sums, hp, data, updates)
     evaluate: Callable[..., Evaluation]  # (runs, hp, keys)
     zeros: Sums  # at the beginning of an interval
+    # (population, data) -> the runs at the start of training
+    start: Callable[..., Run] = lambda population, data: start(population, data)
+    # (population, runs of a checkpoint) -> the runs from which training goes on
+    resume: Callable[..., Run] = lambda population, runs: runs
+    on_resume: str = ""  # what a person has to know of a resumed run
 
 
 def gather(config: Configuration, members: slice = slice(None)) -> Population:

@@ -63,5 +63,8 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def preset(agent: str, env: str) -> dict[str, Any]:
-    """The tuned values for `agent` in `env`, with their `steps`; empty if nothing was tuned."""
-    return dict(PRESETS.get((agent, env), {}))
+    """The tuned values for `agent` in `env`, with their `steps`; empty if nothing was tuned.
+
+    An environment of Gymnasium has those of the environment of the same name without its prefix.
+    """
+    return dict(PRESETS.get((agent, env.removeprefix("gymnasium/")), {}))

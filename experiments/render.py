@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from envs import suites
-from experiments import configuration, films
+from experiments import configuration, films, lanes
 from experiments.configuration import Configuration
 from experiments.evaluation import restore_member
 from experiments.films import INK, PAPER
@@ -33,6 +33,13 @@ def animate(config: Configuration, folder: Path, index: int, seed: int, path: Pa
     """
     films.require_film(path)
     hp, run = restore_member(config, folder, index)
+    limit = min(LIMIT, config.max_episode_steps)
+    if lanes.outside(config.env):
+        from experiments import host
+
+        observations, rewards, drawn = host.film(config, hp, run, seed, limit)
+        films.save(pictures(config.env, observations, rewards, drawn), path)
+        return
 
     def play(run: Run, key: Any) -> Any:
         env = configuration.make_env(config)
@@ -42,24 +49,34 @@ def animate(config: Configuration, folder: Path, index: int, seed: int, path: Pa
         state, now = env.init(k_init)
         start = (state, now, setup.agent.exploit.init(1))
         view = setup.agent.update.read(run.learner)
-        length = min(LIMIT, config.max_episode_steps)
-        _, data, info = rollout(env, setup.agent.exploit, view, start, k_play, length)
+        _, data, info = rollout(env, setup.agent.exploit, view, start, k_play, limit)
         return data.obs, data.reward, data.last, info.get(films.STATE)
 
     observations, rewards, last, states = jax.jit(play)(run, jax.random.key(seed))
     rewards, last = np.asarray(rewards)[:, 0], np.asarray(last)[:, 0]
     length = int(last.argmax()) + 1 if last.any() else len(last)
+    drawn = []
     if states is not None:
         states = jax.tree.map(lambda x: x[:length, 0], states)
         if films.paged(config.env, path):
             path.write_text(suites.page(config.env, config.env_params, states))
             return
         drawn = suites.frames(config.env, config.env_params, states)
-        frames = [films.titled(image, title(rewards, t)) for t, image in enumerate(drawn)]
-    else:
-        leaf = np.asarray(jax.tree.leaves(observations)[0][:length, 0], float)
-        frames = [frame(config.env, leaf, rewards, t) for t in range(length)]
-    films.save(frames, path)
+    leaf = np.asarray(jax.tree.leaves(observations)[0][:length, 0])
+    films.save(pictures(config.env, leaf, rewards, drawn), path)
+
+
+def pictures(
+    env: str, observations: np.ndarray, rewards: np.ndarray, drawn: list[np.ndarray]
+) -> list[Image.Image]:
+    """The pictures of an episode: those that its suite has `drawn`, or else of observations."""
+    if drawn:
+        return [films.titled(image, title(rewards, t)) for t, image in enumerate(drawn)]
+    if observations.ndim == 4 and observations.dtype == np.uint8:  # the latest of stacked frames
+        grey = observations[..., -1:].repeat(3, -1)
+        return [films.titled(image, title(rewards, t)) for t, image in enumerate(grey)]
+    observations = observations.astype(float)
+    return [frame(env, observations, rewards, t) for t in range(len(observations))]
 
 
 def title(rewards: np.ndarray, step: int) -> str:
@@ -73,6 +90,7 @@ def frame(env: str, observations: np.ndarray, rewards: np.ndarray, step: int) ->
         return grid(observations[step])
     image = Image.new("RGB", SIZE, PAPER)
     draw = ImageDraw.Draw(image)
+    env = env.removeprefix("gymnasium/")
     if env in DRAWINGS:
         DRAWINGS[env](draw, observations[step])
     else:

@@ -13,15 +13,14 @@ import numpy as np
 
 from experiments import checkpoints, configuration, reporting, results
 from experiments.configuration import Configuration
+from experiments.host import programmed
 from experiments.locks import locked
 from experiments.population import (
     Population,
     Program,
     buffers,
-    compiled,
     gather,
     require_memory,
-    start,
 )
 from experiments.progress import Best, State, held, rows_of, save, sentence, where_it_stopped
 from experiments.signals import caught_signals
@@ -92,12 +91,15 @@ def train(
         report.say(reporting.banner(config, folder, count, *require_memory(p)))
         begin = time.perf_counter()
         memory = buffers(p, data)
-        runs = start(p, data) if state.runs is None else state.runs
         made = {} if made is None else made
-        program = made[count] = made.get(count) or compiled(p, memory)
+        program = made[count] = made.get(count) or programmed(p, memory)
+        resumed = state.runs is not None
+        runs = program.resume(p, state.runs) if resumed else program.start(p, data)
         same = state.sums.keys() == program.zeros.keys()
         state = state._replace(runs=runs, sums=state.sums if same else program.zeros)
         report.say(f"Compiled in {time.perf_counter() - begin:.1f} s.")
+        if resumed and program.on_resume:
+            report.say(program.on_resume)
         managers = [enter(checkpoints.manager(folder, kind)) for kind in checkpoints.KEPT]
         done = steps_at(state.updates) if state.updates else -1
         log = enter(opened(config, folder, options.log, done, options.callbacks))
