@@ -287,6 +287,7 @@ BENCHMARKS = (
     "dynamic-programming",
     "imagination",
     "references",
+    "tuning",
     "environments",
     "suites",
     "verify",
