@@ -212,4 +212,11 @@ def _bands(of: Statistic, draws: int, tails: tuple, key: jax.Array, values: jax.
         found = jax.vmap(one)(jax.random.split(key, draws))
         return of(column[:, None]), *(jnp.nanquantile(found, tail) for tail in tails)
 
-    return jax.lax.map(at, values.T)
+    def none(column: jax.Array) -> tuple:
+        return jax.tree.map(
+            lambda x: jnp.full(x.shape, jnp.nan, x.dtype), jax.eval_shape(at, column)
+        )
+
+    # In a loop only one branch is run, so what was added to a curve costs no resamples.
+    known = lambda column: jnp.isfinite(column).any()
+    return jax.lax.map(lambda column: jax.lax.cond(known(column), at, none, column), values.T)

@@ -1,6 +1,5 @@
 """What the page of all runs shows, as pure functions of results folders; nothing is written."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from experiments import configuration, locks, plots, results, stored
 from experiments.configuration import Configuration
+from experiments.dashboard.settings import settings
 from experiments.plots import Line, Look, Rows
 from experiments.statistics import Estimate, bands, interquartile_mean, statistic
 from jaxrl.errors import InputError, require
@@ -18,8 +18,8 @@ MARKS = ("config.json", "metrics.csv")
 """The files by which a results folder is told."""
 PICTURES = (".png", ".jpg", ".svg", ".gif", ".mp4", ".webm")
 """The endings of pictures and videos that are shown."""
-UNCOMPARED = ("members_at_once", "spacing")
-"""Fields of a configuration on which results do not depend."""
+MOST = 300
+"""Evaluations of a curve that are drawn at most; of more, so many evenly spaced ones."""
 
 
 class Entry(NamedTuple):
@@ -137,10 +137,12 @@ def entry(folder: Path, root: Path) -> Entry:
 def rows_of(config: Configuration, folder: Path) -> Rows:
     """The rows of a results folder; of a sweep in parts, those of the parts, which come first.
 
-    Raises an InputError if there are none.
+    There are none before the first evaluation. Raises an InputError for a file without rows.
     """
     inner = [part for part, _ in configuration.parts(config, folder)]
     begun = [part for part in inner if results.columns_of(part / "metrics.csv")]
+    if not begun and not (folder / "metrics.csv").exists():
+        return []
     rows = [row for part in begun or [folder] for row in results.read_metrics(part)]
     needed = ["wall_time", *config.sweep]
     missing = [name for name in needed if any(name not in row for row in rows)]
@@ -177,7 +179,7 @@ def state_of(run: Entry) -> str:
     """
     if locks.alive(locks.read(run.folder / locks.NAME)):
         return "running"
-    if run.config is None:
+    if run.reason or run.config is None:
         return "unreadable"
     if diverged(run):
         return "diverged"
@@ -191,6 +193,8 @@ def points(config: Configuration, rows: Rows) -> list[dict[str, Any]]:
     Each has the swept values, the interquartile mean of the last returns of its seeds with a 95 %
     interval, and the number of seeds that have one.
     """
+    if not rows:
+        return []
     names = list(config.sweep)
     groups = list(plots.by_point(rows, names).values())
     last = [list({row["seed"]: row["return_mean"] for row in own}.values()) for own in groups]
@@ -225,6 +229,8 @@ def summary(run: Entry) -> dict[str, Any]:
     if best := run.points[:1]:
         row |= {"return": number(best[0]["return"]), "interval": interval(best[0])}
     notes = [run.reason] if run.reason else []
+    if not run.rows and not run.reason:
+        notes.append("Its first evaluation is not done yet.")
     if run.config.sweep and best:
         at = ", ".join(f"{name} {best[0][name]:g}" for name in run.config.sweep)
         notes.append(f"The return is that of the best of {run.config.points} points, {at}.")
@@ -261,37 +267,13 @@ def curves(run: Entry, look: Look) -> list[Curve]:
         return []
     found = []
     for line in plots.lines_of(list(run.rows), run.config, run.name, look):
-        values = np.where(np.isfinite(line.values), line.values, np.nan)
+        length = len(line.x)
+        kept = np.unique(np.linspace(0, length - 1, min(MOST, length)).round().astype(int))
+        values = np.where(np.isfinite(line.values), line.values, np.nan)[:, kept]
+        drawn = line._replace(x=line.x[kept], values=values)
         estimate = bands(statistic(look.statistic), values)
-        found.append(Curve(run.name, run.config.env, line._replace(values=values), estimate))
+        found.append(Curve(run.name, run.config.env, drawn, estimate))
     return found
-
-
-def settings(config: Configuration) -> dict[str, Any]:
-    """Every setting of a run by its name; one that is swept has all of its values."""
-    found = dataclasses.asdict(config)
-    hyperparameters, sweep = found.pop("hyperparameters"), found.pop("sweep")
-    found |= {f"env_params.{name}": value for name, value in found.pop("env_params").items()}
-    found |= {f"data.{name}": value for name, value in found.pop("data").items()}
-    found |= hyperparameters | {name: list(dict.fromkeys(x)) for name, x in sweep.items()}
-    return {name: value for name, value in found.items() if name not in UNCOMPARED}
-
-
-def written(value: Any) -> str:
-    """A setting as a text; "" for one that is not there."""
-    if isinstance(value, list | tuple):
-        return " ".join(map(written, value))
-    if isinstance(value, float):
-        return f"{value:.12g}"  # 1.0 in one folder is 1 in another
-    return "" if value is None else str(value)
-
-
-def differences(runs: Sequence[Entry]) -> dict[str, list[str]]:
-    """The settings that are not the same in all runs: one text for each run, "" if it has none."""
-    every = [settings(run.config) for run in runs if run.config is not None]
-    names = dict.fromkeys(name for own in every for name in own)
-    table = {name: [written(own.get(name)) for own in every] for name in names}
-    return {name: values for name, values in table.items() if len(set(values)) > 1}
 
 
 def pictures(run: Entry) -> list[Path]:

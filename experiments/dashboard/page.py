@@ -1,5 +1,6 @@
 """The page: a table of runs, and the curves, settings, sweeps and pictures of those chosen."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import flask
 from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from experiments import plots
-from experiments.dashboard import data, figures
+from experiments.dashboard import data, figures, settings
 from experiments.dashboard.data import Entry, Reader
 from experiments.dashboard.style import COLUMNS, GRID, INDEX, STATE_COLOURS
 from experiments.plots import Look
@@ -199,7 +200,7 @@ def differences(runs: Sequence[Entry]) -> list[Any]:
     """The settings that differ between the chosen runs."""
     if len(runs) < 2:
         return []
-    found = data.differences(runs)
+    found = settings.differences([run.config for run in runs if run.config is not None])
     rows = [[name, *(text or "—" for text in texts)] for name, texts in found.items()]
     told = cells(["setting", *(run.name for run in runs)], rows)
     same = html.P("The chosen runs have the same configuration.")
@@ -214,13 +215,18 @@ def points(runs: Sequence[Entry]) -> list[Any]:
             continue
         names = list(run.config.sweep)
         rows = [
-            [*(f"{point[name]:g}" for name in names), f"{point['return']:.4g}",
+            [*(f"{point[name]:g}" for name in names), text_of(point["return"]),
              data.interval(point), f"{point['seeds']} of {run.config.seeds}"]
             for point in run.points
         ]  # fmt: skip
         head = [*names, "last return", "95 % interval", "seeds with a return"]
         found += [html.H2(f"Points of {run.name}, best first"), cells(head, rows)]
     return found
+
+
+def text_of(value: float) -> str:
+    """A return as a text; a dash for one that there is not."""
+    return "—" if math.isnan(value) else f"{value:.4g}"
 
 
 def pictures(runs: Sequence[Entry]) -> list[Any]:

@@ -57,6 +57,7 @@ GRID: dict[str, Any] = {
     "theme": {"function": "themeQuartz.withParams({ spacing: 5, fontSize: 13 })"},
     "rowSelection": {
         "mode": "multiRow",
+        "selectAll": "filtered",
         "enableClickSelection": False,
         "isRowSelectable": {"function": "params.data.state != 'unreadable'"},
     },
@@ -76,7 +77,7 @@ INDEX = """<!DOCTYPE html>
 {%css%}
 <style>
 :root { --Dash-Fill-Interactive-Strong: #0072b2; }
-body { margin: 0 auto; max-width: 1640px; padding: 12px 20px 40px; color: #1f2937;
+body { margin: 0 auto; max-width: 1900px; padding: 12px 20px 40px; color: #1f2937;
        font: 14px/1.45 system-ui, sans-serif; background: #ffffff; }
 header { display: flex; align-items: baseline; gap: 14px; }
 h1 { font-size: 22px; margin: 0; }

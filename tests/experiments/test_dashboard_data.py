@@ -11,6 +11,7 @@ import pytest
 from experiments import configuration, locks
 from experiments.cli import main
 from experiments.dashboard import data
+from experiments.dashboard.settings import differences
 from experiments.plots import Look
 from jaxrl.errors import InputError
 from tests.experiments.made_up import append, config_of, write
@@ -65,6 +66,9 @@ def test_states(tmp_path):
     assert (rows["stopped"]["steps"], rows["stopped"]["asked"]) == (100, 200)
     with locks.locked(tmp_path / "stopped"):
         assert data.state_of(data.entry(tmp_path / "stopped", tmp_path)) == "running"
+    (tmp_path / "stopped" / "metrics.csv").unlink()
+    row = data.summary(data.entry(tmp_path / "stopped", tmp_path))
+    assert (row["state"], row["steps"]) == ("stopped", 0) and "not done yet" in row["note"]
     # A lock whose process has ended does not make a run of it.
     owner = locks.identity(os.getpid()) | {"began": -1}
     (tmp_path / "stopped" / locks.NAME).write_text(json.dumps(owner))
@@ -78,7 +82,7 @@ def test_states(tmp_path):
         (lambda f: (f / "config.json").write_text('{"model": 1}'), "lacks agent"),
         (lambda f: (f / "config.json").unlink(), "it has no config.json"),
         (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "cannot be read"),
-        (lambda f: (f / "metrics.csv").unlink(), "it has no metrics.csv"),
+        (lambda f: (f / "metrics.csv").write_text("env_steps,se"), "has no rows yet"),
         (lambda f: (f / "metrics.csv").write_text("a,b\n1,2\n"), "does not name the columns"),
         (lambda f: (f / "metrics.csv").write_text("env_steps,seed\n1,2\n"), "no column"),
     ],
@@ -88,6 +92,7 @@ def test_what_cannot_be_read_is_told_in_one_sentence(tmp_path, spoil, reason):
     write(tmp_path / "good", [[0.0, 1.0]])
     bad, good = data.reader(tmp_path).entries()
     row = data.summary(bad)
+    assert row["state"] == "unreadable"
     assert reason in row["note"] and row["note"].endswith(".") and "\n" not in row["note"]
     assert "Traceback" not in row["note"] and good.reason == ""
     assert data.curves(bad, Look()) == [] and len(data.curves(good, Look())) == 1
@@ -149,6 +154,13 @@ def test_curves_are_drawn_against_what_was_chosen(tmp_path, axis, expected):
     assert data.columns([run]) == ["return_mean"]
 
 
+def test_a_long_curve_is_drawn_by_some_of_its_points(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "MOST", 3)
+    write(tmp_path / "run", [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
+    (curve,) = data.curves(only(tmp_path), Look())
+    assert curve.line.x.tolist() == [0, 300, 600] and curve.estimate.value.tolist() == [0, 3, 6]
+
+
 def test_a_sweep_is_shown_by_its_points(tmp_path):
     sweep = {"learning_rate": [0.1, 0.1, 0.2, 0.2], "discount": [0.9, 0.99, 0.9, 0.99]}
     config = config_of(2, 1, sweep=sweep)
@@ -188,13 +200,13 @@ def test_only_what_differs_is_shown(tmp_path):
     write(tmp_path / "c", [[0.0, 1.0]] * 4, c)
     runs = data.reader(tmp_path).entries()
     rate, discount = (f"{hyper[name]:.12g}" for name in ("learning_rate", "discount"))
-    assert data.differences(runs) == {
+    assert differences([run.config for run in runs]) == {
         "seed": ["0", "7", "0"],
         "discount": [discount, "0.5", discount],
         "learning_rate": [rate, rate, "0.1 0.2"],
         "env_params.length": ["", "0.7", ""],
     }
-    assert data.differences(runs[:1]) == {}
+    assert differences([runs[0].config]) == {}
 
 
 def test_pictures_are_those_in_the_folder(tmp_path):
