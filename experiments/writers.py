@@ -114,9 +114,12 @@ def tensorboard(config: Configuration, folder: Path, step: int) -> Iterator[Log]
     text = json.dumps(dataclasses.asdict(config), indent=2)
     writer.add_text("configuration", "    " + text.replace("\n", "\n    "), step)
 
+    # TensorBoard takes no other signs in names: return_mean/seed-1, return_mean/clip-0.1/seed-1.
+    plain = str.maketrans({"=": "-", ",": "/", "+": None})
+
     def log(step: int, rows: Rows) -> None:
         for name, value in by_member(config, rows).items():
-            writer.add_scalar(name, value, step)
+            writer.add_scalar(name.translate(plain), value, step)
         writer.flush()
 
     try:

@@ -1,8 +1,11 @@
 """Writers of metrics beside `metrics.csv`, each with its own package, and callbacks."""
 
+import contextlib
 import json
 import math
+import sqlite3
 import sys
+import time
 import types
 
 import pytest
@@ -27,7 +30,7 @@ def test_tensorboard_reads_the_numbers_and_the_configuration(trained):
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     events = loader.EventAccumulator(str(trained / "tensorboard")).Reload()
     rows = [row for row in results.read_metrics(trained) if row["seed"] == 1]
-    found = events.Scalars("return_mean/seed=1")
+    found = events.Scalars("return_mean/seed-1")
     assert [event.step for event in found] == [row["env_steps"] for row in rows]
     expected = [row["return_mean"] for row in rows]
     assert [event.value for event in found] == pytest.approx(expected, rel=1e-5)
@@ -56,14 +59,33 @@ def test_a_service_is_given_every_row_and_resumed(trained, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
 def test_a_real_service_without_a_network(name, trained, tmp_path, monkeypatch):
-    pytest.importorskip(name)
+    """Two sessions are one run, and what they logged is in the files of the package."""
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
-    config = configuration.load(trained)
-    with writers.opened(config, tmp_path, [name], -1) as log:
-        log(5, [{"env_steps": 5, "seed": 3, "return_mean": 2.0}])
-    assert "project" in json.loads((tmp_path / f"{name}.json").read_text())
-    assert list(tmp_path.rglob("*.wandb" if name == "wandb" else "*.db"))
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))  # which is read when trackio is imported
+    pytest.importorskip(name)
+    config, known = configuration.load(trained), []
+    for step in (5, 10):
+        with writers.opened(config, tmp_path, [name], -1) as log:
+            log(step, [{"env_steps": step, "seed": 3, "return_mean": 2.5 * step}])
+        known.append(json.loads((tmp_path / f"{name}.json").read_text()))
+    assert known[0] == known[1] and known[0]["project"] == "jaxrl"
+    if name == "wandb":
+        files = sorted(tmp_path.rglob("*.wandb"))
+        assert [known[0]["id"] in path.name for path in files] == [True, True]
+        for path, value in zip(files, (b"12.5", b"25")):  # another process writes them
+            for _ in range(300):
+                told = path.read_bytes()
+                if b"return_mean/seed=3" in told:
+                    break
+                time.sleep(0.1)
+            assert value in told.partition(b"return_mean/seed=3")[2][:20]
+    else:
+        (path,) = tmp_path.rglob("*.db")
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            rows = [str(row) for row in database.execute("SELECT * FROM metrics")]
+        assert [known[0]["name"] in row for row in rows] == [True, True]
+        for row, value in zip(rows, ("12.5", "25.0")):
+            assert f'"return_mean/seed=3":{value}' in row.replace(" ", "")
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
