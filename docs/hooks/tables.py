@@ -11,6 +11,7 @@ import commands
 import envs
 from envs import catalogue, suites
 from experiments.benchmarks.learning import CLAIMS
+from experiments.lanes import SOURCES
 from experiments.listing import ABOUT, OPTIMISER_SENTENCES
 from experiments.pages import BENCHMARKS
 from experiments.presets import PRESETS
@@ -66,6 +67,9 @@ def packages() -> str:
     for prefix, suite in suites.SUITES.items():
         how = f"`pip install 'jaxrl[{suite.extra}]'`" if suite.extra else "always installed"
         rows.append((f"`{prefix}/`", suite.package, how, suite.about))
+    for prefix, source in sorted(SOURCES.items()):
+        how, about = f"`pip install 'jaxrl[{prefix}]'`", "stepped on the host, not compiled"
+        rows.append((f"`{prefix}/`", source.package, how, about))
     counted = f"`envs.make` knows {len(envs.names())} names."
     return counted + "\n\n" + table(("prefix", "package", "installation", "what it has"), rows)
 
