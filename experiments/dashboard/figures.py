@@ -51,7 +51,7 @@ def figure(curves: Sequence[Curve], look: Look) -> go.Figure:
         hovermode="x unified" if len(curves) < 10 else "closest",
         font={"family": "system-ui, sans-serif", "size": 13},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02 + 0.04 / high, "x": 0},
-        # A person's zoom stays while rows come in, and goes where other things are drawn.
+        # A person's zoom stays while this is the same, and goes where other things are drawn.
         uirevision=f"{look.column} {look.x} {envs}",
     )
     return found

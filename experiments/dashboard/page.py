@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import dash_ag_grid
 import flask
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import Dash, Input, Output, Patch, State, dcc, html, no_update
 
 from experiments import plots
 from experiments.dashboard import data, figures, settings
@@ -53,6 +53,7 @@ def layout(root: Path, reader: Reader) -> html.Div:
             ),
             dcc.Interval(id="clock", interval=1000 * REFRESH),
             dcc.Store(id="seen", data=fingerprint(runs, rows)),
+            dcc.Store(id="drawn"),
             html.Div(
                 dcc.Input(id="search", type="search", placeholder="Filter, such as ppo cartpole"),
                 className="search",
@@ -153,14 +154,18 @@ def add_choice(app: Dash, reader: Reader) -> None:
         Output("curves", "figure"),
         Output("said", "children"),
         Output("column", "options"),
+        Output("drawn", "data"),
         Input("seen", "data"),
         Input("runs", "selectedRows"),
         Input("column", "value"),
         Input("axis", "value"),
         Input("statistic", "value"),
         Input("also", "value"),
+        State("drawn", "data"),
     )
-    def drawn(_: str, selected: Any, column: str, axis: str, of: str, also: list[str]) -> tuple:
+    def drawn(
+        _: str, selected: Any, column: str, axis: str, of: str, also: list[str], before: str | None
+    ) -> tuple:
         runs, look = chosen(selected), Look(column, axis, of, "seeds" in also)
         curves, lines = [], []
         for run in runs:
@@ -175,7 +180,10 @@ def add_choice(app: Dash, reader: Reader) -> None:
                 f"{plots.axis_name(column)}: {plots.said(look)} over seeds.".capitalize(),
                 *lines,
             ]
-        return figures.figure(curves, look), " ".join(lines), data.columns(runs)
+        figure = figures.figure(curves, look)
+        now = figure.layout.uirevision
+        new = figure if now != before else redrawn(figure)
+        return new, " ".join(lines), data.columns(runs), now
 
     @app.callback(
         Output("differences", "children"),
@@ -187,6 +195,14 @@ def add_choice(app: Dash, reader: Reader) -> None:
     def described(_: str, selected: Any) -> tuple:
         runs = chosen(selected)
         return differences(runs), points(runs), pictures(runs)
+
+
+def redrawn(figure: Any) -> Patch:
+    """The change from an earlier figure of the same axes, which leaves a person's zoom alone."""
+    change, new = Patch(), figure.to_plotly_json()
+    change["data"] = new["data"]
+    change["layout"]["hovermode"] = new["layout"]["hovermode"]
+    return change
 
 
 def cells(head: Sequence[str], rows: Sequence[Sequence[str]]) -> html.Div:

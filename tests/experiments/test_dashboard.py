@@ -137,6 +137,27 @@ def test_the_table_is_sorted_and_filtered(page):
 
 
 @needs_browser
+def test_a_zoom_stays_until_other_axes_are_drawn(page):
+    ticks = page.locator("#curves .xtick text")
+    whole = ticks.all_text_contents()
+    box = page.locator("#curves .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 150, box["y"] + 150, steps=5)
+    page.mouse.up()
+    api.expect(ticks).not_to_have_text(whole)
+    zoomed = ticks.all_text_contents()
+    page.get_by_label("each seed").check()
+    api.expect(page.locator("#curves .scatterlayer .trace")).to_have_count(8)
+    assert ticks.all_text_contents() == zoomed
+    page.get_by_label("rounds of learning").check()
+    api.expect(ticks).not_to_have_text(zoomed)
+    page.get_by_label("environment steps").check()
+    page.get_by_label("each seed").uncheck()
+    api.expect(page.locator("#curves .scatterlayer .trace")).to_have_count(4)
+
+
+@needs_browser
 def test_choice_and_curves_follow_the_table_and_the_files(page, runs):
     box = page.locator("#runs .ag-row[row-id='two'] input[type=checkbox]")
     box.uncheck()
