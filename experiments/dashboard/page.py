@@ -24,6 +24,9 @@ CHOSEN = 4
 """Runs that are chosen when the page is opened: the latest."""
 ROW, MOST = 29, 12
 """Pixels of a row of the table, and the rows that it shows before it scrolls."""
+# By default newer graphs have a button that sends their data to the maker of the library.
+GRAPH: Any = {"displaylogo": False, "responsive": True, "showSendToCloud": False,
+              "plotlyServerURL": ""}  # fmt: skip
 VIDEOS = (".mp4", ".webm")
 
 
@@ -61,7 +64,7 @@ def layout(root: Path, reader: Reader) -> html.Div:
             table(rows, [run.name for run in latest]),
             html.Div(controls(), className="controls"),
             html.P(id="said", className="said"),
-            dcc.Graph(id="curves", config={"displaylogo": False, "responsive": True}),
+            dcc.Graph(id="curves", config=GRAPH),
             html.Section(id="differences"),
             html.Section(id="points"),
             html.Section(id="pictures"),

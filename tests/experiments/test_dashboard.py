@@ -174,6 +174,9 @@ def test_choice_and_curves_follow_the_table_and_the_files(page, runs):
 
 @needs_browser
 def test_nothing_is_asked_of_other_hosts_and_nothing_goes_wrong(page, link):
+    buttons = page.locator("#curves .modebar-btn")
+    offered = [button.get_attribute("data-title") for button in buttons.all()]
+    assert "Zoom" in offered and not [x for x in offered if "hare" in x or "loud" in x], offered
     assert [url for url in page.asked if not url.startswith((link, "data:", "blob:"))] == []
     assert [text for kind, text in page.told if kind == "error"] == []
 
