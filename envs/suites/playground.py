@@ -13,6 +13,7 @@ import numpy as np
 from envs.errors import unknown_parameters
 from envs.suites import imported, mujoco_drawing
 from envs.suites.brax import from_brax, quiet
+from envs.transforms import action_repeat
 from jaxrl.environments import time_limit
 from jaxrl.errors import InputError, require
 from jaxrl.types import Array, Env, Key, TimeStep, Tree
@@ -46,19 +47,20 @@ def names() -> list[str]:
 def make(name: str, max_steps_in_episode: int | Array | None = None, **params: Any) -> Env:
     """The environment `name`, `playground/` included, below the package's wrappers.
 
-    Truncated after `max_steps_in_episode` steps, or else the `episode_length` of its configuration.
-    Other parameters override the configuration, nested ones by a dotted name such as
-    `reward_config.scales.tracking_sigma`; the physics are those of MJX in JAX. What is random
-    follows from the key of each step, not from one in the state. The control suite needs nothing
-    but the package; robots and hands need the models of mujoco_menagerie. Raises `InputError` for a
+    Truncated after `max_steps_in_episode` steps, or else the `episode_length` of its configuration,
+    which counts each of the `action_repeat` times that an action is taken. Other parameters
+    override the configuration, nested ones by a dotted name such as
+    `reward_config.scales.orientation`; the physics are those of MJX in JAX. What is random follows
+    from the key of each step, not from one in the state. The control suite needs nothing but the
+    package; robots and hands need the models of mujoco_menagerie. Raises `InputError` for a
     parameter that does not exist, and where those models are missing.
     """
     env = _made(name, params)
-    repeat = int(getattr(env._config, "action_repeat", 1))
-    require(repeat == 1, f"{name} repeats actions by envs.action_repeat, not by action_repeat.")
-    length = int(env._config.episode_length)
+    repeat = int(env._config.get("action_repeat", 1))
+    length = -(-int(env._config.episode_length) // repeat)
     limit = length if max_steps_in_episode is None else max_steps_in_episode
     made = _drawing_anew(from_brax(env))
+    made = action_repeat(made, repeat) if repeat > 1 else made
     fresh = FRESH if name.removeprefix("playground/") in CONTROL else made.fresh
     return time_limit(made._replace(fresh=fresh), limit)
 
@@ -76,7 +78,7 @@ def _made(name: str, params: Mapping[str, Any]) -> Any:
             "network.",
         )
     valid = _flat(registry.get_default_config(short))
-    hidden = ("impl", "episode_length", "action_repeat")
+    hidden = ("impl", "episode_length")
     unknown_parameters(
         name, params, ["max_steps_in_episode", *(key for key in valid if key not in hidden)]
     )

@@ -25,14 +25,12 @@ from jaxrl.rollouts import random_actions
 from jaxrl.types import Array, Env, Key, Tree
 
 ENVIRONMENTS = (
+    "navix/Navix-Empty-8x8-v0",
+    "xland/XLand-MiniGrid-R1-9x9",
     "brax/inverted_pendulum",
     "playground/CartpoleBalance",
     "craftax/Craftax-Classic-Symbolic-v1",
     "craftax/Craftax-Symbolic-v1",
-    "navix/Navix-Empty-8x8-v0",
-    "navix/Navix-DoorKey-8x8-v0",
-    "xland/XLand-MiniGrid-R1-9x9",
-    "xland/MiniGrid-MemoryS16",
 )
 
 

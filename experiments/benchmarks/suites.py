@@ -21,7 +21,7 @@ CURVES: dict[str, Claim] = {
         900,
     ),
     "craftax-classic-symbolic": Claim(
-        "ppo --env craftax/Craftax-Classic-Symbolic-v1 --seeds 1 --steps 1e6 --num-envs 64"
+        "ppo --env craftax/Craftax-Classic-Symbolic-v1 --seeds 1 --steps 5e5 --num-envs 64"
         " --rollout-length 64 --minibatches 8 --learning-rate 5e-4 --hidden 256 256 --episodes 16"
         " --max-episode-steps 1000 --evaluations 10",
         3,

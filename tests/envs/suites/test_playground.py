@@ -63,3 +63,15 @@ def test_robots_need_their_models(monkeypatch, tmp_path):
     monkeypatch.setattr(mjx_env, "MENAGERIE_PATH", tmp_path / "absent")
     with pytest.raises(ValueError, match=r"needs the models of mujoco_menagerie"):
         envs.make("playground/Go1JoystickFlatTerrain")
+
+
+def test_repeated_actions_add_up_their_rewards():
+    once, twice = (envs.make(NAME, action_repeat=n) for n in (1, 2))
+    key, push = jax.random.key(0), jnp.array([1.0])
+    state, _ = jax.jit(once.init)(key)
+    step = jax.jit(once.step)
+    state, first = step(state, push, key)
+    _, second = step(state, push, key)
+    _, both = jax.jit(twice.step)(jax.jit(twice.init)(key)[0], push, key)
+    np.testing.assert_allclose(both.final, second.final, atol=1e-5)
+    np.testing.assert_allclose(both.reward, first.reward + second.reward, atol=1e-5)
