@@ -291,6 +291,7 @@ BENCHMARKS = (
     "environments",
     "suites",
     "verify",
+    "perfect-play",
 )
 REPRODUCTIONS = (
     "classification",

@@ -35,6 +35,7 @@ class Suite(NamedTuple):
 SUITES: dict[str, Suite] = {
     "brax": Suite("brax", "", "rigid bodies"),
     "craftax": Suite("craftax", "craftax", "survival and crafting in an open world"),
+    "jumanji": Suite("jumanji", "jumanji", "puzzles, packing, routing and teams"),
     "navix": Suite("navix", "navix", "MiniGrid: rooms, doors and keys"),
     "pgx": Suite("pgx", "pgx", "board and card games of two players"),
     "playground": Suite("mujoco_playground", "playground", "MuJoCo: control and robots"),

@@ -149,10 +149,9 @@ def frames(name: str, params: Mapping[str, Any], states: Tree) -> list[np.ndarra
     draw = importlib.import_module("resvg_py").svg_to_bytes
     while isinstance(states, tuple):  # a match, or a state and the steps so far
         states = states[0]
-    states = jax.device_get(states)
     pictures = []
     for t in range(len(states.terminated)):
-        svg = jax.tree.map(lambda x, t=t: x[t], states).to_svg()
+        svg = jax.tree.map(lambda x, t=t: jnp.asarray(x[t]), states).to_svg()
         image = Image.open(io.BytesIO(bytes(draw(svg_string=svg))))
         pictures.append(np.asarray(image.convert("RGB")))
     return pictures
