@@ -146,8 +146,8 @@ def rows_of(config: Configuration, folder: Path) -> Rows:
     rows = [row for part in begun or [folder] for row in results.read_metrics(part)]
     needed = ["wall_time", *config.sweep]
     missing = [name for name in needed if any(name not in row for row in rows)]
-    where = folder / "metrics.csv"
-    require(not missing, f"{where} cannot be read as metrics: it has no column {missing[:1]}.")
+    place, names = folder / "metrics.csv", " and ".join(missing)
+    require(not missing, f"{place} cannot be read as metrics: it has no column {names}.")
     columns = dict.fromkeys((name for row in rows for name in row), math.nan)
     return [columns | row for row in rows]
 
