@@ -1,9 +1,5 @@
 """What each command does, from its arguments to its results folder."""
 
-import ast
-import importlib
-import itertools
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +7,13 @@ import numpy as np
 
 import envs
 from envs import suites
-from experiments import configuration, listing, options, results
-from experiments.arguments import is_flag
+from experiments import configuration, forms, options, results
 from experiments.configuration import Configuration
+from experiments.named import benchmark_command, list_command, reproduce_command
 from experiments.sweeps import sweep_command
 from experiments.tuning.command import tune_command
 from experiments.writers import require_writers
-from jaxrl.errors import InputError, require, require_positive, unknown
+from jaxrl.errors import InputError, require, require_positive
 
 # Training, checkpoints and pictures are imported where they are needed, so that --help is quick.
 
@@ -133,7 +129,7 @@ def animate_best(config: Configuration, folder: Path) -> None:
 
 def evaluate_command(arguments: list[str]) -> None:
     """`jaxrl evaluate FOLDER`: complete episodes with a trained agent."""
-    chosen = options.parse("evaluate", options.EvaluateOptions, arguments)
+    chosen = options.parse("evaluate", forms.EvaluateOptions, arguments)
     require_positive(episodes=chosen.episodes)
     options.require_seeds(chosen.seed, 1)
     config = configuration.load(chosen.folder)
@@ -161,7 +157,7 @@ def evaluate_command(arguments: list[str]) -> None:
 
 def export_command(arguments: list[str]) -> None:
     """`jaxrl export FOLDER`: the policy of a trained agent as one file that needs only jax."""
-    chosen = options.parse("export", options.ExportOptions, arguments)
+    chosen = options.parse("export", forms.ExportOptions, arguments)
     config = configuration.load(chosen.folder)
     from experiments import exporting
 
@@ -171,7 +167,7 @@ def export_command(arguments: list[str]) -> None:
 
 def dataset_command(arguments: list[str]) -> None:
     """`jaxrl dataset SOURCE ...`: a data set of random actions or of trained agents."""
-    chosen = options.parse("dataset", options.DatasetOptions, arguments)
+    chosen = options.parse("dataset", forms.DatasetOptions, arguments)
     require(
         bool(chosen.sources),
         "jaxrl dataset needs a source: the word random, or the results folder of a trained agent.",
@@ -205,7 +201,7 @@ def dataset_command(arguments: list[str]) -> None:
 
 def plot_command(arguments: list[str]) -> None:
     """`jaxrl plot FOLDER ...`: one picture of several results."""
-    chosen = options.parse("plot", options.PlotOptions, arguments)
+    chosen = options.parse("plot", forms.PlotOptions, arguments)
     require(bool(chosen.folders), "jaxrl plot needs at least one results folder.")
     from experiments import plots
 
@@ -218,7 +214,7 @@ def plot_command(arguments: list[str]) -> None:
 
 def compare_command(arguments: list[str]) -> None:
     """`jaxrl compare FOLDER ...`: statistics of several methods, and a verdict for each pair."""
-    chosen = options.parse("compare", options.CompareOptions, arguments)
+    chosen = options.parse("compare", forms.CompareOptions, arguments)
     require(
         len(chosen.folders) > 0, "jaxrl compare needs results folders: see jaxrl compare --help."
     )
@@ -235,124 +231,8 @@ def compare_command(arguments: list[str]) -> None:
 
 def dashboard_command(arguments: list[str]) -> None:
     """`jaxrl dashboard FOLDER`: a web page of all runs below a folder, for this machine only."""
-    chosen = options.parse("dashboard", options.DashboardOptions, arguments)
+    chosen = options.parse("dashboard", forms.DashboardOptions, arguments)
     from experiments.dashboard.server import serve
 
     options.use_cache(chosen)
     serve(chosen.folder, chosen.port, chosen.browser)
-
-
-LIST_HELP = """usage: jaxrl list [agents|environments|optimisers|presets] [WORD ...]
-
-List what there is to choose from. Without a table all of them are listed, the environments by name.
-`jaxrl list environments` also shows actions and observations. With words, only the lines in which
-all of them occur are printed, such as `jaxrl list agents continuous offline`."""
-
-
-def list_command(arguments: list[str]) -> None:
-    """`jaxrl list [LIST] [WORD ...]`: agents, environments and presets as tables."""
-    if {"-h", "--help"} & set(arguments):
-        print(LIST_HELP)
-        return
-    flag = next((word for word in arguments if is_flag(word)), "")
-    require(not flag, f"jaxrl list takes no options, but it was given {flag!r}: see --help.")
-    if not arguments:
-        for title, lines in (
-            ("agents", listing.agents([])),
-            ("environments (jaxrl list environments shows their actions and observations)",
-             listing.environment_names([])),
-            ("presets", listing.presets_table([])),
-        ):  # fmt: skip
-            print(f"{title}:\n" + "\n".join(f"  {line}" for line in lines) + "\n")
-        print("jaxrl train AGENT --env ENVIRONMENT trains; jaxrl train AGENT --help explains.")
-        return
-    what, *words = arguments
-    if what not in listing.TABLES:
-        raise unknown("list", what, listing.TABLES)
-    lines = iter(listing.TABLES[what](words))
-    head, first = next(lines), next(lines, None)
-    require(
-        first is not None,
-        f"No line of the {what} has {' and '.join(map(repr, words))} in it: jaxrl list {what} "
-        "shows them all.",
-    )
-    for line in itertools.chain((head, first), lines):
-        print(line, flush=True)
-
-
-BENCHMARKS = (
-    "learning",
-    "speed",
-    "buffers",
-    "dynamic-programming",
-    "imagination",
-    "references",
-    "tuning",
-    "environments",
-    "suites",
-    "verify",
-    "perfect-play",
-)
-REPRODUCTIONS = (
-    "classification",
-    "distributional",
-    "dreams",
-    "edge",
-    "generalisation",
-    "horizon",
-    "lipschitz",
-    "mismatch",
-    "rates",
-    "reach",
-    "recall",
-    "robust",
-    "search",
-    "stock",
-    "surrogates",
-    "wanted",
-    "weighted-models",
-)
-
-
-def benchmark_command(arguments: list[str]) -> None:
-    """`jaxrl benchmark NAME`: run the module of that name in `experiments/benchmarks`."""
-    module_command("benchmark", "benchmarks", BENCHMARKS, arguments)
-
-
-def reproduce_command(arguments: list[str]) -> None:
-    """`jaxrl reproduce NAME`: run the reproduction of that name, and print the kept verdict."""
-    from experiments.reproductions.claims import CLAIMS
-
-    module_command("reproduce", "reproductions", REPRODUCTIONS, arguments)
-    if arguments[0] in CLAIMS:
-        claim = CLAIMS[arguments[0]]
-        print(f"\nClaim: {claim.statement}\n{claim.verdict} (kept run): {claim.numbers}")
-
-
-def module_command(
-    command: str, package: str, names: tuple[str, ...], arguments: list[str]
-) -> None:
-    """Run the `main` of the module that the first argument names."""
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(f"usage: jaxrl {command} NAME [OPTIONS]\n")
-        print(f"`jaxrl {command} NAME --help` explains the options of one. The names are:\n")
-        for name in names:
-            print(f"  {name:22}{about(package, name)}")
-        return
-    require(
-        bool(arguments) and not is_flag(arguments[0]),
-        f"jaxrl {command} needs one of these names: {', '.join(names)}.",
-    )
-    if arguments[0] not in names:
-        raise unknown({"reproduce": "reproduction"}.get(command, command), arguments[0], names)
-    module = f"experiments.{package}.{arguments[0].replace('-', '_')}"
-    status = importlib.import_module(module).main(arguments[1:])
-    if status:
-        sys.exit(status)
-
-
-def about(package: str, name: str) -> str:
-    """The first line of a module's docstring, without importing the module."""
-    path = Path(__file__).parent / package / f"{name.replace('-', '_')}.py"
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return text.partition("\n")[0]

@@ -13,7 +13,7 @@ import pytest
 
 from agents import AGENTS
 from experiments.cli import main
-from experiments.commands import REPRODUCTIONS
+from experiments.named import REPRODUCTIONS
 from jaxrl.loop import assemble
 
 ROOT = Path(__file__).parents[1]

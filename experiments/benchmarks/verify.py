@@ -18,7 +18,7 @@ import envs
 import jaxrl
 from agents import ppo
 from envs import suites
-from experiments import options, results
+from experiments import forms, options, results
 from experiments.listing import shown
 from jaxrl.errors import InputError, require, unknown
 from jaxrl.types import Env
@@ -32,7 +32,7 @@ HEAD = ("environment", "actions", "observation", "check", "trains", "drawn", "se
 class Options:
     """Verify every environment of suites of other packages."""
 
-    prefixes: tuple[str, ...] = dataclasses.field(default=(), metadata=options.POSITIONAL)
+    prefixes: tuple[str, ...] = dataclasses.field(default=(), metadata=forms.POSITIONAL)
     """Prefixes of the suites, such as navix; all that are installed by default."""
     only: tuple[str, ...] = ()
     """Words of which one must occur in the name of an environment."""

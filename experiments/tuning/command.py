@@ -8,8 +8,8 @@ from typing import Any
 
 from experiments import configuration, options, records, reporting, results
 from experiments.configuration import Configuration
+from experiments.forms import POSITIONAL
 from experiments.locks import locked
-from experiments.options import POSITIONAL
 from experiments.tuning import space as spaces
 from experiments.tuning import study
 from jaxrl.errors import require, require_positive

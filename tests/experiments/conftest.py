@@ -1,11 +1,19 @@
 """One small training run that several tests look at."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from experiments import programs
 from experiments.cli import main
 from tests.experiments.runs import command
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_programs() -> None:
+    """Commands share the programs that they compile, as they do in processes of their own."""
+    programs.keep(Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / "programs")
 
 
 @pytest.fixture(scope="session")

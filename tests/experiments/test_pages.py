@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.commands import REPRODUCTIONS
+from experiments.named import REPRODUCTIONS
 from experiments.pages import HERE, PAGES
 from experiments.reproductions.claims import CLAIMS, VERDICTS
 
