@@ -41,7 +41,8 @@ def features() -> str:
 def pruned(folder: Path, size: int = 2 * 2**30) -> Path:
     """The folder, without its oldest files if together they are larger than `size` bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = sorted((x.stat().st_mtime, x.stat().st_size, x) for x in folder.iterdir())[::-1]
+    files = [x for x in folder.iterdir() if x.is_file()]
+    found = sorted((x.stat().st_mtime, x.stat().st_size, x) for x in files)[::-1]
     total = 0
     for _, bytes_, path in found:
         total += bytes_
