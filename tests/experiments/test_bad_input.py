@@ -25,8 +25,7 @@ def refused(monkeypatch, capsys):
     def no(*arguments):
         raise AssertionError("training was started")
 
-    for name in ("start", "compiled"):
-        monkeypatch.setattr(f"experiments.training.{name}", no)
+    monkeypatch.setattr("experiments.training.programmed", no)
 
     def refused(words: str, *parts: str) -> None:
         code = main(words.split())

@@ -144,7 +144,7 @@ def test_control_c_before_the_first_evaluation(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     folder = tmp_path / "early"
-    monkeypatch.setattr("experiments.training.start", interrupt)
+    monkeypatch.setattr("experiments.training.programmed", interrupt)
     assert main(command("ppo", 2, 1, folder)) == 130
     assert "Traceback" not in capsys.readouterr().err
     monkeypatch.undo()
