@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from experiments import results
@@ -48,7 +49,7 @@ def save(manager: ocp.CheckpointManager, updates: int, runs: Tree, progress: dic
         return  # it is there already: nothing was learnt since
     progress = progress | {"checksum": checksum(runs), "shapes": shapes(runs)}
     args = ocp.args.Composite(
-        arrays=ocp.args.StandardSave(named(runs)), progress=ocp.args.JsonSave(progress)
+        arrays=ocp.args.StandardSave(filled(named(runs))), progress=ocp.args.JsonSave(progress)
     )
     try:
         manager.save(updates, args=args, force=True)
@@ -118,13 +119,19 @@ def read(checkpoints: ocp.CheckpointManager, step: int, like: Tree, stored: list
     if set(old) == set(named(like)):
         old = list(named(like))
     if (Path(checkpoints.directory) / str(step) / "arrays").is_dir():
-        args = ocp.args.Composite(arrays=ocp.args.StandardRestore(dict(zip(old, leaves))))
+        args = ocp.args.Composite(arrays=ocp.args.StandardRestore(filled(dict(zip(old, leaves)))))
         found = checkpoints.restore(step, args=args).arrays
     else:
         args = ocp.args.Composite(runs=ocp.args.StandardRestore())
         found = named(checkpoints.restore(step, args=args).runs)
-    places = [jax.device_put(found[name], leaf.sharding) for name, leaf in zip(old, leaves)]
+    there = lambda name, leaf: found[name] if leaf.size else np.zeros(leaf.shape, leaf.dtype)
+    places = [jax.device_put(there(*pair), pair[1].sharding) for pair in zip(old, leaves)]
     return structure.unflatten(places)
+
+
+def filled(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Those arrays that have elements: orbax does not write others, of which shapes tell all."""
+    return {name: x for name, x in arrays.items() if x.size}
 
 
 def named(tree: Tree) -> dict[str, Any]:

@@ -7,12 +7,14 @@
 import json
 from pathlib import Path
 
-from experiments.benchmarks import learning, speed
+from envs import suites
+from experiments.benchmarks import learning, speed, verify
 from experiments.reproductions.claims import CLAIMS
 from experiments.reproductions.report import table
 
 HERE = Path(__file__).parent
 BENCHMARKS = HERE / "benchmarks/kept"
+KEPT_SUITES = BENCHMARKS / "suites"
 REPRODUCTIONS = HERE / "reproductions/kept"
 GENERATED = "<!-- Written by `python -m experiments.pages` from the kept results. -->"
 
@@ -37,6 +39,39 @@ drawn, in predicting the returns of random actions by temporal differences. Trie
 kept, because the two could not be told apart: greedy returns of Q-learning on the lakes of 4 x 4
 (difference 0.004, 95 % interval [-0.005, 0.021]) and of 8 x 8 (0.010, [-0.040, 0.072])."""
 
+SUITES = """## Environments of other packages
+
+`jaxrl benchmark verify` runs `envs.check` in each environment of a suite, draws it, and trains PPO
+for a moment in one of each family whose names differ in numbers only. The tables, one row an
+environment, are in [benchmarks/kept/suites](benchmarks/kept/suites)."""
+
+CURVES = """`jaxrl benchmark suites` trains in some of them; the seconds are of two cores that other
+programs shared."""
+
+LANES = """`jaxrl benchmark environments` takes random actions in lanes that reset themselves: ours,
+and those of each suite's package. The rates are medians of five runs in turns."""
+
+
+def of_suites() -> list[str]:
+    """The section on environments of other packages: what was verified, learning and speed."""
+    rows = [(path.stem, verify.kept(path)) for path in sorted((KEPT_SUITES).glob("*.md"))]
+    lines = ["| suite | environments | verified | kept their promises | drawn |", "|---" * 5 + "|"]
+    for prefix, found in rows:
+        kept, drawn = (sum(row[i].startswith(x) for row in found for x in given)
+                       for i, given in ((3, ("yes",)), (5, tuple("123456789"))))  # fmt: skip
+        total = len(suites.module(prefix).names())
+        lines.append(f"| {prefix} | {total} | {len(found)} | {kept} | {drawn} |")
+    parts = [SUITES, "\n".join(lines)]
+    curves = KEPT_SUITES / "curves.json"
+    if curves.is_file():
+        outcomes = json.loads(curves.read_text())
+        parts += [CURVES, learning.table(outcomes)]
+        parts += [
+            f"![{row['claim']}](benchmarks/kept/suites/{row['claim']}.png)" for row in outcomes
+        ]
+    lanes = BENCHMARKS / "environments.md"
+    return [*parts, LANES, lanes.read_text().strip()] if lanes.is_file() else parts
+
 
 def measured() -> str:
     """The page of the benchmarks."""
@@ -50,6 +85,7 @@ def measured() -> str:
     for name in ("speed_earlier", "imagination", "dynamic_programming"):
         path = BENCHMARKS / f"{name}.md"
         parts.append(path.read_text().strip())
+    parts += of_suites()
     parts += [TUNING, (BENCHMARKS / "tuning/results.md").read_text().strip(),
               "![population-based training](benchmarks/kept/tuning/picture.png)"]  # fmt: skip
     parts.append("The papers' claims are in [reproductions](reproductions/README.md).")

@@ -11,9 +11,6 @@ from experiments import options, plots
 from experiments.benchmarks import learning
 from experiments.benchmarks.learning import Claim
 
-MEMORY = "ppo --env xland/MiniGrid-MemoryS8 --seeds 2 --steps 1e6 --num-envs 64 --rollout-length 64"
-RECURRENT = f"{MEMORY} --sequence-length 64"
-
 CURVES: dict[str, Claim] = {
     "playground-cartpole-balance": Claim(
         "ppo --env playground/CartpoleBalance --seeds 1 --steps 4e5 --num-envs 64"
@@ -24,15 +21,11 @@ CURVES: dict[str, Claim] = {
         "ppo --env craftax/Craftax-Classic-Symbolic-v1 --seeds 1 --steps 5e5 --num-envs 64"
         " --rollout-length 64 --minibatches 8 --learning-rate 5e-4 --hidden 256 256 --episodes 16"
         " --max-episode-steps 1000 --evaluations 10",
-        3,
+        1.5,  # of 22: half a million steps are the beginning of what can be learnt
     ),
     "navix-empty": Claim(
         "ppo --env navix/Navix-Empty-8x8-v0 --seeds 2 --steps 2e5 --evaluations 10", 0.95
     ),
-    "memory-none": Claim(f"{MEMORY} --memory none --sequence-length 1", 0.6, below=True),
-    "memory-gru": Claim(f"{RECURRENT} --memory gru", 0.8),
-    "memory-state-space": Claim(f"{RECURRENT} --memory state-space", 0.8),
-    "memory-transformer": Claim(f"{RECURRENT} --memory transformer", 0.8),
 }
 
 

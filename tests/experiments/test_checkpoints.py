@@ -149,3 +149,13 @@ def test_records_may_gain_fields_without_arrays(tmp_path, whole):
     assert (jax.random.key_data(record.key) == jax.random.key_data(jax.random.key(3))).all()
     with pytest.raises(InputError, match="of another configuration"):
         checkpoints.restore(tmp_path, place({"a": (like["a"][0], [jnp.int32(0)] * 2)}))
+
+
+def test_arrays_without_elements_come_back_with_their_shapes(tmp_path):
+    """Such as the contacts of bodies that cannot touch."""
+    runs = {"contacts": jnp.zeros((4, 0, 3)), "positions": jnp.arange(4.0)}
+    with checkpoints.manager(tmp_path) as manager:
+        checkpoints.save(manager, 1, runs, {})
+    _, restored, _ = checkpoints.restore(tmp_path, place(runs))
+    assert restored["contacts"].shape == (4, 0, 3)
+    np.testing.assert_array_equal(restored["positions"], runs["positions"])
