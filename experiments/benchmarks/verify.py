@@ -32,7 +32,7 @@ HEAD = ("environment", "actions", "observation", "check", "trains", "drawn", "se
 class Options:
     """Verify every environment of suites of other packages."""
 
-    prefixes: tuple[str, ...] = dataclasses.field(default=(), metadata=forms.POSITIONAL)
+    suites: tuple[str, ...] = dataclasses.field(default=(), metadata=forms.POSITIONAL)
     """Prefixes of the suites, such as navix; all that are installed by default."""
     only: tuple[str, ...] = ()
     """Words of which one must occur in the name of an environment."""
@@ -43,14 +43,14 @@ class Options:
 def main(arguments: list[str]) -> None:
     """Run the benchmark; raises an InputError for a prefix that is none."""
     chosen = options.parse("benchmark verify", Options, arguments)
-    for prefix in chosen.prefixes:
+    for prefix in chosen.suites:
         if prefix not in suites.SUITES:
             raise unknown("suite", prefix, suites.SUITES)
     results.make_folder(chosen.out)
-    for prefix in chosen.prefixes or suites.SUITES:
+    for prefix in chosen.suites or suites.SUITES:
         names = suites.module(prefix).names()
         lacks = suites.missing(names[0])
-        require(not lacks or not chosen.prefixes, lacks)
+        require(not lacks or not chosen.suites, lacks)
         if not lacks:
             wanted = [n for n in names if any(word in n for word in chosen.only or ("",))]
             verify(wanted, chosen.out / f"{prefix}.md")
