@@ -49,7 +49,9 @@ CURVES = """`jaxrl benchmark suites` trains in some of them; the seconds are of 
 programs shared."""
 
 LANES = """`jaxrl benchmark environments` takes random actions in lanes that reset themselves: ours,
-and those of each suite's package. The rates are medians of five runs in turns."""
+and those of each suite's package. The rates are medians of five runs in turns. The loops of brax
+and MuJoCo Playground restart each lane from its own first state, so that resets cost them nothing;
+ours draw new initial states, one a step with few lanes."""
 
 
 def of_suites() -> list[str]:
