@@ -7,12 +7,10 @@ import sys
 import warnings
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrl.errors import InputError
-from jaxrl.types import Array
 
 WIDTH, HEIGHT = 320, 240
 
@@ -56,24 +54,33 @@ def pictures(
     return found
 
 
-def page(model: Any, positions: Array, period: float) -> str:
+def page(model: Any, positions: Any, period: float) -> str:
     """A page of brax's viewer that shows a `mujoco.MjModel` at positions [T, nq].
 
     `period` is the time between them in seconds. The page loads its viewer from the network.
     Raises an InputError for a model that brax cannot read.
     """
-    from brax import base, kinematics
+    from brax import base
     from brax.io import html, mjcf
+
+    mujoco: Any = importlib.import_module("mujoco")
+    data = mujoco.MjData(model)
+
+    def place(position: np.ndarray) -> Any:
+        data.qpos[:] = position
+        mujoco.mj_forward(model, data)
+        x = base.Transform(pos=jnp.asarray(data.xpos[1:]), rot=jnp.asarray(data.xquat[1:]))
+        nothing: Any = None
+        return base.State(nothing, nothing, x, nothing, nothing)
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # brax tells that it is no longer maintained
             system: Any = mjcf.load_model(model)
-    except (NotImplementedError, RuntimeError, ValueError) as error:
+        system = system.tree_replace({"opt.timestep": period})
+        states = [place(position) for position in np.asarray(positions)]
+        return html.render(system, states, colab=False)
+    except (KeyError, NotImplementedError, RuntimeError, ValueError) as error:
         raise InputError(
             f"brax's viewer cannot show this model ({error}): write a picture, --render NAME.gif."
         ) from error
-    system = system.tree_replace({"opt.timestep": period})
-    still = jnp.zeros(system.qd_size())
-    place = jax.jit(lambda q: base.State(q, still, *kinematics.forward(system, q, still), None))
-    return html.render(system, [place(q) for q in jnp.asarray(positions)], colab=False)

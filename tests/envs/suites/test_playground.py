@@ -21,6 +21,7 @@ def test_names_are_those_of_the_package():
     assert own == set(package.registry.ALL_ENVS)
 
 
+@pytest.mark.slow
 def test_an_environment_keeps_its_promises():
     checked(NAME, max_steps_in_episode=LIMIT)
 
@@ -65,6 +66,7 @@ def test_robots_need_their_models(monkeypatch, tmp_path):
         envs.make("playground/Go1JoystickFlatTerrain")
 
 
+@pytest.mark.slow
 def test_repeated_actions_add_up_their_rewards():
     once, twice = (envs.make(NAME, action_repeat=n) for n in (1, 2))
     key, push = jax.random.key(0), jnp.array([1.0])
