@@ -71,7 +71,17 @@ def make(name: str, max_steps_in_episode: int | Array | None = None, **params: A
     """
     env, limit = _made(name, params, max_steps_in_episode)
     limit = limit if max_steps_in_episode is None else max_steps_in_episode
-    return from_jumanji(env) if limit is None else time_limit(from_jumanji(env), limit)
+    made = from_jumanji(env)
+    # Ends by a number of steps that observations do not tell.
+    if name == "jumanji/MultiCVRP-v0":
+        made = _cut(made, lambda state, obs: state.step_count > 2 * env._num_customers)
+    if name == "jumanji/FlatPack-v0":
+        made = _ended(_cut(made, lambda state, obs: obs.action_mask.any()))
+    if limit is None:
+        return made
+    if hasattr(env, "time_limit"):  # its own limit is a step beyond ours, and no termination either
+        made = _cut(made, lambda state, obs: state.step_count >= env.time_limit)
+    return time_limit(made, limit)
 
 
 class Actions(NamedTuple):
@@ -114,6 +124,29 @@ def from_jumanji(env: Any) -> Env:
     observation = jax.eval_shape(lambda: init(jax.random.key(0))[1].obs)
     mask = (lambda obs: actions.mask(obs.action_mask)) if masked else None
     return Env(init, step, Spec(observation, actions.space, mask))
+
+
+def _cut(env: Env, truncated: Callable[[Any, Any], Array]) -> Env:
+    """Make truncations of ends at which `truncated(state, observation)` holds."""
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        state, ts = env.step(state, action, key)
+        cut = ts.last & truncated(state, ts.final)
+        return state, ts._replace(discount=jnp.where(cut, 1.0, ts.discount))
+
+    return env._replace(step=step)
+
+
+def _ended(env: Env) -> Env:
+    """Terminate as soon as no action is allowed; jumanji counts on, though nothing can change."""
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        state, ts = env.step(state, action, key)
+        over = ~ts.final.action_mask.any()
+        discount = jnp.where(over, 0.0, ts.discount)
+        return state, ts._replace(last=ts.last | over, discount=discount)
+
+    return env._replace(step=step)
 
 
 def frames(name: str, params: Mapping[str, Any], states: Tree) -> list[np.ndarray]:

@@ -35,7 +35,7 @@ Board = tuple[int, ...]
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "alphazero": dict(
-        search="gumbel", simulations=32, learning_rate=2e-3, discount=1.0, trace_decay=1.0,
+        simulations=32, learning_rate=2e-3, discount=1.0, trace_decay=1.0, epochs=4,
         num_envs=64, rollout_length=16, hidden=(128, 128), encoder="mlp", decay=1.0,
     ),
     "gumbel-muzero": dict(

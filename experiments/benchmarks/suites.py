@@ -26,6 +26,13 @@ CURVES: dict[str, Claim] = {
     "navix-empty": Claim(
         "ppo --env navix/Navix-Empty-8x8-v0 --seeds 2 --steps 2e5 --evaluations 10", 0.95
     ),
+    # The same agent, budget and seeds: `jaxrl compare` finds no difference between the two.
+    "gymnax-cartpole": Claim(
+        "ppo --env CartPole-v1 --seeds 8 --steps 3e5 --evaluations 15 --no-animation", 490
+    ),
+    "gymnasium-cartpole": Claim(
+        "ppo --env gymnasium/CartPole-v1 --seeds 8 --steps 3e5 --evaluations 15 --no-animation", 490
+    ),
 }
 
 

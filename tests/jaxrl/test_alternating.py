@@ -10,7 +10,7 @@ import pytest
 import envs
 from agents import AGENTS
 from envs.games import matrix_game, nim, tic_tac_toe
-from jaxrl import assemble, make_train
+from jaxrl import advance, assemble, make_train
 from jaxrl.environments import auto_reset, episode_statistics, revealed, vectorize
 from jaxrl.errors import InputError
 from jaxrl.games import against, alternating, random_player, tactical_player
@@ -183,3 +183,36 @@ def test_what_cannot_alternate_is_refused():
     wider = env._replace(spec=env.spec._replace(action=type(env.spec.action)(99), mask=None))
     with pytest.raises(InputError, match=r"Env\.trial"):
         assemble(AGENTS["dqn"].make, wider, AGENTS["dqn"].defaults)
+
+
+def seen_by_place(game):
+    """Nim with a one-hot observation of the whole position, for tables."""
+    places = np.concatenate([np.zeros((1, 3), int), EVERY])
+    mask = (np.arange(MOST) < places[..., None]).reshape(len(places), -1)
+
+    def see(state, player):
+        index = jnp.ravel_multi_index(tuple(state[0]), SIZES, mode="clip")
+        return jax.nn.one_hot(index, len(places), dtype=jnp.float32)
+
+    spec = game.spec._replace(
+        observation=jax.ShapeDtypeStruct((len(places),), jnp.float32),
+        mask=lambda obs: jnp.asarray(mask)[obs.argmax(-1)],
+    )
+    return game._replace(see=see, spec=spec)
+
+
+def test_a_table_learns_the_minimax_values_of_all_positions_from_its_own_games():
+    """Q-learning of both players at once: where the discount is -1, its backup is negamax."""
+    hp = AGENTS["q-learning"].defaults.replace(
+        num_envs=16, rollout_length=4, discount=1.0, epsilon=0.5, epsilon_updates=0.0,
+        learning_rate=1.0,
+    )  # fmt: skip
+    setup = assemble(AGENTS["q-learning"].make, alternating(seen_by_place(nim(HEAPS))), hp)
+
+    def run(key):
+        return advance(setup.experiment, setup.experiment.init(key), 600)[0].learner.params
+
+    tables = np.asarray(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(0), 3)))
+    for row, position in enumerate(map(tuple, EVERY.tolist()), 1):
+        legal = [action for action, _ in moves(position)]
+        np.testing.assert_allclose(tables[:, row, legal].max(-1), value(position), atol=1e-4)
