@@ -60,7 +60,7 @@ def make(name: str, **params: Any) -> Env:
         made = _construct(name, construct, params)
         env = made if name in OWN else from_mdp(made)
         return time_limit(env, params.get("max_steps_in_episode", default))
-    if name in suites.names():
+    if suites.has(name):
         return suites.make(name, **params)
     if name in gymnax_adapter.names():
         return gymnax_adapter.make(name, **params)

@@ -11,7 +11,7 @@ from jax.core import Tracer
 from envs.errors import unknown_parameters
 from envs.transforms import cast_observation
 from jaxrl.conformance import blank_of, may_depend
-from jaxrl.environments import strong, time_limit
+from jaxrl.environments import begun, retyped, strong, time_limit
 from jaxrl.errors import InputError
 from jaxrl.types import Array, Box, Discrete, Env, Key, Spec, TimeStep, Tree
 
@@ -82,8 +82,7 @@ def from_gymnax(env: Any, params: Any = None) -> Env:
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         obs, state = env.reset_env(key, params)
-        obs, zero = observe(obs), jnp.zeros((), jnp.float32)
-        return strong(state), TimeStep(obs, zero, zero + 1.0, jnp.zeros((), bool), obs, {})
+        return strong(state), begun(observe(obs))
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         obs, new, reward, done, _ = env.step_env(key, state, action, params)
@@ -97,7 +96,7 @@ def from_gymnax(env: Any, params: Any = None) -> Env:
         discount = 1.0 - terminated.astype(jnp.float32)
         reward = jnp.asarray(reward, jnp.float32)
         # Some of gymnax's states change their types in double precision.
-        new = jax.tree.map(lambda x, old: x.astype(old.dtype), strong(new), state)
+        new = retyped(new, state)
         return new, TimeStep(obs, reward, discount, last, obs, {})
 
     # Old-style keys are of no use here; a shape is enough to trace with.

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.dp.mdp import TabularMDP, from_arrays
+from jaxrl.environments import begun
 from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep
 
 __all__ = ["TabularMDP", "from_arrays", "from_mdp"]
@@ -34,8 +35,7 @@ def from_mdp(mdp: TabularMDP) -> Env:
 
     def init(key: Key) -> tuple[Array, TimeStep]:
         state = draw(first, key)
-        obs, zero = show(state), jnp.zeros((), jnp.float32)
-        return state, TimeStep(obs, zero, zero + 1.0, jnp.zeros((), bool), obs, {})
+        return state, begun(show(state))
 
     def step(state: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
         slot = draw(cumulative[state, action], key)

@@ -14,7 +14,7 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,12 +133,24 @@ def shortened(flag: str, flags: dict[str, Option]) -> Option | None:
 
     Raises an InputError that names the choices if several options end with it.
     """
-    hyphens = lambda text: text.replace("_", "-")
-    same = [option for key, option in flags.items() if flag in (hyphens(key), hyphens(option.path))]
-    ends = same or [o for key, o in flags.items() if key.rpartition(".")[2] == flag[2:]]
+    paths = {key[2:]: option.path[2:] for key, option in flags.items()}
+    found = meant(flag[2:], paths, lambda name: f"--{name}")
+    return None if found is None else flags[f"--{found}"]
+
+
+def meant(
+    word: str, paths: Mapping[str, str], shown: Callable[[str], str] = lambda name: name
+) -> str | None:
+    """The name that a word means by itself, by its whole path, or by its last part; None if none.
+
+    `paths` are the whole paths by the names; hyphens and underscores are alike. Raises an
+    InputError that names the choices, as they are `shown`, if several names end with the word.
+    """
+    plain = lambda text: text.replace("_", "-")
+    exact = [n for n, path in paths.items() if plain(word) in (plain(n), plain(path))]
+    ends = exact or [n for n in paths if plain(n).rpartition(".")[2] == plain(word)]
     if len(ends) > 1:
-        choices = " or ".join(option.flag for option in ends)
-        raise InputError(f"{flag} could be {choices}: write which.")
+        raise InputError(f"{shown(word)} could be {' or '.join(map(shown, ends))}: write which.")
     return ends[0] if ends else None
 
 

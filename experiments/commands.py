@@ -223,8 +223,7 @@ def compare_command(arguments: list[str]) -> None:
     plots.require_picture(chosen.out)
     found = compare.gathered(list(chosen.folders), chosen.labels, chosen.area)
     results.make_folder(chosen.out.parent)
-    print(compare.text(found))
-    compare.save(found, chosen.out)
+    print(compare.save(found, chosen.out))
     compare.draw(found, chosen.out)
     print(f"The picture is {chosen.out}; the numbers are beside it.")
 

@@ -11,7 +11,7 @@ import numpy as np
 from experiments import configuration, plots, records, results, statistics
 from experiments.configuration import Configuration
 from experiments.references import normalised
-from experiments.statistics import Estimate, bootstrap, interval
+from experiments.statistics import Estimate, bootstrap
 from jaxrl.errors import require
 
 
@@ -86,8 +86,8 @@ def named(configs: list[Configuration], folders: list[Path]) -> list[str]:
     for config, own in zip(configs, hyper):
         alike = [h for c, h in zip(configs, hyper) if c.agent == config.agent]
         differ = [k for k in own if len({str(h.get(k)) for h in alike}) > 1]
-        presets = records.flat(configuration.AGENTS[config.agent].defaults)
-        shown = [f"{k} {own[k]}" for k in differ if own[k] != presets.get(k)]
+        usual = records.flat(configuration.AGENTS[config.agent].defaults)
+        shown = [f"{k} {own[k]}" for k in differ if own[k] != usual.get(k)]
         envs = [c.env for c in configs if c.agent == config.agent]
         # Presets differ between environments; methods are told apart where one has two runs.
         several = len(envs) > len(set(envs))
@@ -111,6 +111,7 @@ def as_array(own: dict[str, dict[int, float]], tasks: list[str], scale: bool) ->
     """Scores by task and seed as an array."""
     seeds = sorted({seed for scores in own.values() for seed in scores})
     table = np.array([[own[task].get(seed, np.nan) for task in tasks] for seed in seeds])
+    table = np.where(np.isfinite(table), table, np.nan)
     if scale:
         columns = [normalised(task, column) for task, column in zip(tasks, table.T)]
         table = np.stack([np.asarray(column) for column in columns], 1)
@@ -121,12 +122,11 @@ def table(found: Comparison) -> list[dict[str, Any]]:
     """One row for each method: its statistics with their intervals, best first."""
     rows = []
     for name, (scores, seeds) in found.methods.items():
-        finite = np.where(np.isfinite(scores), scores, np.nan)
         row: dict[str, Any] = {"method": name, "seeds": len(seeds)}
         of = dict(statistics.STATISTICS)
         of |= {"optimality gap": statistics.optimality_gap} if found.normalised else {}
         for key, value in of.items():
-            row[key] = [float(x) for x in bootstrap(value, finite)]
+            row[key] = [float(x) for x in bootstrap(value, scores)]
         row["diverged"] = int(np.isnan(scores).sum())
         rows.append(row)
     return sorted(rows, key=lambda row: -row["iqm"][0])
@@ -139,7 +139,7 @@ def verdicts(found: Comparison) -> list[dict[str, Any]]:
     """
     rows = []
     for (a, x), (b, y) in itertools.combinations(found.methods.items(), 2):
-        of, other = (np.where(np.isfinite(s.scores), s.scores, np.nan) for s in (x, y))
+        of, other = x.scores, y.scores
         paired = x.seeds.tolist() == y.seeds.tolist()
         better = bootstrap(statistics.probability_of_improvement, of, other)
         by = (
@@ -167,12 +167,11 @@ def verdict(a: str, b: str, by: Estimate) -> str:
     )
 
 
-def text(found: Comparison) -> str:
+def text(found: Comparison, rows: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> str:
     """The table and the verdicts as Markdown."""
     what = "area under the learning curve" if found.area else "final evaluation return"
     scale = ", normalised (0: random actions, 1: expert)" if found.normalised else ""
     tasks = ", ".join(found.tasks)
-    rows = table(found)
     keys = [key for key in rows[0] if isinstance(rows[0][key], list)]
     heads = {"iqm": "interquartile mean"}
     lines = [
@@ -186,7 +185,7 @@ def text(found: Comparison) -> str:
         line = [row["method"], str(row["seeds"]), *cells, str(row["diverged"])]
         lines.append(f"| {' | '.join(line)} |")
     lines += ["", "Brackets are 95 % bootstrap intervals, stratified by environment.", ""]
-    for pair in verdicts(found):
+    for pair in pairs:
         p, low, high = pair["probability"]
         lines.append(
             f"- {pair['verdict']} A run of {pair['a']} scores higher than one of {pair['b']} with "
@@ -206,9 +205,7 @@ def draw(found: Comparison, path: Path) -> None:
     )  # fmt: skip
     for i, name in enumerate(names[::-1]):
         scores = found.methods[name].scores
-        value, low, high = interval(scores.T.reshape(-1), statistics.interquartile_mean)
-        if len(found.tasks) > 1:
-            value, low, high = map(float, bootstrap(statistics.interquartile_mean, scores))
+        value, low, high = map(float, bootstrap(statistics.interquartile_mean, scores))
         left.barh(i, high - low, 0.5, left=low, color=colours[name], alpha=0.6)
         left.vlines(value, i - 0.25, i + 0.25, color="black")
     left.set_yticks(range(len(names)), names[::-1])
@@ -231,9 +228,11 @@ def draw(found: Comparison, path: Path) -> None:
     plots.write(figure, path)
 
 
-def save(found: Comparison, path: Path) -> None:
-    """Write the numbers behind the table as JSON, beside the picture."""
-    report = {"tasks": found.tasks, "normalised": found.normalised, "table": table(found),
-              "pairs": verdicts(found)}  # fmt: skip
+def save(found: Comparison, path: Path) -> str:
+    """Write the table as Markdown and its numbers as JSON beside a picture; return the table."""
+    rows, pairs = table(found), verdicts(found)
+    told = text(found, rows, pairs)
+    report = {"tasks": found.tasks, "normalised": found.normalised, "table": rows, "pairs": pairs}
     results.write_whole(path.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
-    results.write_whole(path.with_suffix(".md"), text(found))
+    results.write_whole(path.with_suffix(".md"), told)
+    return told

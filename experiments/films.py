@@ -45,9 +45,7 @@ def titled(image: np.ndarray, title: str) -> Image.Image:
     image = image.repeat(factor, 0).repeat(factor, 1)
     height, width = image.shape[:2]
     # Videos need even sides.
-    whole = Image.new(
-        "RGB", (width + width % 2, height + BAR + (height + BAR) % 2), (250, 249, 245)
-    )
+    whole = Image.new("RGB", (width + width % 2, height + BAR + (height + BAR) % 2), PAPER)
     whole.paste(Image.fromarray(image), (0, BAR))
     ImageDraw.Draw(whole).text((6, 3), title, fill=INK)
     return whole

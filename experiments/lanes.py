@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.spaces import acted, spec_of, stacked
-from jaxrl.errors import InputError, require, require_positive
+from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.types import Env, Spec, TimeStep, Tree
 
 
@@ -186,8 +186,6 @@ def envpool(
     library = importlib.import_module("envpool")
     limit = {"max_episode_steps": max_steps_in_episode} if max_steps_in_episode else {}
     if name not in library.list_all_envs():
-        from jaxrl.errors import unknown
-
         raise unknown("environment of envpool", name, library.list_all_envs())
 
     def make(seed: int = 0) -> Any:

@@ -233,17 +233,24 @@ def require_seeds(first: int, count: int) -> None:
 
 def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Configuration:
     """The configuration that parsed options mean."""
-    require(bool(options.env), ENV_NEEDED)
-    if options.env not in envs.names() and not lanes.outside(options.env):
-        envs.make(options.env)  # raises an InputError that names the nearest
     record = AGENTS[agent].defaults
     given = {name: getattr(options, attribute(name)) for name in records.flat(record)}
     several = [name for name in records.numeric(record) if isinstance(given[name], tuple)]
+    return configured(agent, options, given | {name: given[name][0] for name in several}, sweep)
+
+
+def configured(
+    agent: str, options: Any, hyperparameters: dict[str, Any], sweep: dict[str, list[float]]
+) -> Configuration:
+    """The configuration of hyperparameters by name, for which options say everything else."""
+    require(bool(options.env), ENV_NEEDED)
+    if options.env not in envs.names() and not lanes.outside(options.env):
+        envs.make(options.env)  # raises an InputError that names the nearest
     return Configuration(
         agent=agent,
         env=options.env,
         env_params=environment_parameters(options.env_params),
-        hyperparameters=given | {name: given[name][0] for name in several},
+        hyperparameters=hyperparameters,
         sweep=sweep,
         seeds=options.seeds,
         seed=options.seed,
@@ -251,7 +258,7 @@ def configuration(agent: str, options: Any, sweep: dict[str, list[float]]) -> Co
         evaluations=options.evaluations,
         episodes=options.episodes,
         max_episode_steps=options.max_episode_steps,
-        dataset=options.dataset,
+        dataset=getattr(options, "dataset", ""),
     )
 
 

@@ -50,6 +50,15 @@ def write_whole(path: Path, text: str) -> None:
         raise named(error, path) from None
 
 
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows as a CSV file of some columns, as `write_whole` does."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())
+
+
 def named(error: OSError, path: Path) -> OSError:
     """The error with the name of the file that a person knows."""
     return OSError(error.errno, error.strerror or str(error), str(path))

@@ -207,10 +207,7 @@ def _bootstrap(
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _bands(of: Statistic, draws: int, tails: tuple, key: jax.Array, values: jax.Array) -> tuple:
-    def at(column: jax.Array) -> tuple:
-        one = lambda key: of(resampled(key, column[:, None]))
-        found = jax.vmap(one)(jax.random.split(key, draws))
-        return of(column[:, None]), *(jnp.nanquantile(found, tail) for tail in tails)
+    at = lambda column: _bootstrap(of, draws, False, tails, key, column[:, None])
 
     def none(column: jax.Array) -> tuple:
         return jax.tree.map(

@@ -52,6 +52,23 @@ def strong(tree: Tree) -> Tree:
     return jax.tree.map(one, tree)
 
 
+def retyped(new: Tree, old: Tree) -> Tree:
+    """The arrays of `new` with the types of those of `old`, none of a weak type."""
+
+    def one(x: Any, like: Any) -> Array:
+        dtype = jnp.asarray(like).dtype
+        key = jnp.issubdtype(dtype, jax.dtypes.extended)
+        return jnp.asarray(x) if key else jnp.asarray(x, dtype)
+
+    return jax.tree.map(one, new, old)
+
+
+def begun(obs: Tree) -> TimeStep:
+    """The time step of one lane at the start of an episode that begins with `obs`."""
+    zero = jnp.zeros((), jnp.float32)
+    return TimeStep(obs, zero, zero + 1.0, zero > 0, obs, {})
+
+
 def auto_reset(env: Env) -> Env:
     """Begin a new, independently drawn episode in each lane whose episode has just ended.
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl.environments import episode_statistics, vectorize
+from jaxrl.environments import begun, episode_statistics, vectorize
 from jaxrl.errors import require, require_discrete, typed_key
 from jaxrl.loop import Setup, assemble, experiment
 from jaxrl.policies import allowed
@@ -188,8 +188,7 @@ def alternating(game: Game, trial: Env | None = None) -> Env:
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         state = game.init(typed_key(key))
-        obs, zero = game.see(state, turn(state)), jnp.zeros((), jnp.float32)
-        return state, TimeStep(obs, zero, zero + 1.0, zero > 0, obs, {})
+        return state, begun(game.see(state, turn(state)))
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         mover = turn(state)

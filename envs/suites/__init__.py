@@ -77,10 +77,15 @@ def make(name: str, **params: Any) -> Env:
     return module(name.partition("/")[0]).make(name, **params)
 
 
+def has(name: str) -> bool:
+    """Whether a suite has an environment called `name`, prefix included."""
+    prefix = name.partition("/")[0]
+    return prefix in SUITES and name in module(prefix).names()
+
+
 def draws(name: str) -> bool:
     """Whether `name` is of a suite that can draw its states."""
-    prefix = name.partition("/")[0]
-    return prefix in SUITES and hasattr(module(prefix), "frames")
+    return _offers(name, "frames")
 
 
 def frames(name: str, params: Mapping[str, Any], states: Tree) -> list[np.ndarray]:
@@ -96,10 +101,15 @@ def frames(name: str, params: Mapping[str, Any], states: Tree) -> list[np.ndarra
 
 def pages(name: str) -> bool:
     """Whether `name` is of a suite that has a viewer of its states."""
-    prefix = name.partition("/")[0]
-    return prefix in SUITES and hasattr(module(prefix), "page")
+    return _offers(name, "page")
 
 
 def page(name: str, params: Mapping[str, Any], states: Tree) -> str:
     """A page of HTML that shows states [T, ...] of `make(name, **params)`; see `pages`."""
     return module(name.partition("/")[0]).page(name, params, states)
+
+
+def _offers(name: str, function: str) -> bool:
+    """Whether the file of the suite of `name` has a function."""
+    prefix = name.partition("/")[0]
+    return prefix in SUITES and hasattr(module(prefix), function)

@@ -13,7 +13,7 @@ import numpy as np
 
 from envs.errors import unknown_parameters
 from envs.suites import mujoco_drawing
-from jaxrl.environments import time_limit
+from jaxrl.environments import retyped, time_limit
 from jaxrl.errors import InputError, unknown
 from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep, Tree
 
@@ -124,7 +124,7 @@ def from_brax(env: Any) -> Env:
         own = state.replace(metrics=dict(state.metrics), info=dict(state.info))
         new = env.step(own, action)
         # Keep the types that the state began with.
-        new = jax.tree.map(lambda x, y: jnp.asarray(x, jnp.asarray(y).dtype), new, state)
+        new = retyped(new, state)
         return new, emit(new, new.reward, new.done)
 
     observation = jax.eval_shape(lambda: init(jax.random.key(0))[1].obs)

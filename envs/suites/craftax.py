@@ -15,7 +15,7 @@ import numpy as np
 
 from envs.errors import unknown_parameters
 from envs.suites import imported
-from jaxrl.environments import strong, time_limit
+from jaxrl.environments import retyped, strong, time_limit
 from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep, Tree
 
 _NAMES = (
@@ -71,7 +71,7 @@ def make(name: str, max_steps_in_episode: int | Array | None = None, **params: A
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         obs, new, reward, done, _ = env.step_env(key, state, action, settings)
-        new = jax.tree.map(lambda x, old: x.astype(old.dtype), strong(new), state)
+        new = retyped(new, state)
         return new, emit(new, obs, reward, jnp.asarray(done, bool))
 
     observation = jax.eval_shape(init, jax.random.key(0))[1].obs

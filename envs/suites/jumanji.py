@@ -18,7 +18,7 @@ from jax.core import Tracer
 from envs.errors import unknown_parameters
 from envs.suites import imported
 from jaxrl import spaces
-from jaxrl.environments import time_limit
+from jaxrl.environments import retyped, time_limit
 from jaxrl.errors import InputError, require
 from jaxrl.types import Array, Box, Discrete, Env, Key, MultiDiscrete, Space, Spec, TimeStep, Tree
 
@@ -118,8 +118,7 @@ def from_jumanji(env: Any) -> Env:
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         del key  # the state has one
         new, step = env.step(state, actions.given(action))
-        new = jax.tree.map(lambda x, old: jnp.asarray(x, jnp.asarray(old).dtype), new, state)
-        return new, emit(step, jnp.asarray(step.last(), bool))
+        return retyped(new, state), emit(step, jnp.asarray(step.last(), bool))
 
     observation = jax.eval_shape(lambda: init(jax.random.key(0))[1].obs)
     mask = (lambda obs: actions.mask(obs.action_mask)) if masked else None

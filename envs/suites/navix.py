@@ -13,7 +13,7 @@ import numpy as np
 from envs.errors import unknown_parameters
 from envs.suites import imported
 from envs.suites.planes import planes
-from jaxrl.environments import strong, time_limit
+from jaxrl.environments import begun, retyped, strong, time_limit
 from jaxrl.errors import unknown
 from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep, Tree
 
@@ -85,15 +85,13 @@ def make(
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         inner = env.reset(key)
-        obs, zero = observe(inner.state), jnp.zeros(())
-        return _kept(inner), TimeStep(obs, zero, zero + 1.0, jnp.zeros((), bool), obs, {})
+        return _kept(inner), begun(observe(inner.state))
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         before = jax.tree.map(lambda x: x, state)  # the package writes into its dictionaries
         inner = env._step(before.replace(state=before.state.replace(key=key)), action)
         terminated = inner.is_termination()
-        obs, new = observe(inner.state), _kept(inner)
-        new = jax.tree.map(lambda x, old: x.astype(old.dtype), new, state)
+        obs, new = observe(inner.state), retyped(_kept(inner), state)
         reward = jnp.asarray(inner.reward, jnp.float32)
         discount = 1.0 - terminated.astype(jnp.float32)
         return new, TimeStep(obs, reward, discount, terminated, obs, {})

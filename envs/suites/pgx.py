@@ -18,7 +18,7 @@ from PIL import Image
 
 from envs.errors import unknown_parameters
 from envs.suites import imported
-from jaxrl.environments import time_limit
+from jaxrl.environments import begun, retyped, time_limit
 from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.games import Game, against, alternating, random_player, tactical_player
 from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep, Tree
@@ -111,7 +111,7 @@ def from_pgx(env: Any) -> Game:
     require(env.num_players == 2, f"{env.id} has {env.num_players} players, and not 2.")
 
     def step(state: Any, action: Array, key: Key) -> tuple[Tree, Array, Array]:
-        new = _kept(env.step(state, action, key), state)
+        new: Any = retyped(env.step(state, action, key), state)
         return new, new.rewards[0], new.terminated | new.truncated
 
     see = lambda state, player: _seen(env, state, player)
@@ -127,11 +127,10 @@ def from_pgx_single(env: Any) -> Env:
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         state = env.init(key)
-        obs, zero = _seen(env, state, state.current_player), jnp.zeros((), jnp.float32)
-        return state, TimeStep(obs, zero, zero + 1.0, zero > 0, obs, {})
+        return state, begun(_seen(env, state, state.current_player))
 
     def step(state: Any, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-        new = _kept(env.step(state, action, key), state)
+        new: Any = retyped(env.step(state, action, key), state)
         obs, over = _seen(env, new, new.current_player), new.terminated
         reward = new.rewards[0].astype(jnp.float32)
         discount = 1.0 - over.astype(jnp.float32)
@@ -191,8 +190,3 @@ def _spec(env: Any) -> Spec:
     observation = jax.eval_shape(see, jax.random.key(0))
     actions = Discrete(int(state.legal_action_mask.shape[0]))
     return Spec(observation, actions, lambda obs: obs["legal"])
-
-
-def _kept(new: Any, old: Any) -> Any:
-    """The new state, with the types of the old one."""
-    return jax.tree.map(lambda x, y: jnp.asarray(x, jnp.asarray(y).dtype), new, old)

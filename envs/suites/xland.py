@@ -16,7 +16,7 @@ from envs.errors import unknown_parameters
 from envs.suites import imported
 from envs.suites.planes import planes
 from envs.suites.xland_rulesets import rulesets
-from jaxrl.environments import strong
+from jaxrl.environments import begun, retyped, strong
 from jaxrl.errors import InputError, require
 from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep, Tree
 
@@ -88,8 +88,7 @@ def make(
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         first = env.reset(settings, key)
-        obs, zero = planes(first.observation, (TILES, COLOURS)), jnp.zeros(())
-        return strong(first.state), TimeStep(obs, zero, zero + 1.0, jnp.zeros((), bool), obs, {})
+        return strong(first.state), begun(planes(first.observation, (TILES, COLOURS)))
 
     def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
         del key  # nothing is random after the first state
@@ -99,8 +98,7 @@ def make(
         new = env.step(settings, now, action)
         obs = planes(new.observation, (TILES, COLOURS))
         reward, discount = (jnp.asarray(x, jnp.float32) for x in (new.reward, new.discount))
-        kept = jax.tree.map(lambda x, old: x.astype(old.dtype), strong(new.state), state)
-        return kept, TimeStep(obs, reward, discount, new.last(), obs, {})
+        return retyped(new.state, state), TimeStep(obs, reward, discount, new.last(), obs, {})
 
     shape = jax.eval_shape(init, jax.random.key(0))[1].obs
     spec = Spec(shape, Discrete(int(env.num_actions(settings))))

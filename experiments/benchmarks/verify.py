@@ -131,9 +131,3 @@ def kept(path: Path) -> list[Row]:
         return []
     lines = path.read_text().splitlines()[2:]
     return [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in lines]
-
-
-if __name__ == "__main__":
-    import sys
-
-    main(sys.argv[1:])

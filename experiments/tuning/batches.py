@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from agents import AGENTS
 from experiments import configuration, records, results
 from experiments.configuration import Configuration
 from experiments.population import members_that_fit
+from experiments.statistics import interquartile_mean
 from experiments.training import Diverged, Options, train_parts
 
 Told = Callable[[int, list[float]], bool]
@@ -68,12 +70,6 @@ def of_points(
     for row in rows:
         value = row["return_mean"]
         if value is not None and np.isfinite(value):
-            point = min(points, key=lambda p: sum(abs(row[n] - x) for n, x in zip(names, p)))
-            found[point].append(value)
+            found[tuple(row[name] for name in names)].append(value)
+    middle = lambda values: float(interquartile_mean(jnp.asarray(values)[:, None]))
     return [middle(values) if values else float("nan") for values in found.values()]
-
-
-def middle(values: Sequence[float]) -> float:
-    """The interquartile mean, as `experiments.statistics.interquartile_mean`."""
-    cut = len(values) // 4
-    return float(np.sort(values)[cut : len(values) - cut].mean())

@@ -111,19 +111,15 @@ def checked(chosen: TuneOptions) -> tuple[Configuration, spaces.Space]:
         spaces.require_floats(found)
     record = configuration.AGENTS[agent].defaults
     values = records.flat(record) | options.defaults_for(agent, ["--env", chosen.env])
-    steps = chosen.steps or int(values.pop("steps", 100_000))
+    usual = int(values.pop("steps", 100_000))
+    steps = chosen.steps or usual
     for word in chosen.fixed:
         given, equals, text = word.partition("=")
         require(bool(equals and given and text), f"--fixed takes NAME=VALUE, not {word!r}.")
         name = spaces.named(agent, given)
         require(name not in found, f"{name} is both searched and fixed: leave one of them out.")
         values[name] = spaces.valued(name, records.flat(record)[name], text)
-    defaults = options.schema(options.Common, agent, values | {"steps": steps}, lists=False)
-    made = options.parse(f"tune {agent}", defaults, [])
-    same = {f.name: getattr(chosen, f.name) for f in dataclasses.fields(chosen)}
-    names = {f.name for f in dataclasses.fields(made)}
-    own = {k: v for k, v in same.items() if k in names and k not in values and k != "steps"}
-    config = options.configuration(agent, dataclasses.replace(made, **own), {})
+    config = options.configured(agent, dataclasses.replace(chosen, steps=steps), values, {})
     configuration.validate(config)
     return config, found
 

@@ -46,7 +46,7 @@ def run(
         train_batch(like, space, place, found, begun, search, prune)
         results.write_whole(place / "over", "")
         table = scored(found, space)
-        write_table(table, list(space), folder)
+        results.write_table(folder / "trials.csv", ["trial", "score", *space], table)
         best = f"best score {table[0]['score']:.4g}" if table else "no score yet"
         say(f"{len(study.finished(found))} of {trials} points: {best}")
     return scored(found, space)
@@ -140,12 +140,3 @@ def scored(found: Any, space: Space) -> list[dict[str, Any]]:
         {"trial": trial.number, "score": trial.value, **study.point(trial, space)}
         for trial in study.completed(found)
     ]
-
-
-def write_table(rows: list[dict[str, Any]], names: list[str], folder: Path) -> None:
-    """Write `trials.csv`: the scored points, best first."""
-    lines = [",".join(("trial", "score", *names))]
-    for row in rows:
-        text = [str(row[name]).replace(", ", " ") for name in ("trial", "score", *names)]
-        lines.append(",".join(f'"{t}"' if "," in t else t for t in text))
-    results.write_whole(folder / "trials.csv", "\n".join(lines) + "\n")

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from agents import AGENTS
 from experiments import records
+from experiments.arguments import meant
 from jaxrl.errors import InputError, require, unknown
 from jaxrl.evolution import Range
 
@@ -57,13 +58,11 @@ def named(agent: str, given: str) -> str:
 
     Raises an InputError that names the choices if there is none, or if several end with it.
     """
-    paths, word = records.dotted(AGENTS[agent].defaults), given.replace("-", "_")
-    exact = [name for name, path in paths.items() if word in (name, path)]
-    ends = exact or [name for name in paths if name.rpartition(".")[2] == word]
-    require(len(ends) < 2, f"{given} could be {' or '.join(ends)}: write which.")
-    if not ends:
+    paths = records.dotted(AGENTS[agent].defaults)
+    name = meant(given, paths)
+    if name is None:
         raise unknown("hyperparameter", given, paths)
-    return ends[0]
+    return name
 
 
 def interval(word: str, parts: list[str]) -> Range:
