@@ -1,9 +1,9 @@
 """Population-based training from the command line, with files and exact resumption."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from agents import AGENTS
 from experiments import checkpoints, configuration, results
 from experiments.configuration import Configuration
-from experiments.population import hasty
+from experiments.population import hasty, placed
 from experiments.signals import caught_signals
 from experiments.training import Interrupted
 from jaxrl.evolution import Evolving, Range, evolved
@@ -44,10 +44,11 @@ def run(
     """
     pbt = made(like, ranges, members, generations)
     begin = jax.jit(pbt.init, compiler_options=hasty())
-    key = jax.random.key(like.seed)
+    key, spent = jax.random.key(like.seed), like.budget
     step, done = jax.jit(pbt.step, donate_argnums=0), 0
     if checkpoints.complete(folder):
-        done, now, _ = checkpoints.restore(folder, on_device(jax.eval_shape(pbt.init, key)))
+        like_now = placed(jax.eval_shape(pbt.init, key), None, jax.local_devices()[:1])
+        done, now, _ = checkpoints.restore(folder, like_now)
     else:
         now = begin(key)
     rows = [row for row in stored(folder) if row["generation"] < done]
@@ -56,7 +57,7 @@ def run(
         for generation in range(done, generations):
             now, told = step(now)
             told = jax.device_get(told)
-            taken = like.steps * (generation + 1) // generations
+            taken = spent.warmup + int(now.runs.step.value) * spent.per_update
             for i in range(members):
                 numbers = {name: float(told.numbers[name][i]) for name in ranges}
                 rows.append(
@@ -79,30 +80,21 @@ def run(
     return rows
 
 
-def on_device(shapes: Any) -> Any:
-    """Shapes with the place of the arrays that are restored."""
-    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    put = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
-    return jax.tree.map(put, shapes)
-
-
 def stored(folder: Path) -> list[dict[str, float]]:
-    """The rows of an earlier session, torn ones left out."""
+    """The rows of an earlier session."""
     path = folder / TABLE
     if not path.exists():
         return []
-    header, *lines = path.read_text().splitlines()
-    names = header.split(",")
-    whole = [line.split(",") for line in lines if line.count(",") == len(names) - 1]
     kinds = {"generation": int, "env_steps": int, "member": int, "parent": int}
-    return [{n: kinds.get(n, float)(x) for n, x in zip(names, row)} for row in whole]
+    with path.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    return [{name: kinds.get(name, float)(x) for name, x in row.items()} for row in found]
 
 
 def write(folder: Path, rows: list[dict[str, float]], names: list[str]) -> None:
     """Write `population.csv`."""
     columns = ["generation", "env_steps", "member", "score", "parent", *names]
-    lines = [",".join(columns), *(",".join(str(row[c]) for c in columns) for row in rows)]
-    results.write_whole(folder / TABLE, "\n".join(lines) + "\n")
+    results.write_table(folder / TABLE, columns, rows)
 
 
 def summary(rows: list[dict[str, float]], names: list[str]) -> str:

@@ -19,14 +19,23 @@ SMALL += "--evaluations 2 --episodes 2 --max-episode-steps 20"
 RATES = "learning-rate=1e-5:1e-1:log"
 
 
+class Batches(list):
+    """What was trained: steps and points of each batch, and the configuration that it was like."""
+
+    def __init__(self):
+        super().__init__()
+        self.likes = []
+
+
 @pytest.fixture
 def trained(monkeypatch):
     """Batches that are not trained: the score is a parabola of the logarithm of the rate."""
-    done = []
+    done = Batches()
 
     def train(like, points, folder, told=lambda step, scores: False):
         done.append((like.steps, [dict(p) for p in points]))
-        scores = [-((np.log10(p["learning_rate"]) + 3) ** 2) for p in points]
+        done.likes.append(like)
+        scores = [-((np.log10(p.get("learning_rate", 1e-3)) + 3) ** 2) for p in points]
         for step in (0, like.steps // 2, like.steps):
             if told(step, scores):
                 break
@@ -163,6 +172,8 @@ def test_a_population_evolves_and_resumes(tmp_path, monkeypatch):
     whole, cut = (evolution.stored(tmp_path / name) for name in ("whole", "cut"))
     assert whole == cut and len(whole) == 12
     assert (tmp_path / "whole/population.png").stat().st_size > 5_000
+    # 64 steps are 4 updates of 16, which 3 generations make 6 of: what is taken is what is told.
+    assert sorted({row["env_steps"] for row in whole}) == [32, 64, 96]
     rates = np.array([row["learning_rate"] for row in whole])
     assert (rates >= 1e-5).all() and (rates <= 1e-1).all()
 
@@ -176,6 +187,18 @@ def stopping(write, rows):
         write(folder, found, names)
 
     return stop
+
+
+def test_a_preset_is_kept_but_for_its_steps(trained, tmp_path):
+    words = "tune ppo --env CartPole-v1 --steps 4096 --trials 2 --batch 2 --space"
+    assert main([*words.split(), "discount=0.9:0.99", "--out", str(tmp_path / "t")]) == 0
+    assert trained[0][0] == 4096
+    assert set(configurations(trained)) == {0.002}  # the preset's learning rate
+
+
+def configurations(trained):
+    """The learning rates of the configurations of batches."""
+    return [like.hyperparameters["learning_rate"] for like in trained.likes]
 
 
 @pytest.mark.parametrize(
