@@ -18,6 +18,7 @@ STATES, STEPS = 4, 6
 WANTED = np.array([[0, 1, 4], [2, 0, 0], [1, 1, 2], [2, 1, 3]])  # [S, parts]
 LEVELS = np.array([-1.5, 0.0, 2.0, 3.5], np.float32)
 MIXED = Product((Discrete(3), Box(jnp.full(1, -2.0), jnp.full(1, 4.0))))
+UPDATES = 200  # of PPO
 
 
 def task(action, pay, mask=None):
@@ -78,12 +79,15 @@ def test_ppo_reaches_the_best_return(make, best):
     """In all of four seeds; masked, it is that of the best action that is allowed."""
     env = make()
     envs.check(env, steps=20)
-    options = dict(num_envs=32, rollout_length=8, learning_rate=1e-2, discount=0.5, hidden=(32,))
-    setup = assemble(AGENTS["ppo"].make, env, AGENTS["ppo"].defaults.replace(**options))
+    options = dict(
+        num_envs=32, rollout_length=8, learning_rate=1e-2, decay=1.0, discount=0.5, hidden=(32,)
+    )
+    hp = AGENTS["ppo"].defaults.replace(**options)
+    setup = assemble(AGENTS["ppo"].make, env, hp, UPDATES * 32 * 8)
 
     def score(key):
         k_run, k_evaluate = jax.random.split(key)
-        run, metrics = advance(setup.experiment, setup.experiment.init(k_run), 100)
+        run, metrics = advance(setup.experiment, setup.experiment.init(k_run), UPDATES)
         view = setup.agent.update.read(run.learner)
         found = evaluate(setup.env, setup.agent.exploit, view, k_evaluate, 32, STEPS)
         return found.returns.mean() / STEPS, metrics["episode_return"] / STEPS

@@ -117,7 +117,7 @@ def test_only_a_memory_swings_up_a_pendulum_whose_velocity_is_hidden(name):
     setup = assemble(entry.make, HIDDEN, entry.defaults.replace(**known))
 
     def run(key):
-        run, _ = advance(setup.experiment, setup.experiment.init(key), 150)
+        run, _ = advance(setup.experiment, setup.experiment.init(key), 250)
         view = setup.agent.update.read(run.learner)
         return evaluate(setup.env, setup.agent.exploit, view, key, 16).returns.mean()
 

@@ -35,8 +35,8 @@ def test_robust_plans_pay_without_a_shift_and_gain_with_a_large_one(tmp_path):
     for row in found:
         if row["shift"] == 0:
             assert row["gain"] <= 1e-4
-        if row["shift"] == 0.8 and row["kernel"] == "worst" and row["plan"].endswith("price 1"):
-            assert row["low"] > 0, row
+        if row["shift"] == 0.8 and row["kernel"] == "worst" and row["plan"] == "TV, price 1":
+            assert row["low"] > 0, row  # five standard errors
 
 
 def test_the_mine_has_the_cvar_of_all_its_plans(monkeypatch):

@@ -242,12 +242,11 @@ def test_a_whole_run_of_self_play_is_one_function():
     hp = AGENTS["q-learning"].defaults.replace(num_envs=8, epsilon_updates=0.0)
     train = make_train(
         AGENTS["q-learning"].make, seen_by_place(nim(HEAPS)), hp, 8 * 16 * 40,
-        evaluations=2, assemble=self_play,
+        evaluations=2, episodes=64, assemble=self_play,
     )  # fmt: skip
-    result = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 2))
-    # Against random play.
-    assert result.metrics["evaluation_return"].shape == (2, 2)
-    assert (result.metrics["evaluation_return"][:, -1] > 0.3).all()
+    result = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 4))
+    assert result.metrics["evaluation_return"].shape == (4, 2)
+    assert result.metrics["evaluation_return"][:, -1].mean() > 0.3  # against random play
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,8 @@ def test_from_the_behaviours_value_to_the_best_in_the_data():
 
         steps = 3_000
         rate = optax.cosine_decay_schedule(0.1, steps)
-        update = descend(init, loss, optax.adam(rate), polyak(1.0))
+        # Errors below the value weigh a thousandth: a long memory of large ones would stop these.
+        update = descend(init, loss, optax.adam(rate, b2=0.99), polyak(1.0))
         state = update.init(jax.random.key(0), batch)
         one = lambda state, _: (update.apply(state, batch, jax.random.key(0))[0], None)
         state, _ = jax.lax.scan(one, state, None, steps)
@@ -138,7 +139,7 @@ def test_from_the_behaviours_value_to_the_best_in_the_data():
     found = jax.jit(jax.vmap(learn), compiler_options=OPTIMISED)(levels)
     low, middle, high = np.asarray(found)[:, : STATES - 1]
     np.testing.assert_allclose(low, behaviour[:-1], atol=0.15)
-    np.testing.assert_allclose(high, best[:-1], atol=0.15)
+    np.testing.assert_allclose(high, best[:-1], atol=0.1)
     assert (middle > low + 0.3).all() and (middle < high - 0.05).any()
 
 
