@@ -1,25 +1,30 @@
 """Tree search in the simulator, which trains a policy and values (Silver et al. 2018).
 
-It differs from the paper in learning from fresh rollouts, as PPO does, and not from a replay, and
-in values that are trained on lambda-returns and not on the outcomes of whole games.
+It differs from the paper in values that are trained on lambda-returns, which end with the rollout,
+and not on the outcomes of whole games. The replay is the paper's, and needed: from fresh rollouts
+alone the network forgets the positions that its own play has come to avoid.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from jaxrl import models, values
 from jaxrl.environments import Revealed, revealed
-from jaxrl.errors import require_discrete, unknown
+from jaxrl.errors import require, require_discrete, unknown
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import network
 from jaxrl.policies import allowed, categorical, only_allowed
 from jaxrl.returns import lambda_returns
 from jaxrl.search import SEARCHES, SearchOutput
-from jaxrl.settings import Collection, Layers, Optimisation, Passes
-from jaxrl.types import Agent, Array, Env, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import descend, in_passes, optimiser_for, prepared, require_passes
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
+from jaxrl.types import Agent, Array, Env, Key, Spec, Transition, Tree, Update, memoryless
+from jaxrl.updates import descend, optimiser_for, prepared, replayed
+from jaxrl.updates.offpolicy import check_buffer
 
 
 @record
@@ -42,8 +47,8 @@ class Hyperparameters:
     """Simulated steps of a search, for each step in the environment."""
     collection: Collection = Collection(num_envs=32, rollout_length=32)
     """How experience is collected."""
-    passes: Passes = Passes(epochs=2, minibatches=4)
-    """How each rollout is learnt from."""
+    replay: Replay = Replay(updates=16, buffer_size=32_768)
+    """How stored experience is learnt from."""
     network: Layers = Layers()
     """The network's layers."""
 
@@ -85,13 +90,9 @@ def alphazero(spec: Spec, hp: Hyperparameters, env: Env) -> Agent:
         found = search(model, at, root, hp.discount, key, allowed(spec, obs))
         return found.action, found
 
-    def targets(view: Tree, batch: Transition) -> Sample:
-        value = evaluator(view.params, cast(Revealed, batch.final))[1]
-        discount = hp.discount * batch.discount
-        target = lambda_returns(batch.reward, discount, batch.last, value, hp.trace_decay)
-        obs = cast(Revealed, batch.obs).obs
-        mask = allowed(spec, batch.obs)
-        return Sample(obs, mask, batch.extras.policy, target, batch.weight)
+    def sample(batch: Transition, policy: Array, target: Array) -> Sample:
+        obs, mask = cast(Revealed, batch.obs).obs, allowed(spec, batch.obs)
+        return Sample(obs, mask, policy, target, batch.weight)
 
     def loss(params: Tree, target: Tree, batch: Sample, key: Key) -> tuple[Array, dict]:
         (logits, theta), _ = net.step(params, (), batch.obs)
@@ -106,15 +107,55 @@ def alphazero(spec: Spec, hp: Hyperparameters, env: Env) -> Agent:
     make = SEARCHES[hp.search]
     explore = partial(act, make(hp.simulations))
     exploit = partial(act, make(hp.simulations, noise=0.0))
-    update = in_passes(descend(net.init, loss, optimiser_for(hp)), hp)
-    return Agent(memoryless(explore), memoryless(exploit), prepared(update, targets))
+    update = descend(net.init, loss, optimiser_for(hp))
+    update = replaying_searches(update, hp, actions, evaluator, sample)
+    return Agent(memoryless(explore), memoryless(exploit), update)
 
 
-def check(spec: Spec, hp: Hyperparameters, who: str = "alphazero") -> None:
-    """Raise an InputError in the name of `who` if hyperparameters and spec do not fit."""
+def replaying_searches(
+    update: Update,
+    hp: Any,
+    actions: int,
+    evaluator: Callable[[Tree, Tree], tuple[Array, Array]],
+    sample: Callable[[Transition, Array, Array], Tree],
+    length: int | None = None,
+) -> Update:
+    """Store what searches found, as `hp.replay` says, and learn from samples of it.
+
+    `sample(transitions, policies [..., A], targets of values [...])` is what is stored. Policies
+    are those of the searches, and targets are lambda-returns that end, where a rollout does, with
+    the value of the `evaluator(parameters, final observations)` at that time.
+    """
+    stored = replayed(update, hp, length)
+
+    def init(key: Key, example: Transition) -> Tree:
+        # Steps of random play, which no search led, are not stored.
+        none = jax.tree.map(lambda x: x[:0], example)
+        policy = jnp.zeros((*none.reward.shape, actions))
+        return stored.init(key, sample(none, policy, none.reward))
+
+    def found(view: Tree, batch: Transition) -> Tree:
+        value = evaluator(view.params, batch.final)[1]
+        discount = hp.discount * batch.discount
+        target = lambda_returns(batch.reward, discount, batch.last, value, hp.trace_decay)
+        return sample(batch, batch.extras.policy, target)
+
+    return prepared(stored._replace(init=init), found)
+
+
+def check(spec: Spec, hp: Hyperparameters, who: str = "alphazero", length: int = 1) -> None:
+    """Raise an InputError in the name of `who` if hyperparameters and spec do not fit.
+
+    Agents learn from sequences of a `length`.
+    """
     require_discrete(spec, who)
     check_fields(hp)
     if hp.search not in SEARCHES:
         raise unknown("search", hp.search, SEARCHES)
     values.require_explicit(values.critic(hp.critic), who)
-    require_passes(hp)
+    lanes, steps = hp.collection.num_envs, hp.collection.rollout_length
+    require(
+        length <= steps,
+        f"rollout_length {steps} must be at least sequence_length {length}.",
+    )
+    check_buffer(hp.replay.buffer_size, lanes, steps, length, lanes * steps)

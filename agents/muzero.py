@@ -1,8 +1,8 @@
 """Tree search in a learnt model of rewards, ends and values (Schrittwieser et al. 2020).
 
 The search is that of Gumbel MuZero (Danihelka et al. 2022), which improves on the prior with any
-number of simulations. It differs from the papers in learning from fresh rollouts, as PPO does, and
-not from a replay; in values that are trained on lambda-returns; and in learning terminations.
+number of simulations. It differs from the papers in values that are trained on lambda-returns, in
+targets that are not computed again when they are replayed, and in learning terminations.
 """
 
 from functools import partial
@@ -21,11 +21,10 @@ from jaxrl.models.model import reached
 from jaxrl.networks import Heads
 from jaxrl.networks.layers import MLP, initialise
 from jaxrl.policies import allowed, categorical
-from jaxrl.returns import lambda_returns
 from jaxrl.search import SEARCHES, SearchOutput
-from jaxrl.settings import Layers, Optimisation, Passes
+from jaxrl.settings import Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import descend, in_passes, optimiser_for, prepared, require_passes
+from jaxrl.updates import descend, optimiser_for
 
 
 @record
@@ -42,8 +41,8 @@ class Hyperparameters(alphazero.Hyperparameters):
     """Size of the model's state."""
     sequence_length: int = static(4, POSITIVE)
     """Steps for which the model is unrolled in training."""
-    passes: Passes = Passes(epochs=8, minibatches=8)
-    """How each rollout is learnt from."""
+    replay: Replay = Replay(updates=64, batch_size=32, buffer_size=32_768)
+    """How stored experience is learnt from."""
     network: Layers = Layers(hidden=(128,))
     """The network's layers."""
 
@@ -89,6 +88,9 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
         logits, theta = outputs(params, state)
         return logits, v(theta)
 
+    def seen(params: Tree, obs: Tree) -> tuple[Array, Array]:
+        return evaluator(params, world.encode(params["world"], obs))
+
     def act(search, view: Tree, obs: Tree, key: Key) -> tuple[Array, SearchOutput]:
         model = abstract_model(world, view.params["world"], representation, spec)
         state = world.encode(view.params["world"], obs)
@@ -96,13 +98,10 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
         found = search(model, at, root, hp.discount, key, allowed(spec, obs))
         return found.action, found
 
-    def targets(view: Tree, batch: Transition) -> Sample:
-        value = evaluator(view.params, world.encode(view.params["world"], batch.final))[1]
-        discount = hp.discount * batch.discount
-        target = lambda_returns(batch.reward, discount, batch.last, value, hp.trace_decay)
+    def sample(batch: Transition, policy: Array, target: Array) -> Sample:
         return Sample(
-            batch.obs, batch.action, batch.reward, batch.discount, batch.last,
-            batch.extras.policy, target, batch.weight,
+            batch.obs, batch.action, batch.reward, batch.discount, batch.last, policy, target,
+            batch.weight,
         )  # fmt: skip
 
     def loss(params: Tree, target: Tree, batch: Sample, key: Key) -> tuple[Array, dict]:
@@ -125,11 +124,10 @@ def muzero(spec: Spec, hp: Hyperparameters) -> Agent:
     explore = partial(act, make(hp.simulations))
     exploit = partial(act, make(hp.simulations, noise=0.0))
     update = descend(init, loss, optimiser_for(hp))
-    update = in_passes(update, hp, hp.sequence_length)
-    return Agent(memoryless(explore), memoryless(exploit), prepared(update, targets))
+    update = alphazero.replaying_searches(update, hp, actions, seen, sample, hp.sequence_length)
+    return Agent(memoryless(explore), memoryless(exploit), update)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
-    alphazero.check(spec, hp, "gumbel-muzero")
-    require_passes(hp, hp.sequence_length)
+    alphazero.check(spec, hp, "gumbel-muzero", hp.sequence_length)

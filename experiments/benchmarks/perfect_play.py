@@ -21,7 +21,7 @@ import envs
 from agents import AGENTS
 from experiments import options, results
 from experiments.statistics import interval
-from jaxrl import make_train
+from jaxrl import make_train, values
 from jaxrl.environments import Revealed
 from jaxrl.errors import require_positive
 from jaxrl.loop import assemble
@@ -33,13 +33,15 @@ EMPTY = (-1,) * 9
 Board = tuple[int, ...]
 """The marks of the cells: -1 for none, 0 for the first player, 1 for the second."""
 
+OUTCOMES = values.Critic("categorical", atoms=3, low=-1.0, high=1.0)  # loss, draw and win
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "alphazero": dict(
-        simulations=32, learning_rate=2e-3, discount=1.0, trace_decay=1.0, epochs=4,
-        num_envs=64, rollout_length=16, hidden=(128, 128), encoder="mlp", decay=1.0,
+        simulations=32, search="gumbel", discount=1.0, trace_decay=1.0, critic=OUTCOMES,
+        num_envs=64, rollout_length=16, hidden=(128, 128), encoder="mlp", decay=1.0, updates=32,
     ),
     "gumbel-muzero": dict(
-        simulations=32, learning_rate=2e-3, discount=1.0, trace_decay=1.0,
+        simulations=32, discount=1.0, trace_decay=1.0, critic=OUTCOMES,
         num_envs=64, rollout_length=16, hidden=(128,), encoder="mlp", decay=1.0,
     ),
 }  # fmt: skip

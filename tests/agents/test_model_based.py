@@ -192,14 +192,14 @@ def test_planning_saves_steps():
 @pytest.mark.parametrize(
     ("name", "options", "least"),
     [
-        ("alphazero", dict(simulations=8, num_envs=16, hidden=(32,)), -4.3),
+        ("alphazero", dict(simulations=8, num_envs=16, hidden=(32,), updates=32), -4.3),
         ("gumbel-muzero", dict(simulations=8, num_envs=16, hidden=(32,), state_size=32), -4.5),
     ],
 )
 def test_search_learns_a_gridworld(name, options, least):
     """The shortest way takes four steps; at random it takes some twenty."""
     entry = AGENTS[name]
-    hp = entry.defaults.replace(rollout_length=16, epochs=8, learning_rate=3e-3, **options)
+    hp = entry.defaults.replace(rollout_length=16, learning_rate=3e-3, **options)
     env = envs.make("gridworld", rows=3, columns=3, slip=0.0, max_steps_in_episode=50)
     env = entry.world(env, hp)
     setup = assemble(entry.maker(env), env, hp)
@@ -247,7 +247,8 @@ def test_a_policy_is_learnt_in_latent_dreams():
         ("pets", "Pendulum-v1", dict(planner="shoot"), "There is no planner called 'shoot'"),
         ("alphazero", "Pendulum-v1", {}, "discrete"),
         ("alphazero", "Catch-bsuite", dict(search="a-star"), "There is no search called"),
-        ("gumbel-muzero", "Catch-bsuite", dict(sequence_length=5), "not divisible"),
+        ("alphazero", "Catch-bsuite", dict(buffer_size=1000), "buffer_size 1000 is not divisible"),
+        ("gumbel-muzero", "Catch-bsuite", dict(sequence_length=33), "rollout_length 32 must be at least sequence_length 33"),
         ("dreamer", "CartPole-v1", dict(backbone="lru"), "There is no backbone called 'lru'"),
         ("dreamer", "CartPole-v1", dict(posterior="all"), "There is no posterior called 'all'"),
         ("sequence-sac", "Pendulum-v1", dict(held=5), "held 5 must be at most length 4"),

@@ -62,12 +62,13 @@ def test_ppo_with_a_memory_remembers_what_it_cannot_without(memory):
     env = envs.make("MemoryChain-bsuite")
     hp = ppo.Hyperparameters(
         memory=memory, window=8, hidden=(16,), num_envs=32, rollout_length=16, sequence_length=8,
-        minibatches=2, learning_rate=3e-3, entropy_coefficient=0.03,
+        minibatches=2, learning_rate=5e-3, decay=1.0, entropy_coefficient=0.03,
     )  # fmt: skip
-    setup = assemble(ppo.ppo, env, hp)
+    updates = 120
+    setup = assemble(ppo.ppo, env, hp, updates * 32 * 16)
 
     def run(key):
-        run, _ = advance(setup.experiment, setup.experiment.init(key), 100)
+        run, _ = advance(setup.experiment, setup.experiment.init(key), updates)
         view = setup.agent.update.read(run.learner)
         return evaluate(setup.env, setup.agent.exploit, view, key, 64).returns.mean()
 

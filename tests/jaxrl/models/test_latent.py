@@ -212,7 +212,8 @@ def test_classes_of_history_are_those_of_all_paths():
     draws = np.asarray(jax.jit(lambda key: parts(jax.random.split(key, 20_000)))(KEY))
     error = draws.std(0) / np.sqrt(len(draws))
     assert (draws[:, 1:].std(0) > 0.005).any()
-    assert (np.abs(draws.mean(0) - oracle) < 4.5 * error + 1e-5).all()
+    # What happens less often than once in all draws does not show in their deviation.
+    assert (np.abs(draws.mean(0) - oracle) < 4.5 * error + 3e-4).all()
 
 
 def test_an_unknown_posterior_is_refused():
