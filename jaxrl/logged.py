@@ -127,6 +127,18 @@ def stretches(
     Each lane is a stretch of the steps; between two of them there is a boundary, and the rest is
     left out. Raises an InputError if there are too few steps, or no bounds to scale actions by.
     """
+    data = in_lanes(data, lanes, rows, who, remedy)
+    return data._replace(action=scaled(data.action, spec))
+
+
+def in_lanes(
+    data: Transition,
+    lanes: int,
+    rows: int,
+    who: str,
+    remedy: str = "choose fewer lanes or rows",
+) -> Transition:
+    """Steps [N, ...] as lanes [T, lanes, ...] of a multiple of `rows`, as `stretches` says."""
     require_positive(lanes=lanes, rows=rows)
     number = len(data.reward)
     steps = number // (lanes * rows) * rows
@@ -140,8 +152,7 @@ def stretches(
     )
     last = np.array(data.last)
     last[-1] = True
-    data = jax.tree.map(jnp.asarray, data._replace(last=last))
-    return data._replace(action=scaled(data.action, spec))
+    return jax.tree.map(jnp.asarray, data._replace(last=last))
 
 
 def scaled(action: Array, spec: Spec) -> Array:

@@ -14,7 +14,7 @@ import re
 import numpy as np
 import pytest
 
-PACKAGES = ("jaxrl.values", "jaxrl.dp", "jaxrl.returns", "jaxrl.updates")
+PACKAGES = ("jaxrl.values", "jaxrl.dp", "jaxrl.returns", "jaxrl.updates", "jaxrl.data")
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.?\d*(?:e[-+]?\d+)?(?![\w])")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
