@@ -2,14 +2,16 @@
 
 Agents learn as both players, with the discount -1 between their moves. What they then play is
 looked up in all 4520 positions in which a move is due, and followed against every reply: the worst
-outcome against any opponent, the mean against random play, and the share of moves that are optimal
-by minimax are exact, for each seat.
+outcome against any opponent, the means against random and tactical players, and the share of moves
+that are optimal by minimax are exact, for each seat. A tactical player wins at once if it can, else
+prevents that the other one does if it can, and else plays at random: see `jaxrl.games`.
 """
 
 import dataclasses
 import functools
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,8 @@ def judged(policy: dict[Board, int]) -> dict[str, float]:
     found: dict[str, float] = {"optimal": good / len(policy)}
     for seat, name in enumerate(("first", "second")):
         found[f"worst_{name}"] = worst(policy, EMPTY, seat)
-        found[f"random_{name}"] = against_random(policy, EMPTY, seat)
+        for player, choices in PLAYERS.items():
+            found[f"{player}_{name}"] = against(policy, EMPTY, seat, choices)
     return found
 
 
@@ -164,14 +167,31 @@ def worst(policy: dict[Board, int], board: Board, seat: int) -> int:
     return min(worst(policy, after(board, cell), seat) for cell in moves(board))
 
 
-def against_random(policy: dict[Board, int], board: Board, seat: int) -> float:
-    """The mean of what a policy in a seat gets against uniformly random moves."""
+def wins(board: Board) -> list[int]:
+    """The cells with which the player to move wins at once."""
+    return [cell for cell in moves(board) if value_at_end(after(board, cell)) == -1]
+
+
+def sensible(board: Board) -> list[int]:
+    """The moves of a tactical player, which are equally likely."""
+    safe = [cell for cell in moves(board) if not wins(after(board, cell))]
+    return wins(board) or safe or moves(board)
+
+
+PLAYERS: dict[str, Callable[[Board], list[int]]] = {"random": moves, "tactical": sensible}
+"""Opponents by name, as the moves among which they choose uniformly."""
+
+
+def against(
+    policy: dict[Board, int], board: Board, seat: int, choices: Callable[[Board], list[int]]
+) -> float:
+    """The mean of what a policy in a seat gets against uniform choices among some moves."""
     end = value_at_end(board)
     if end is not None:
         return float(end if mover(board) == seat else -end)
-    if mover(board) == seat:
-        return against_random(policy, after(board, policy[board]), seat)
-    return float(np.mean([against_random(policy, after(board, c), seat) for c in moves(board)]))
+    mine = mover(board) == seat
+    cells = [policy[board]] if mine else choices(board)
+    return float(np.mean([against(policy, after(board, c), seat, choices) for c in cells]))
 
 
 def observed(boards: list[Board], env: Env) -> Any:
@@ -192,17 +212,18 @@ def observed(boards: list[Board], env: Env) -> Any:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The outcomes as a Markdown table, a row for each agent."""
+    """The outcomes as a Markdown table, a row for each agent; means are those of both seats."""
     lines = [
-        "| agent | moves | seeds | never loses | optimal moves | random, first | second | s |",
+        "| agent | moves | seeds | never loses | optimal moves | against random | tactical | s |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(row["agent"] for row in rows):
         own = [row for row in rows if row["agent"] == name]
         safe = sum(min(row["worst_first"], row["worst_second"]) >= 0 for row in own)
         cells = [f"{100 * np.mean([row['optimal'] for row in own]):.1f} %"]
-        for seat in ("first", "second"):
-            mean, low, high = interval(np.array([row[f"random_{seat}"] for row in own]))
+        for player in PLAYERS:
+            both = [(row[f"{player}_first"] + row[f"{player}_second"]) / 2 for row in own]
+            mean, low, high = interval(np.array(both))
             cells.append(f"{mean:.3f} [{low:.3f}, {high:.3f}]")
         lines.append(f"| {name} | {own[0]['steps']:.0e} | {len(own)} | {safe} of {len(own)} | "
                      f"{' | '.join(cells)} | {own[0]['seconds']} |")  # fmt: skip

@@ -248,7 +248,12 @@ def test_a_policy_is_learnt_in_latent_dreams():
         ("alphazero", "Pendulum-v1", {}, "discrete"),
         ("alphazero", "Catch-bsuite", dict(search="a-star"), "There is no search called"),
         ("alphazero", "Catch-bsuite", dict(buffer_size=1000), "buffer_size 1000 is not divisible"),
-        ("gumbel-muzero", "Catch-bsuite", dict(sequence_length=33), "rollout_length 32 must be at least sequence_length 33"),
+        (
+            "gumbel-muzero",
+            "Catch-bsuite",
+            dict(sequence_length=33),
+            "rollout_length 32 must be at least sequence_length 33",
+        ),
         ("dreamer", "CartPole-v1", dict(backbone="lru"), "There is no backbone called 'lru'"),
         ("dreamer", "CartPole-v1", dict(posterior="all"), "There is no posterior called 'all'"),
         ("sequence-sac", "Pendulum-v1", dict(held=5), "held 5 must be at most length 4"),
