@@ -20,6 +20,7 @@ from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number,
 from jaxrl.networks import network
 from jaxrl.policies import allowed, categorical, only_allowed
 from jaxrl.returns import lambda_returns
+from jaxrl.rollouts import none_of
 from jaxrl.search import SEARCHES, SearchOutput
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Env, Key, Spec, Transition, Tree, Update, memoryless
@@ -129,10 +130,13 @@ def replaying_searches(
     stored = replayed(update, hp, length)
 
     def init(key: Key, example: Transition) -> Tree:
-        # Steps of random play, which no search led, are not stored.
-        none = jax.tree.map(lambda x: x[:0], example)
-        policy = jnp.zeros((*none.reward.shape, actions))
-        return stored.init(key, sample(none, policy, none.reward))
+        # Steps of random play, which no search led, are not stored: only what samples look like.
+        shape = jax.ShapeDtypeStruct
+        row = jax.tree.map(lambda x: shape((1, *x.shape[1:]), x.dtype), example)
+        policy = shape((*row.reward.shape, actions), jnp.float32)
+        form = jax.eval_shape(sample, row, policy, row.reward)
+        none = jax.tree.map(lambda x: none_of(shape(x.shape[1:], x.dtype)), form)
+        return stored.init(key, none)
 
     def found(view: Tree, batch: Transition) -> Tree:
         value = evaluator(view.params, batch.final)[1]

@@ -60,6 +60,7 @@ BENCHMARKS = (
     "suites",
     "verify",
     "perfect-play",
+    "trials",
 )
 REPRODUCTIONS = (
     "classification",

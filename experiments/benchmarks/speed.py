@@ -109,6 +109,10 @@ POPULATIONS = {
 }
 
 
+LIBRARIES = (
+    OURS,
+    *(name for name in PEERS if any(name in s.iterations for s in SETTINGS.values())),
+)
 TOLD = ("agent", "env", "env_params", "seeds", "steps")
 """What a worker is told beside hyperparameters."""
 
@@ -126,7 +130,7 @@ class Options:
 
     only: tuple[str, ...] = ()
     """Settings to measure, by their names or the beginnings of these; all by default."""
-    libraries: tuple[str, ...] = (OURS, *PEERS)
+    libraries: tuple[str, ...] = LIBRARIES
     """Libraries to measure."""
     repeats: int = 6
     """Number of timed chunks of each library, in turns."""
@@ -277,8 +281,8 @@ def main(arguments: list[str]) -> None:
     require_positive(repeats=options.repeats, rounds=options.rounds, timeout=options.timeout)
     settings = chosen(options.only)
     for library in options.libraries:
-        if library != OURS and library not in PEERS:
-            raise unknown("library", library, (OURS, *PEERS))
+        if library not in LIBRARIES:
+            raise unknown("library", library, LIBRARIES)
     out = Path(options.out or time.strftime(".benchmarks/speed-%Y%m%d-%H%M%S"))
     require(not out.exists(), f"The results folder {out} exists: choose another with --out.")
     out.mkdir(parents=True)
@@ -311,7 +315,7 @@ def main(arguments: list[str]) -> None:
 def stored(report: dict[str, Any]) -> dict[str, dict[str, Measured]]:
     """The results that a `speed.json` holds, by setting and library."""
     return {
-        name: {k: Measured(**v) for k, v in report[name].items() if k in (OURS, *PEERS)}
+        name: {k: Measured(**v) for k, v in report[name].items() if k in LIBRARIES}
         for name in SETTINGS
         if name in report
     }

@@ -29,20 +29,20 @@ class Peer(NamedTuple):
     executable: str = sys.executable
 
 
+REJAX = (
+    "rejax==0.1.3",
+    "gymnax==0.0.9",
+    "jax==0.11.2",
+    "jaxlib==0.11.2",
+    "flax==0.12.12",
+    "optax==0.2.8",
+    "distrax==0.1.9",
+    "chex==0.1.92",
+)
 PEERS: dict[str, Peer] = {
-    "rejax": Peer(
-        "rejax_worker.py",
-        (
-            "rejax==0.1.3",
-            "gymnax==0.0.9",
-            "jax==0.11.2",
-            "jaxlib==0.11.2",
-            "flax==0.12.12",
-            "optax==0.2.8",
-            "distrax==0.1.9",
-            "chex==0.1.92",
-        ),
-        python=((3, 12), (3, 13)),
+    "rejax": Peer("rejax_worker.py", REJAX, python=((3, 12), (3, 13))),
+    "rejax-optuna": Peer(
+        "rejax_tuning_worker.py", (*REJAX, "optuna==5.0.0"), python=((3, 12), (3, 13))
     ),
     "sb3": Peer(
         "sb3_worker.py",
