@@ -61,6 +61,7 @@ BENCHMARKS = (
     "verify",
     "perfect-play",
     "trials",
+    "presets",
 )
 REPRODUCTIONS = (
     "classification",

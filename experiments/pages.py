@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from envs import suites
-from experiments.benchmarks import learning, speed, verify
+from experiments.benchmarks import learning, presets, speed, verify
 from experiments.reproductions.claims import CLAIMS
 from experiments.reproductions.report import table
 
@@ -21,7 +21,7 @@ GENERATED = "<!-- Written by `python -m experiments.pages` from the kept results
 LEARNING = """## Learning
 
 `jaxrl benchmark learning` trains every claim below by the command line, with the presets of
-[presets.py](presets.py), and keeps the mean over seeds of the greedy agents' final evaluation
+[presets](presets), and keeps the mean over seeds of the greedy agents' final evaluation
 return. DQN's presets use three-step returns; `dqn-cartpole-one-step` uses one-step returns. The
 last column is the time in seconds on two CPU cores, most of which other programs shared."""
 
@@ -38,6 +38,23 @@ TUNING = """## Tuning
 drawn, in predicting the returns of random actions by temporal differences. Tried before and not
 kept, because the two could not be told apart: greedy returns of Q-learning on the lakes of 4 x 4
 (difference 0.004, 95 % interval [-0.005, 0.021]) and of 8 x 8 (0.010, [-0.040, 0.072])."""
+
+PRESETS = """## Presets
+
+`jaxrl benchmark presets` searches hyperparameters of an agent in an environment, by 16 points with
+two seeds each, and compares the best with the agent's defaults, by eight seeds that the search has
+not seen. The preset is kept where the interquartile means of paired seeds differ with 95 %
+confidence; elsewhere the defaults stay. Presets that were chosen by hand have no such comparison.
+All other pairs of agents and environments run with defaults."""
+
+PLAY = """## Perfect play
+
+`jaxrl benchmark perfect-play` trains agents that search in noughts and crosses, as both players,
+and judges what they do in every position by exact minimax. The means are of both seats, between -1
+and 1; a tactical player wins at once if it can, and else prevents that the other one does."""
+
+TRIALS = """`jaxrl benchmark trials` counts the trials of a search in an hour, from the start of the
+process to the last score, beside Optuna over rejax in one compiled function."""
 
 SUITES = """## Environments of other packages
 
@@ -90,6 +107,10 @@ def measured() -> str:
     parts += of_suites()
     parts += [TUNING, (BENCHMARKS / "tuning/results.md").read_text().strip(),
               "![population-based training](benchmarks/kept/tuning/picture.png)"]  # fmt: skip
+    for text, path in ((TRIALS, "tuning/trials.md"), (PLAY, "perfect_play.md")):
+        if (BENCHMARKS / path).is_file():
+            parts += [text, (BENCHMARKS / path).read_text().strip()]
+    parts += [PRESETS, presets.table().strip()]
     parts.append("The papers' claims are in [reproductions](reproductions/README.md).")
     return "\n\n".join(parts) + "\n"
 

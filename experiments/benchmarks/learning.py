@@ -1,7 +1,7 @@
 """Final returns of the agents: each claim is a training run by the command line, and a threshold.
 
 `jaxrl benchmark learning` runs all claims and prints their table; `--only ppo-cartpole` runs those
-whose names contain a word. The presets are those of `experiments/presets.py`.
+whose names contain a word. The presets are those of `experiments/presets`.
 """
 
 import dataclasses

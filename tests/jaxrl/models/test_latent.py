@@ -102,7 +102,7 @@ def clock(steps, lanes, rng):
     [
         ("gru", "history", 250),
         ("state-space", "observation", 250),
-        ("transformer", "observation", 500),
+        ("transformer", "observation", 700),
     ],
 )
 def test_a_dream_is_the_process(name, posterior, updates):
