@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-import envs
 from envs import suites
 from experiments import configuration, forms, options, results
 from experiments.configuration import Configuration
 from experiments.named import benchmark_command, list_command, reproduce_command
+from experiments.regimes import dataset_command
 from experiments.sweeps import sweep_command
 from experiments.tuning.command import tune_command
 from experiments.writers import require_writers
@@ -163,40 +163,6 @@ def export_command(arguments: list[str]) -> None:
 
     place = exporting.place_of(config, chosen.folder, chosen.out, chosen.seed)
     print(exporting.export(config, chosen.folder, place, chosen.seed))
-
-
-def dataset_command(arguments: list[str]) -> None:
-    """`jaxrl dataset SOURCE ...`: a data set of random actions or of trained agents."""
-    chosen = options.parse("dataset", forms.DatasetOptions, arguments)
-    require(
-        bool(chosen.sources),
-        "jaxrl dataset needs a source: the word random, or the results folder of a trained agent.",
-    )
-    require_positive(steps=chosen.steps)
-    options.require_seeds(chosen.seed, 1)
-    folders = [source for source in chosen.sources if source != "random"]
-    known = [configuration.load(Path(folder)) for folder in folders]
-    require(bool(chosen.env or known), options.ENV_NEEDED)
-    require(
-        bool(chosen.env or not chosen.env_params),
-        "--env-params needs --env: without it the environment is that of the results folder.",
-    )
-    params = options.environment_parameters(chosen.env_params)
-    env = envs.make(chosen.env, **params) if chosen.env else configuration.make_env(known[0])
-    results.require_new(chosen.out)
-    from experiments import collecting, datasets
-
-    datasets.require_writable(env, chosen.out)
-    options.use_cache(chosen)
-    sources = list(chosen.sources)
-    episodes = collecting.gather(env, sources, chosen.steps, chosen.seed, chosen.sampled)
-    about = f"{', '.join(sources)} in {chosen.env or known[0].env}"
-    datasets.save(episodes, env, chosen.out, about)
-    returns = [e["rewards"].sum() for e in episodes]
-    print(
-        f"{sum(len(e['rewards']) for e in episodes)} transitions of {len(episodes)} episodes, with "
-        f"mean return {np.mean(returns):.1f}, are in {chosen.out}."
-    )
 
 
 def plot_command(arguments: list[str]) -> None:

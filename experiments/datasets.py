@@ -1,7 +1,8 @@
-"""Data sets of transitions in the format of Minari: writing, reading and checking them.
+"""Data sets of transitions in files: writing, reading and checking them.
 
 A folder holds what `minari.MinariDataset` reads: one HDF5 file of episodes, and their description.
-Actions are in the environment's own units in the file, and in [-1, 1] after `load`.
+A file whose name ends in .npz holds plain arrays: see `experiments.plain`. Actions are in the
+environment's own units in the file, and in [-1, 1] after `load`.
 """
 
 import functools
@@ -14,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import results
+from experiments import plain, results
 from jaxrl import logged
 from jaxrl.errors import InputError, require
 from jaxrl.types import Box, Discrete, Env, Spec, Transition
@@ -22,7 +23,14 @@ from jaxrl.types import Box, Discrete, Env, Spec, Transition
 NEEDS = "Data sets need the package minari: pip install 'jaxrl[offline]'."
 
 
-def split(lane: Transition) -> list[dict[str, np.ndarray]]:
+Episode = dict[str, Any]
+"""Observations [n + 1, ...], and actions, rewards, terminations and truncations [n, ...].
+
+`unfinished` says whether the data ended first, which is a truncation too.
+"""
+
+
+def split(lane: Transition) -> list[Episode]:
     """The episodes of one lane [T, ...]; the last one is truncated where the lane ends."""
     ends = np.union1d(np.flatnonzero(lane.last), len(lane.last) - 1).astype(int)
     found, start = [], 0
@@ -31,42 +39,79 @@ def split(lane: Transition) -> list[dict[str, np.ndarray]]:
         terminated = lane.discount[part] == 0
         truncated = np.zeros(len(terminated), bool)
         truncated[-1] = not terminated[-1]
+        seen = jax.tree.map(
+            lambda x, y, part=part, end=end: np.concatenate([x[part], y[end : end + 1]]),
+            lane.obs,
+            lane.final,
+        )
         found.append(
-            {"observations": np.concatenate([lane.obs[part], lane.final[end : end + 1]]),
-             "actions": lane.action[part], "rewards": lane.reward[part], "terminations": terminated,
-             "truncations": truncated}
+            {"observations": seen, "actions": lane.action[part], "rewards": lane.reward[part],
+             "terminations": terminated, "truncations": truncated,
+             "unfinished": not lane.last[end] and not terminated[-1]}
         )  # fmt: skip
         start = end + 1
     return found
 
 
+def split_lanes(data: Transition) -> list[Episode]:
+    """The episodes of all lanes [T, B, ...] of a data set on the host, lane after lane."""
+    lanes = range(data.reward.shape[1])
+    parts = [jax.tree.map(lambda x, lane=lane: x[:, lane], data) for lane in lanes]
+    return [episode for part in parts for episode in split(part)]
+
+
 def require_writable(env: Env, folder: Path) -> None:
     """Raise an InputError unless a data set of an environment can be written to a folder."""
-    require_minari()
     logged.require_one_action(env.spec)
-    leaves = jax.tree.leaves(env.spec.observation)
     require(
-        len(leaves) == 1,
-        f"A data set needs observations that are one array, but these are {len(leaves)}: "
-        "envs.flatten_observation makes one of them.",
+        _nested(env.spec.observation),
+        "A data set needs observations that are arrays, or dictionaries or tuples of them, but "
+        "those of this environment are others: envs.flatten_observation makes one array of them.",
     )
+    if plain.is_plain(folder):
+        return
+    require_minari()
     require(
         re.fullmatch(r"[\w.-]+-v\d+", folder.name) is not None,
         f"The name of a data set's folder must end in a version, such as {folder.name}-v0.",
     )
 
 
-def save(episodes: list[dict[str, np.ndarray]], env: Env, folder: Path, about: str) -> None:
-    """Write episodes to a new folder, of a name that `require_writable` accepts."""
+def _nested(tree: Any) -> bool:
+    if type(tree) in (dict, tuple):
+        return all(map(_nested, tree.values() if type(tree) is dict else tree))
+    return isinstance(tree, jax.ShapeDtypeStruct)
+
+
+def save(
+    episodes: list[Episode], env: Env, folder: Path, about: str, notes: dict[str, Any] | None = None
+) -> None:
+    """Write episodes to a new folder or file, of a name that `require_writable` accepts.
+
+    With them go `notes`, such as the name of the environment.
+    """
+    if plain.is_plain(folder):
+        return plain.save([e | {"actions": raw(e["actions"], env.spec)} for e in episodes], folder,
+                          {"description": about} | (notes or {}))  # fmt: skip
     minari, gymnasium = require_minari()
     from minari.data_collector import EpisodeBuffer
 
     box = env.spec.action
-    (shape,) = jax.tree.leaves(env.spec.observation)
-    kind = np.dtype(np.uint8 if shape.dtype == bool else shape.dtype)
-    limits = np.iinfo(kind) if kind.kind in "iu" else None
-    low, high = (limits.min, limits.max) if limits else (-np.inf, np.inf)
-    seen = gymnasium.spaces.Box(low, high, shape.shape, dtype=kind.type)
+
+    def kind_of(x: Any) -> np.dtype:
+        return np.dtype(np.uint8 if x.dtype == bool else x.dtype)
+
+    def space_of(tree: Any) -> Any:
+        if isinstance(tree, dict):
+            return gymnasium.spaces.Dict({name: space_of(x) for name, x in tree.items()})
+        if isinstance(tree, tuple):
+            return gymnasium.spaces.Tuple([space_of(x) for x in tree])
+        kind = kind_of(tree)
+        limits = np.iinfo(kind) if kind.kind in "iu" else None
+        low, high = (limits.min, limits.max) if limits else (-np.inf, np.inf)
+        return gymnasium.spaces.Box(low, high, tree.shape, dtype=kind.type)
+
+    seen = space_of(env.spec.observation)
     assert isinstance(box, Discrete | Box)  # `require_writable` has checked it
     space = (
         gymnasium.spaces.Box(np.asarray(box.low), np.asarray(box.high), dtype=np.float32)
@@ -76,7 +121,7 @@ def save(episodes: list[dict[str, np.ndarray]], env: Env, folder: Path, about: s
     buffers = [
         EpisodeBuffer(
             id=i,
-            observations=list(e["observations"].astype(kind)),
+            observations=jax.tree.map(lambda x: list(x.astype(kind_of(x))), e["observations"]),
             actions=list(raw(e["actions"], env.spec)),
             rewards=list(e["rewards"].astype(float)),
             terminations=list(e["terminations"]),
@@ -90,10 +135,14 @@ def save(episodes: list[dict[str, np.ndarray]], env: Env, folder: Path, about: s
     try:
         # It warns that it cannot make the environment in gymnasium, which need not have it.
         warnings.filterwarnings("ignore", module="minari")
-        minari.create_dataset_from_buffers(
+        made = minari.create_dataset_from_buffers(
             folder.name, buffers, action_space=space, observation_space=seen, description=about,
             algorithm_name=about, author="jaxrl", author_email="-", code_permalink="-",
+            jpeg_encoding=False,  # images are stored as they are
         )  # fmt: skip
+        cut_off = [i for i, e in enumerate(episodes) if e.get("unfinished")]
+        made.storage.update_episode_metadata([{"unfinished": True}] * len(cut_off), cut_off)
+        made.storage.update_metadata({"jaxrl": notes or {}})
     finally:
         del os.environ["MINARI_DATASETS_PATH"]
         if before is not None:
@@ -103,9 +152,27 @@ def save(episodes: list[dict[str, np.ndarray]], env: Env, folder: Path, about: s
 def raw(action: np.ndarray, spec: Spec) -> np.ndarray:
     """Actions in the environment's units, of those in [-1, 1]."""
     if not isinstance(spec.action, Box):
-        return action
+        return np.asarray(action)
     low, high = (np.asarray(x) for x in spec.action)
     return (low + (np.clip(action, -1, 1) + 1) / 2 * (high - low)).astype(np.float32)
+
+
+def described(folder: str) -> tuple[list[Episode], dict[str, Any]]:
+    """The episodes of a data set in a folder or file, and the notes that were written with them.
+
+    Raises an InputError of one sentence if it cannot be read.
+    """
+    if plain.is_plain(folder):
+        return plain.described(folder)
+    found = episodes_of(folder)
+    storage = require_minari()[0].MinariDataset(Path(folder) / "data").storage
+    told = storage.get_episode_metadata(e.id for e in found)
+    names = ("observations", "actions", "rewards", "terminations", "truncations")
+    rows = [
+        {name: getattr(e, name) for name in names} | {"unfinished": bool(m.get("unfinished"))}
+        for e, m in zip(found, told)
+    ]
+    return rows, storage.metadata.get("jaxrl", {})
 
 
 @functools.lru_cache(maxsize=4)
@@ -130,6 +197,8 @@ def load(folder: str, env: Env, lanes: int, rows: int) -> Transition:
     this environment: `steps_of` says what is compared.
     """
     logged.require_one_action(env.spec)
+    if plain.is_plain(folder):
+        return plain.load(folder, env, lanes, rows)
     found = [steps_of(e, env.spec, f"Episode {e.id} of {folder}") for e in episodes_of(folder)]
     data = jax.tree.map(lambda *x: np.concatenate(x), *found)
     remedy = "choose a smaller --num-envs or --rollout-length"

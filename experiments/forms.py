@@ -45,9 +45,10 @@ class ExportOptions:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetOptions:
-    """Collect transitions into a data set that minari can read.
+    """Collect transitions into a data set, or print what is in one.
 
-    Sources may be mixed: they act for equal shares of the steps.
+    A folder is a data set that minari can read, and a file that ends in .npz holds plain arrays.
+    Several sources act for equal shares of the steps, unless a regime says otherwise.
     """
 
     sources: tuple[str, ...] = dataclasses.field(default=(), metadata=POSITIONAL)
@@ -56,14 +57,34 @@ class DatasetOptions:
     """Name of the environment; by default that of the first results folder."""
     env_params: tuple[str, ...] = ()
     """Parameters of the environment, such as length=0.7."""
-    steps: int = 10_000
-    """Number of transitions in all."""
+    regime: str = ""
+    """How the data come about: random, mixed, replay (the history of training), noisy, expert, or
+    stitched (parts of episodes, none of which leads from a start to an end)."""
+    steps: int | None = None
+    """Number of transitions in all, 10,000 by default; with the regime replay, how many of the
+    first transitions of training, all by default."""
+    share: float | None = None
+    """Share of the agent's steps in the regime mixed, 0.2 by default; the others are random."""
+    noise: float | None = None
+    """Probability of a random discrete action, or standard deviation of the noise of continuous
+    actions, as a share of half of their range; 0.2 by default in the regime noisy, else 0."""
+    length: int | None = None
+    """Longest part of an episode in the regime stitched, by default half of the shortest
+    episode."""
     seed: int = 0
     """Seed of the episodes."""
     sampled: bool = False
     """Let agents sample actions as in training, instead of acting greedily."""
     out: Path = Path("datasets/data-v0")
-    """New folder for the data set; its name must end in -v and a number."""
+    """New folder for the data set, whose name must end in -v and a number; or a new file that ends
+    in .npz."""
+    inspect: Path | None = None
+    """Data set of which to print what is in it, instead of making one."""
+    reference: Path | None = None
+    """Data set relative to which the coverage is given, such as that of the regime replay."""
+    bins: int = 100
+    """Number of bins into which the range of each real number is divided to count distinct pairs
+    of an observation and an action; 0 compares bit for bit."""
     cache: bool = True
     """Keep compiled programs in the user's cache folder."""
 

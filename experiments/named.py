@@ -52,6 +52,7 @@ BENCHMARKS = (
     "learning",
     "speed",
     "buffers",
+    "data",
     "dynamic-programming",
     "imagination",
     "references",

@@ -1,5 +1,6 @@
 """Logged steps as transitions, checked against the environment that they are said to be of."""
 
+import math
 from typing import Any
 
 import jax
@@ -241,12 +242,16 @@ def actions_of(action: np.ndarray, spec: Spec, number: int, who: str) -> np.ndar
 def observations_of(obs: Tree, spec: Spec, number: int, who: str, why: str = "") -> Tree:
     """Observations [`number`, ...], of the structure and the dtypes of the spec.
 
+    Several arrays become one vector, as by `envs.flatten_observation`, where the spec has one that
+    is as long.
     Raises an InputError in the name of `who` unless shapes and kinds of number agree, and they are
     as many, for the reason `why`.
     """
     plain = jax.tree.map(np.asarray, obs)
     same = jax.tree.structure(plain) == jax.tree.structure(spec.observation)
     leaves = lambda tree: jax.tree.leaves(tree)
+    if not same and len(leaves(spec.observation)) == 1 < len(leaves(plain)):
+        plain = _flattened(plain, leaves(spec.observation)[0], number, who, why)
     if not same and len(leaves(plain)) == len(leaves(spec.observation)) == 1:
         plain = jax.tree.unflatten(jax.tree.structure(spec.observation), leaves(plain))
     elif not same:
@@ -275,3 +280,18 @@ def observations_of(obs: Tree, spec: Spec, number: int, who: str, why: str = "")
         return finite(x, like.dtype, f"{who} has an observation that is not finite.")
 
     return jax.tree.map(checked, plain, spec.observation)
+
+
+def _flattened(
+    tree: Tree, like: jax.ShapeDtypeStruct, number: int, who: str, why: str
+) -> np.ndarray | Tree:
+    """Arrays [`number`, ...] as vectors [`number`, n], if the spec has such; else as they are."""
+    leaves = jax.tree.leaves(tree)
+    if not all(x.ndim and x.dtype.kind in "fiub" for x in leaves):
+        return tree
+    if like.shape != (sum(math.prod(x.shape[1:]) for x in leaves),):
+        return tree
+    for x in leaves:
+        lengths = f"{who} has {len(x)} observations, but must have {number}{why}."
+        require(len(x) == number, lengths)
+    return np.concatenate([x.reshape(number, -1).astype(np.float32) for x in leaves], 1)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import spaces
-from jaxrl.errors import require, typed_key
+from jaxrl.errors import require, require_fraction, require_non_negative, typed_key
 from jaxrl.policies import allowed
-from jaxrl.types import Actor, Agent, Array, Env, Key, Spec, Transition, Tree, lanes, select
+from jaxrl.types import Actor, Agent, Array, Box, Env, Key, Spec, Transition, Tree, lanes, select
 
 
 def rollout(
@@ -85,3 +85,31 @@ def random_policy(spec: Spec, agent: Agent) -> Actor:
         return random_actions(spec, batch_size, key, obs), memory, extras
 
     return Actor(lambda batch_size: (), step)
+
+
+def with_noise(actor: Actor, spec: Spec, amount: float | Array) -> Actor:
+    """The same actor, whose actions in a space are disturbed by noise.
+
+    Discrete actions are replaced, with the probability `amount`, by uniformly random ones that the
+    mask allows. Continuous actions a between low and high become a + amount (high - low) / 2 N,
+    where N is standard normal in each dimension, and are clipped. Raises an InputError if the
+    amount is negative, if it is no probability, or if actions have both kinds of parts.
+    """
+    mixed = spaces.has_continuous(spec.action) and not isinstance(spec.action, Box)
+    require(not mixed, "Noise needs actions that are discrete or continuous, and not both at once.")
+    require_non_negative(noise=amount)
+    if not isinstance(spec.action, Box):
+        require_fraction(noise=amount)
+
+    def step(view: Tree, memory: Tree, obs: Tree, key: Key) -> tuple[Array, Tree, Tree]:
+        k_act, k_which, k_noise = jax.random.split(key, 3)
+        action, memory, extras = actor.step(view, memory, obs, k_act)
+        if isinstance(spec.action, Box):
+            low, high = spec.action
+            noise = jax.random.normal(k_noise, action.shape)
+            return jnp.clip(action + amount * (high - low) / 2 * noise, low, high), memory, extras
+        chosen = jax.random.uniform(k_which, (lanes(obs),)) < amount
+        other = random_actions(spec, lanes(obs), k_noise, obs)
+        return select(chosen, other, action), memory, extras
+
+    return Actor(actor.init, step)

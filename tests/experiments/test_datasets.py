@@ -224,7 +224,8 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
 
 def test_bits_are_stored_and_read_as_bits(tmp_path):
     env = envs.make("PanFlute")
-    episodes = collecting.gather(env, ["random"], 320, 0, False)
+    (played,) = collecting.gather(env, ["random"], 320, 0, False)
+    episodes = datasets.split_lanes(played)
     datasets.save(episodes, env, tmp_path / "bits-v0", "random")
     data = datasets.load(str(tmp_path / "bits-v0"), env, 1, 1)
     assert data.obs.dtype == bool and data.obs.shape == (320, 1, 15)

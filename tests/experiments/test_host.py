@@ -228,7 +228,6 @@ def test_the_command_trains_resumes_evaluates_and_shows_it(tmp_path, capsys):
         ("train stocked-dqn --env gymnasium/CartPole-v1", "transforms its environment"),
         ("train dqn --env gymnasium/CartPole-v1 --dataset nowhere", "leave --dataset out"),
         ("train ppo --env gymnasium/CartPole-v1 --env-params workers=many", "sync or async"),
-        ("dataset random --env gymnasium/CartPole-v1", "runs outside of compiled functions"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(words, sentence, tmp_path, capsys):
