@@ -101,7 +101,7 @@ def measured() -> str:
         on = report["machine"]
         about = f"{on['processor']}, {on['cores']} cores, {on['started'][:10]}"
         parts += [f"### {about}", speed.table(speed.stored(report))]
-    for name in ("speed_earlier", "imagination", "dynamic_programming"):
+    for name in ("speed_earlier", "imagination", "dynamic_programming", "data"):
         path = BENCHMARKS / f"{name}.md"
         parts.append(path.read_text().strip())
     parts += of_suites()
