@@ -31,7 +31,7 @@ from jaxrl.updates.configured import (
     require_buffer,
     require_passes,
 )
-from jaxrl.updates.gradient import Learner, delayed, descend, every, polyak
+from jaxrl.updates.gradient import Learner, delayed, descend, every, polyak, separate
 from jaxrl.updates.imagined import (
     Dream,
     dreaming,
@@ -43,7 +43,7 @@ from jaxrl.updates.imagined import (
     together,
     waking,
 )
-from jaxrl.updates.offpolicy import n_step, prioritised, replay
+from jaxrl.updates.offpolicy import n_step, prioritised, replay, with_next_actions
 from jaxrl.updates.onpolicy import epochs, explained_variance, prepared, standardised
 
 __all__ = [
@@ -72,7 +72,9 @@ __all__ = [
     "replayed_by_priority",
     "require_buffer",
     "require_passes",
+    "separate",
     "standardised",
     "together",
     "waking",
+    "with_next_actions",
 ]

@@ -1,6 +1,6 @@
 """Gradient descent as an Update, and the ways in which a target network follows."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, NamedTuple
 
 import jax
@@ -117,3 +117,19 @@ def delayed(
     later = optax.transforms.conditionally_mask(optimiser, due)
     label = lambda params: {name: "slow" if name in slower else "fast" for name in params}
     return optax.partition({"slow": later, "fast": optimiser}, label)
+
+
+def separate(
+    optimiser: optax.GradientTransformation, **own: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """Update some entries of the parameters, a mapping, by optimisers of their own.
+
+    Examples:
+        >>> params = {"actor": jnp.array(1.0), "critic": jnp.array(1.0)}
+        >>> rule = updates.separate(optax.sgd(0.5), actor=optax.sgd(0.25))
+        >>> change = rule.update(params, rule.init(params), params)[0]
+        >>> print(change["actor"], change["critic"])
+        -0.25 -0.5
+    """
+    rules: dict[Hashable, optax.GradientTransformation] = {"": optimiser, **own}
+    return optax.partition(rules, lambda params: {name: name * (name in own) for name in params})

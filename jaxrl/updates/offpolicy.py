@@ -161,6 +161,29 @@ def n_step(update: Update, discount: float | Array) -> Update:
     return update._replace(apply=apply)
 
 
+def with_next_actions(update: Update) -> Update:
+    """Learn from the first of two steps [2, B, ...] in a row, whose `extras` are the next action.
+
+    After the last step of an episode no action follows. Where the episode was truncated, so that a
+    target would need one, the step has weight 0.
+
+    Examples:
+        >>> after = lambda state, batch, key: (batch.extras.sum(), {})
+        >>> pair = batch._replace(action=jnp.array([[1.0, 1.0], [2.0, 3.0]]))
+        >>> update = updates.with_next_actions(Update(start, after, read))
+        >>> print(update.apply(zero, pair, key)[0])
+        5.0
+    """
+
+    def apply(state: Tree, pair: Transition, key: Key) -> tuple[Tree, dict]:
+        now = jax.tree.map(lambda x: x[0], pair)
+        lacking = now.last & (now.discount != 0)
+        weight = jnp.where(lacking, 0.0, now.weight)
+        return update.apply(state, now._replace(extras=pair.action[1], weight=weight), key)
+
+    return update._replace(apply=apply)
+
+
 def check_buffer(size: int, lanes: int, steps: int, length: int, warmup: int) -> None:
     """Raise an InputError unless a buffer of `size` transitions suits what is put into it.
 

@@ -1,0 +1,176 @@
+"""Weighted behaviour cloning: policies that imitate actions, each as much as its weight says.
+
+The loss of one action is -weight log pi(a | s). A weight of 1 is behaviour cloning; one that grows
+with the advantage makes the policy a better one that stays within the data. Weights carry no
+gradient:
+
+    loss = cloning_loss(policy, batch, exponential_weight(advantage, 3.0, largest=100.0))
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import distrax
+import jax
+import jax.numpy as jnp
+
+from jaxrl.errors import require, unknown
+from jaxrl.networks import Own, network
+from jaxrl.policies import (
+    Family,
+    allowed,
+    gaussian,
+    policy_family,
+    straight_through_clip,
+    tanh_family,
+)
+from jaxrl.settings import Layers
+from jaxrl.types import Actor, Array, Box, Key, Spec, Transition, Tree, memoryless
+from jaxrl.updates import Learner
+
+fixed = jax.lax.stop_gradient
+
+LOSSES = ("likelihood", "squared-error")
+MARGIN = 1e-5  # actions are kept that far from their bounds, where squashed densities are infinite
+
+
+def bounded_family(space: Box, low: float = -5.0, high: float = 2.0) -> Family:
+    """Gaussian policies whose mean is squashed to [-1, 1], and whose noise is not.
+
+    The logarithmic standard deviations are free parameters, clipped to [low, high]. Samples may lie
+    outside of the bounds. Source: the policy of Kostrikov et al. (2022),
+    https://arxiv.org/abs/2110.06169, in the authors' code.
+    """
+    shape, size = space.shape, math.prod(space.shape)
+
+    def distribution(outputs: Array, free: Array, mask: None = None) -> distrax.Distribution:
+        mean = jnp.tanh(outputs.reshape(*outputs.shape[:-1], *shape))
+        log_std = straight_through_clip(free.reshape(shape), low, high)
+        return gaussian(mean, jnp.broadcast_to(log_std, mean.shape), len(shape))
+
+    return Family(size, jnp.zeros(size), distribution)
+
+
+POLICIES: dict[str, Callable[[Box], Family]] = {"gaussian": bounded_family, "squashed": tanh_family}
+
+
+class PolicyNetwork(NamedTuple):
+    """A network of distributions over actions, which are in [-1, 1] if they are continuous."""
+
+    init: Callable[[Key], Tree]
+    at: Callable[[Tree, Tree], distrax.Distribution]  # (params, obs [..., *]) -> of actions
+
+    def sample(self, params: Tree, obs: Tree, key: Key) -> Array:
+        """Actions [..., *action] at obs [..., *], within their bounds."""
+        return within(self.at(params, obs).sample(seed=key))
+
+
+def within(action: Array) -> Array:
+    """Actions [..., *action], of which continuous ones are clipped to [-1, 1]."""
+    real = jnp.issubdtype(action.dtype, jnp.floating)
+    return jnp.clip(action, -1.0, 1.0) if real else action
+
+
+def policy_network(
+    spec: Spec, kind: str = "gaussian", layers: Layers = Layers(), own: Own = None
+) -> PolicyNetwork:
+    """The policy of a kind that suits the actions of a spec, without forbidden ones.
+
+    Of continuous actions in [-1, 1] it is gaussian, see `bounded_family`, or squashed, see
+    `jaxrl.policies.tanh_family`; of others it is that of `jaxrl.policies.policy_family`. A person's
+    `own` network takes the place of the usual one. Raises an InputError for another kind.
+    """
+    if kind not in POLICIES:
+        raise unknown("policy", kind, POLICIES)
+    box = spec.action
+    family = POLICIES[kind](box) if isinstance(box, Box) else policy_family(box)
+    net = network(spec, (family.size,), (0.01,), **vars(layers), own=own)
+
+    def init(key: Key) -> Tree:
+        return {"network": net.init(key), "free": family.free}
+
+    def at(params: Tree, obs: Tree) -> distrax.Distribution:
+        outputs = net.step(params["network"], (), obs)[0][0]
+        return family.distribution(outputs, params["free"], allowed(spec, obs))
+
+    return PolicyNetwork(init, at)
+
+
+def policy_actors(policy: PolicyNetwork) -> tuple[Actor, Actor]:
+    """An actor that samples from the policy of the parameters `actor`, and one of its mode."""
+
+    def explore(view: Learner, obs: Tree, key: Key) -> tuple[Array, tuple]:
+        return policy.sample(view.params["actor"], obs, key), ()
+
+    def exploit(view: Learner, obs: Tree, key: Key) -> tuple[Array, tuple]:
+        return policy.at(view.params["actor"], obs).mode(), ()
+
+    return memoryless(explore), memoryless(exploit)
+
+
+def require_loss(spec: Spec, name: str) -> None:
+    """Raise an InputError unless there is such a loss, and the actions of the spec suit it."""
+    if name not in LOSSES:
+        raise unknown("loss", name, LOSSES)
+    require(
+        name == "likelihood" or isinstance(spec.action, Box),
+        "A squared error needs continuous actions, but this environment's are discrete: set loss "
+        "to likelihood.",
+    )
+
+
+def cloning_loss(
+    policy: distrax.Distribution,
+    batch: Transition,
+    weight: float | Array = 1.0,
+    loss: str = "likelihood",
+) -> Array:
+    """The loss [...] of imitating the actions of a batch with weights [...].
+
+    By likelihood it is -weight log pi(a | s), and by squared error weight |mode(pi) - a|^2 / d for
+    d-dimensional continuous actions, which is least at the mean of actions with several modes. The
+    weights of the batch itself are left to the caller.
+    """
+    action = batch.action
+    if loss == "squared-error":
+        each = jnp.square(policy.mode() - action)
+        error = each.reshape(*batch.reward.shape, -1).mean(-1)
+    else:
+        if jnp.issubdtype(action.dtype, jnp.floating):
+            action = jnp.clip(action, MARGIN - 1.0, 1.0 - MARGIN)
+        error = -jnp.asarray(policy.log_prob(action))
+    return fixed(weight) * error
+
+
+def exponential_weight(
+    advantage: Array, inverse_temperature: float | Array, largest: float | Array
+) -> Array:
+    """The weights min(exp(beta A), largest) [...] of advantages [...].
+
+    Source: Kostrikov et al. (2022), https://arxiv.org/abs/2110.06169; the bound is that
+    of the authors' code.
+    """
+    return fixed(jnp.exp(jnp.minimum(inverse_temperature * advantage, jnp.log(largest))))
+
+
+def softmax_weight(advantage: Array, temperature: float | Array, share: Array) -> Array:
+    """The weights exp(A / t) over their mean [B], of advantages [B]: B times their softmax.
+
+    The mean is that of samples with the weights `share` [B] in the batch. Source: the authors' code
+    of Nair et al. (2020), https://arxiv.org/abs/2006.09359.
+    """
+    scaled = advantage / temperature
+    known = jnp.where(share > 0, scaled, -jnp.inf)
+    top = jnp.where(jnp.isfinite(known.max()), known.max(), 0.0)
+    grown = jnp.where(share > 0, jnp.exp(jnp.minimum(scaled - top, 0.0)), 0.0)
+    mean = (share * grown).sum() / jnp.maximum(share.sum(), 1e-8)
+    return fixed(grown / jnp.maximum(mean, 1e-30))
+
+
+def binary_weight(advantage: Array) -> Array:
+    """The weights 1{A > 0} [...] of advantages [...]: only actions that are better are imitated.
+
+    Source: Wang et al. (2020), https://arxiv.org/abs/2006.15134.
+    """
+    return fixed((advantage > 0).astype(advantage.dtype))
