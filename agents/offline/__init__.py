@@ -1,0 +1,10 @@
+"""Agents that learn from data sets without a model; those with one are beside this folder.
+
+- `bc`: behaviour cloning, of all episodes or of the best.
+- `iql`: expectiles of values, and weighted cloning.
+- `awac`: critics of the policy, which clones what they prefer; CRR is a line of it.
+- `td3_bc`, `rebrac`: TD3 whose actor, or also its critics, pay for distances to the data.
+- `cql`, `discrete_cql`: SAC and DQN with values that are low without data.
+- `edac`: SAC with many diverse critics.
+- `bcq`: DQN among the actions that the data would take.
+"""

@@ -1,0 +1,98 @@
+"""Behaviour cloning: a policy that imitates the actions of a data set.
+
+With `best_share` below one it imitates the best episodes only, which is %BC of Chen et al. (2021).
+"""
+
+import jax.numpy as jnp
+import optax
+
+from jaxrl.cloning import cloning_loss, policy_actors, policy_network, require_loss
+from jaxrl.data.episodes import subsampled
+from jaxrl.fields import FRACTION, check_fields, record, static
+from jaxrl.logged import require_one_action
+from jaxrl.networks import Own
+from jaxrl.normalise import replaying, shown
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
+from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
+from jaxrl.updates import descend, optimiser_for, replayed, require_buffer
+
+
+@record
+class Hyperparameters:
+    """The hyperparameters of behaviour cloning; those that are not static can be swept by vmap."""
+
+    optimisation: Optimisation = Optimisation(learning_rate=3e-4)
+    """How parameters descend the gradient."""
+    loss: str = static("likelihood")
+    """Loss of the policy: likelihood, or squared-error, which needs continuous actions."""
+    policy: str = static("gaussian")
+    """Policy of continuous actions: gaussian, with a mean in bounds and deviations that do not
+    depend on the observation, or squashed, which is that of SAC."""
+    best_share: float = static(1.0, FRACTION)
+    """Share of the data set's episodes that are imitated, those of the highest returns."""
+    normalise_observations: bool = static(False)
+    """Standardise observations with the statistics of the data set."""
+    collection: Collection = Collection(warmup=1_000)
+    """How experience is collected."""
+    replay: Replay = Replay()
+    """How stored experience is learnt from."""
+    network: Layers = Layers(hidden=(256, 256))
+    """The network's layers."""
+
+
+def bc(
+    spec: Spec,
+    hp: Hyperparameters,
+    *,
+    network: Own = None,
+    optimiser: optax.GradientTransformation | None = None,
+) -> Agent:
+    """Behaviour cloning of discrete actions, or of continuous ones in [-1, 1].
+
+    The loss is -log pi(a | s), or |mode(pi) - a|^2 / d. `network` and `optimiser` take the place of
+    what `hp` describes. Raises an InputError if the hyperparameters do not fit each other or the
+    actions.
+    """
+    check(spec, hp)
+    seen = shown(spec, hp.normalise_observations)
+    policy = policy_network(seen, hp.policy, hp.network, network)
+
+    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        error = cloning_loss(policy.at(params["actor"], batch.obs), batch, loss=hp.loss)
+        total = (batch.weight * error).mean()
+        return total, {"policy_loss": total}
+
+    def remember(update: Update) -> Update:
+        stored = replayed(update, hp)
+        return stored if hp.best_share == 1 else from_best_episodes(stored, hp.best_share)
+
+    init = lambda key: {"actor": policy.init(key)}
+    update = descend(init, loss, optimiser_for(hp, optimiser))
+    agent = Agent(*policy_actors(policy), update)
+    return replaying(agent, spec, remember, hp.normalise_observations)
+
+
+def from_best_episodes(update: Update, share: float) -> Update:
+    """Learn from the best episodes of a data set alone: see `jaxrl.data.subsampled`.
+
+    The data set is the example that the learner begins with. Weights keep their mean, and steps
+    that come later are not weighed.
+    """
+
+    def init(key: Key, example: Transition) -> Tree:
+        if example.reward.size:
+            before = example.weight.mean()
+            example = subsampled(example, share)
+            scale = before / jnp.maximum(example.weight.mean(), 1e-8)
+            example = example._replace(weight=example.weight * scale)
+        return update.init(key, example)
+
+    return update._replace(init=init)
+
+
+def check(spec: Spec, hp: Hyperparameters) -> None:
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
+    require_one_action(spec)
+    check_fields(hp)
+    require_loss(spec, hp.loss)
+    require_buffer(hp)

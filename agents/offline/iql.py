@@ -1,0 +1,135 @@
+"""Implicit Q-learning: values of the best actions in the data, and a policy that imitates these.
+
+No action is ever valued that is not in the data: a state value regresses on an expectile of the
+critics over the actions that were taken, the critics regress on it, and the policy clones actions
+with weights that grow with their advantage. Source: Kostrikov et al. (2022), "Offline reinforcement
+learning with implicit Q-learning", https://arxiv.org/abs/2110.06169.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import optax
+
+from jaxrl import values
+from jaxrl.cloning import cloning_loss, exponential_weight, policy_actors, policy_network
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
+from jaxrl.logged import require_one_action
+from jaxrl.networks import Own
+from jaxrl.normalise import replaying, shown
+from jaxrl.pair_values import pair_values
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
+from jaxrl.state_values import expectile_weight, state_values
+from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
+from jaxrl.updates import descend, optimiser_for, polyak, replayed, require_buffer, separate
+
+fixed = jax.lax.stop_gradient
+
+
+@record
+class Hyperparameters:
+    """The hyperparameters of IQL; those that are not static can be swept by vmap."""
+
+    optimisation: Optimisation = Optimisation(learning_rate=3e-4, schedule="cosine", decay=1.0)
+    """How parameters descend the gradient; the learning rate falls for the policy alone."""
+    discount: float = number(0.99, FRACTION)
+    """Discount factor per environment step."""
+    target_rate: float = number(0.005, FRACTION)
+    """Step size with which the target critics move towards the critics; 1 copies them."""
+    expectile: float = number(0.7, FRACTION)
+    """Level of the expectile over actions: 0.5 is the behaviour's value, 1 that of the best."""
+    inverse_temperature: float = number(3.0, NOT_NEGATIVE)
+    """Factor of advantages in the exponent of the weights of cloned actions."""
+    largest_weight: float = number(100.0, POSITIVE)
+    """Largest weight of a cloned action."""
+    critic: values.Critic = values.Critic()
+    """Representation of the return in each critic, and in the state value."""
+    ensemble: values.Ensemble = values.Ensemble()
+    """Number of critics, and the reduction of their predictions to one."""
+    policy: str = static("gaussian")
+    """Policy of continuous actions: gaussian, with a mean in bounds and deviations that do not
+    depend on the observation, or squashed, which is that of SAC."""
+    normalise_observations: bool = static(False)
+    """Standardise observations with the statistics of the data set."""
+    collection: Collection = Collection(warmup=1_000)
+    """How experience is collected."""
+    replay: Replay = Replay()
+    """How stored experience is learnt from."""
+    network: Layers = Layers(hidden=(256, 256))
+    """The network's layers."""
+
+
+def iql(
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    *,
+    network: Own = None,
+    optimiser: optax.GradientTransformation | None = None,
+) -> Agent:
+    """IQL for discrete actions or continuous ones in [-1, 1], with critics of any representation.
+
+    For the target critics' Q, the losses of V, of the critics and of the policy are
+
+        |level - 1{Q < V}| (Q(s, a) - V(s))^2,  (r + discount V(s') - Q(s, a))^2,
+        -min(exp(beta (Q - V)), largest) log pi(a | s).
+
+    All three take one gradient step at once. `representation`, `network`, which is the policy's,
+    and `optimiser` take the place of what `hp` describes. Raises an InputError if the
+    hyperparameters do not fit each other or the actions.
+    """
+    check(spec, hp)
+    seen, layers = shown(spec, hp.normalise_observations), hp.network
+    representation = values.critic(hp.critic) if representation is None else representation
+    reduced = partial(values.ensemble_critic, representation, hp.ensemble)
+    reduced()  # raises
+    policy = policy_network(seen, hp.policy, layers, network)
+    critics = pair_values(seen, representation, hp.ensemble.members, layers)
+    v = state_values(seen, representation, **vars(layers))
+
+    def init(key: Key) -> Tree:
+        k_actor, k_critics, k_value = jax.random.split(key, 3)
+        first = {"actor": policy.init(k_actor), "critics": critics.init(k_critics)}
+        return first | {"value": v.init(k_value)}
+
+    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        ensemble = reduced(key)
+        # V: the expectile of what the target critics say of the actions in the data.
+        taken = critics.outputs(target["critics"], batch.obs, batch.action)
+        worth = fixed(ensemble.decode(taken))
+        theta = v.outputs(params["value"], batch.obs)
+        value = values.mean(representation.decode(theta))
+        advantage = fixed(values.mean(worth) - value)
+        value_error = representation.loss(theta, worth)
+        value_error = expectile_weight(advantage, hp.expectile) * value_error
+        # Critics: the expectation of V at the successors.
+        future = v.distribution(params["value"], batch.final)
+        targets = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
+        error = ensemble.loss(critics.outputs(params["critics"], batch.obs, batch.action), targets)
+        # Policy: the actions of a large advantage.
+        weight = exponential_weight(advantage, hp.inverse_temperature, hp.largest_weight)
+        cloned = cloning_loss(policy.at(params["actor"], batch.obs), batch, weight)
+        total = (batch.weight * (value_error + error + cloned)).mean()
+        metrics = {"critic_loss": error.mean(), "value_loss": value_error.mean()}
+        metrics |= {"policy_loss": cloned.mean(), "value": value.mean()}
+        return total, metrics | {"advantage": advantage.mean(), "clone_weight": weight.mean()}
+
+    rule = falling_actor(hp) if optimiser is None else optimiser
+    update = descend(init, loss, rule, polyak(hp.target_rate))
+    agent = Agent(*policy_actors(policy), update)
+    remember = lambda inner: replayed(inner, hp)
+    return replaying(agent, spec, remember, hp.normalise_observations)
+
+
+def falling_actor(hp: Hyperparameters) -> optax.GradientTransformation:
+    """The optimiser of `hp`, whose learning rate falls for the entry `actor` of the parameters."""
+    steady = replace(hp.optimisation, schedule="constant", decay=0.0, decay_steps=0.0)
+    return separate(optimiser_for(replace(hp, optimisation=steady)), actor=optimiser_for(hp))
+
+
+def check(spec: Spec, hp: Hyperparameters) -> None:
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
+    require_one_action(spec)
+    check_fields(hp)
+    require_buffer(hp)
