@@ -5,6 +5,7 @@ distributional critic, n-step returns, no noise in targets and no delay: see `ag
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -52,6 +53,9 @@ class Hyperparameters:
     """Representation of the return in each critic."""
     ensemble: values.Ensemble = values.Ensemble()
     """Number of critics, and the reduction of their predictions to a target."""
+    actor_reduction: str = static("first")
+    """Critics that the actor climbs: the first, or a reduction of all, a name of
+    ensemble.reduction."""
     actor_period: int = static(2, POSITIVE)
     """Gradient steps of the critics for each update of the actor and the target networks."""
     n_step: int = static(1, POSITIVE)
@@ -70,29 +74,70 @@ Penalty = Callable[[Critics, Tree, Tree, Transition, Array], Array]
 """(critics, params, target, batch, next action) -> a term of the critics' loss [B]."""
 
 
+ActorLoss = Callable[[Array, Array, Transition], Array]
+"""(values [B] of the actor's actions, these actions, batch) -> the actor's loss [B]."""
+
+
+Cost = Callable[[Transition, Array], Array]
+"""(batch, next action) -> what is subtracted from the next value in targets [B]."""
+
+
 def td3(
     spec: Spec,
     hp: Hyperparameters,
     representation: values.Representation | None = None,
     penalty: Penalty | None = None,
     *,
+    actor_loss: ActorLoss | None = None,
     network: networks.Own = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """TD3 for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
     `representation`, `network`, which is the policy's, and `optimiser` take the place of what `hp`
-    describes; a `penalty` is added to the critics' loss. Raises an InputError if the
-    hyperparameters do not fit each other, or actions are discrete.
+    describes; a `penalty` is added to the critics' loss, and `actor_loss` takes the place of the
+    negative value. Raises an InputError if the hyperparameters do not fit each other, or actions
+    are discrete.
+    """
+    check(spec, hp)
+    seen = shown(spec, hp.normalise_observations)
+    agent = learner(
+        seen, hp, representation, penalty, actor_loss, network=network, optimiser=optimiser
+    )
+    agent = agent._replace(update=n_step(agent.update, hp.discount))
+    remember = lambda inner: replayed(inner, hp, hp.n_step)
+    return replaying(agent, spec, remember, hp.normalise_observations)
+
+
+def learner(
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    penalty: Penalty | None = None,
+    actor_loss: ActorLoss | None = None,
+    *,
+    cost: Cost | None = None,
+    critic_layers: Layers | None = None,
+    network: networks.Own = None,
+    optimiser: optax.GradientTransformation | None = None,
+) -> Agent:
+    """TD3 without a replay buffer: it learns from the batches [B, ...] that it is given.
+
+    A `cost` is subtracted from next values in targets, and `critic_layers` are those of the critics
+    if they differ from the actor's; the other arguments are those of `td3`.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
-    space, layers, seen = spec.action, hp.network, shown(spec, hp.normalise_observations)
-    actor = networks.network(seen, (space.low.size,), (0.01,), **vars(layers), own=network)
-    critics = critic_ensemble(seen, representation.size, hp.ensemble.members, layers)
-    ensemble = partial(values.ensemble_critic, representation, hp.ensemble)
-    ensemble()  # raises
+    space, layers, size = spec.action, hp.network, representation.size
+    actor = networks.network(spec, (space.low.size,), (0.01,), **vars(layers), own=network)
+    critics = critic_ensemble(spec, size, hp.ensemble.members, critic_layers or layers)
+    ensemble = partial(values.ensemble_critic, representation)
+    ensemble(hp.ensemble)  # raises
+    judged, judges = representation, size
+    if hp.actor_reduction != "first":
+        judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
+        judges = judged.size
     q = lambda params, obs, action: critics.apply(params["critics"], obs, action)  # [..., E * K]
 
     def mu(params: Tree, obs: Tree) -> Array:
@@ -110,20 +155,23 @@ def td3(
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
         k_noise, k_subset = jax.random.split(key)
         # Critics: the pessimistic value of an action close to the policy's next one.
-        reduced = ensemble(k_subset)
+        reduced = ensemble(hp.ensemble, k_subset)
         action = near(mu(target, batch.final), hp.target_noise, hp.noise_clip, k_noise)
         future = reduced.decode(q(target, batch.final, action))
+        if cost is not None:
+            future = values.shift(future, -cost(batch, action))
         targets = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
         error = reduced.loss(q(params, batch.obs, batch.action), targets)
         metrics = {"critic_loss": error.mean(), "target_value": values.mean(targets).mean()}
         if penalty is not None:
             extra = penalty(critics, params["critics"], target["critics"], batch, action)
             error, metrics = error + extra, metrics | {"penalty": extra.mean()}
-        # Actor: its gradient passes through the first critic, whose parameters are fixed.
-        theta = q(fixed(params), batch.obs, mu(params, batch.obs))[..., : representation.size]
-        value = values.mean(representation.decode(theta))
-        total = (batch.weight * (error - value)).mean()
-        return total, metrics | {"policy_loss": -value.mean(), "value": value.mean()}
+        # Actor: its gradient passes through critics whose parameters are fixed.
+        own = mu(params, batch.obs)
+        value = values.mean(judged.decode(q(fixed(params), batch.obs, own)[..., :judges]))
+        policy = -value if actor_loss is None else actor_loss(value, own, batch)
+        total = (batch.weight * (error + policy)).mean()
+        return total, metrics | {"policy_loss": policy.mean(), "value": value.mean()}
 
     def explore(view: Tree, obs: Tree, key: Key) -> tuple[Array, tuple]:
         return near(mu(view.params, obs), hp.exploration_noise, jnp.inf, key), ()
@@ -131,10 +179,7 @@ def td3(
     exploit = lambda view, obs, key: (mu(view.params, obs), ())
     rule = delayed(optimiser_for(hp, optimiser), hp.actor_period, ("actor",))
     follow = every(hp.actor_period, polyak(hp.target_rate))
-    update = n_step(descend(init, loss, rule, follow), hp.discount)
-    agent = Agent(memoryless(explore), memoryless(exploit), update)
-    remember = lambda inner: replayed(inner, hp, hp.n_step)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return Agent(memoryless(explore), memoryless(exploit), descend(init, loss, rule, follow))
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
