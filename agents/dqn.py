@@ -17,6 +17,7 @@ from jaxrl.errors import require, require_discrete
 from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import Own
 from jaxrl.normalise import replaying, shown
+from jaxrl.policies import only_allowed
 from jaxrl.settings import Collection, EpsilonGreedy, Layers, Optimisation, Priorities, Replay
 from jaxrl.stock import stock_of
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
@@ -84,6 +85,10 @@ Targets = Callable[..., values.ReturnDistribution]
 """The target of the critic, with the arguments of `bootstrap`."""
 
 
+Penalty = Callable[[Array, Array], Array]
+"""(values of all actions [B, A], actions taken [B]) -> a term of the loss [B]."""
+
+
 def remember(update: Update, hp: Hyperparameters) -> Update:
     """Replay uniformly or by priority, with n-step returns, as the hyperparameters say."""
     stored = replayed_by_priority if hp.prioritised else replayed
@@ -98,6 +103,7 @@ def dqn(
     targets: Targets = bootstrap,
     schedule: Callable[[Update, Hyperparameters], Update] = remember,
     *,
+    penalty: Penalty | None = None,
     network: Own = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
@@ -105,8 +111,9 @@ def dqn(
 
     `representation`, `statistic`, `network` and `optimiser` take the place of what `hp` describes;
     see `action_values` for the outputs of the network. `targets` computes what the critic regresses
-    on, and `schedule` decides when and on which batches it learns. Raises an InputError if the
-    hyperparameters do not fit each other, or actions are continuous.
+    on, `schedule` decides when and on which batches it learns, and a `penalty` of the means of the
+    allowed actions' returns is added to the loss. Raises an InputError if the hyperparameters do
+    not fit each other, or actions are continuous.
     """
     check(spec, hp)
     representation = values.critic(hp.critic) if representation is None else representation
@@ -117,8 +124,12 @@ def dqn(
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
         k_target, k_now = jax.random.split(key)
         aim = jax.lax.stop_gradient(targets(q, params, target, batch, hp, k_target))
-        theta = values.take(q.outputs(params, batch.obs, k_now), batch.action)
+        each = q.outputs(params, batch.obs, k_now)
+        theta = values.take(each, batch.action)
         error = representation.loss(theta, aim)
+        if penalty is not None:
+            means = values.mean(representation.decode(each))
+            error = error + penalty(only_allowed(means, q.allowed(batch.obs)), batch.action)
         value, target_value = values.mean(representation.decode(theta)), values.mean(aim)
         td_error = jnp.abs(target_value - value)
         metrics = {"loss": error.mean(), "value": value.mean(), "target_value": target_value.mean()}

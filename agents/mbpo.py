@@ -100,7 +100,7 @@ def mbpo(
     check(hp)
     if hp.ascent_steps:
         steep = partial(steepness, hp)
-        penalty = steep if penalty is None else sac.both(penalty, steep)
+        penalty = steep if penalty is None else both(penalty, steep)
     seen = shown(spec, hp.normalise_observations)
     base = sac.learner(seen, hp, penalty=penalty)
     world = world or world_of(seen, hp)
@@ -113,6 +113,16 @@ def mbpo(
 
     update = imagined(base.update, world.update, mixed(dream, hp.real_share), hp.dreams)
     return sac.remembering(base._replace(update=update), spec, hp)
+
+
+def both(one: sac.Penalty, other: sac.Penalty) -> sac.Penalty:
+    """The sum of two penalties."""
+
+    def total(judge: sac.Judgement, params: Tree, batch: Transition, key: Key) -> Array:
+        k_one, k_other = jax.random.split(key)
+        return one(judge, params, batch, k_one) + other(judge, params, batch, k_other)
+
+    return total
 
 
 def steepness(

@@ -7,15 +7,12 @@ No measure of the model's uncertainty is used.
 
 from functools import partial
 
-import jax
-import jax.numpy as jnp
-import optax
-
-from agents import mbpo, sac
+from agents import mbpo
+from agents.offline.edac import alike
 from jaxrl import values
 from jaxrl.errors import require
 from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
-from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
+from jaxrl.types import Agent, Spec
 
 
 @record
@@ -36,21 +33,3 @@ def ravl(spec: Spec, hp: Hyperparameters) -> Agent:
     members = hp.ensemble.members
     require(members > 1, f"ensemble.members must be at least 2 for ravl, but it is {members}.")
     return mbpo.mbpo(spec, hp, penalty=partial(alike, hp.diversity))
-
-
-def alike(
-    weight: float | Array, judge: sac.Judgement, params: Tree, batch: Transition, key: Key
-) -> Array:
-    """The mean cosine [B] over all pairs of the critics' gradients with respect to the action.
-
-    A gradient that is zero has no direction: its cosines are zero, without a gradient. Source: the
-    diversity term of An et al. (2021), "EDAC", summed over critics as their losses are.
-    """
-    one = lambda obs, action: judge.each(params, obs[None], action[None])[0]
-    slopes = jax.vmap(jax.jacrev(one, 1))(batch.obs, batch.action)  # [B, E, *action]
-    slopes = slopes.reshape(*slopes.shape[:2], -1)
-    length = optax.safe_norm(slopes, 0.0, axis=-1, keepdims=True)
-    slopes = slopes * jnp.where(length > 1e-8, 1 / jnp.maximum(length, 1e-8), 0.0)
-    cosines = jnp.einsum("bia,bja->bij", slopes, slopes)
-    members = slopes.shape[1]
-    return weight * (cosines.sum((-1, -2)) - jnp.trace(cosines, 0, -2, -1)) / (members - 1)

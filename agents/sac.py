@@ -54,6 +54,8 @@ class Hyperparameters:
     """Reduction of all critics for the actor: one of the names that ensemble.reduction takes."""
     actor_period: int = static(1, POSITIVE)
     """Gradient steps of the critics for each update of the actor and the temperature."""
+    entropy_backup: bool = static(True)
+    """Count the entropy bonus of the next action in targets."""
     actor_sees: tuple[int, ...] = static(())
     """Indices of the features of the observation that the actor sees; none means all of them. The
     critic sees them all."""
@@ -72,6 +74,7 @@ class Judgement(NamedTuple):
 
     value: Callable[[Tree, Tree], Array]  # (params, obs [B, *]) -> [B] of the policy's mode
     each: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> values [B, E]
+    policy: Callable[[Tree, Tree], distrax.Distribution]  # (params, obs) -> of actions
 
 
 Penalty = Callable[[Judgement, Tree, Transition, Key], Array]
@@ -179,16 +182,6 @@ def soft_target(
     return fixed(values.push(future, batch.reward, discount * batch.discount))
 
 
-def both(one: Penalty, other: Penalty) -> Penalty:
-    """The sum of two penalties."""
-
-    def total(judge: Judgement, params: Tree, batch: Transition, key: Key) -> Array:
-        k_one, k_other = jax.random.split(key)
-        return one(judge, params, batch, k_one) + other(judge, params, batch, k_other)
-
-    return total
-
-
 def learner(
     spec: Spec,
     hp: Hyperparameters,
@@ -271,10 +264,11 @@ def objective(
         reduced = ensemble(hp.ensemble, k_subset)
         action, log_prob = pi(fixed(params), sight.following).sample_and_log_prob(seed=k_next)
         future = reduced.decode(q(target, sight.judged, action))
-        targets = soft_target(future, temperature * log_prob, batch, hp.discount)
+        cost = temperature * log_prob if hp.entropy_backup else jnp.zeros_like(log_prob)
+        targets = soft_target(future, cost, batch, hp.discount)
         error = reduced.loss(q(params, sight.now, batch.action), targets)
         if penalty is not None:
-            error = error + penalty(Judgement(value, each), params, batch, k_penalty)
+            error = error + penalty(Judgement(value, each, pi), params, batch, k_penalty)
         # Actor: its gradient passes through critics whose parameters are fixed; then temperature.
         now = pi(params, sight.acting)
         action, log_prob = now.sample_and_log_prob(seed=k_now)

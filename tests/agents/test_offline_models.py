@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import envs
-from agents import AGENTS, combo, ravl, sac
+from agents import AGENTS, combo, sac
+from agents.offline import edac
 from jaxrl import advance, assemble, evaluate
 from jaxrl.environments import auto_reset, scale_actions, vectorize
 from jaxrl.offline import offline
@@ -24,7 +25,7 @@ def batch_of(obs, action):
 def test_combo_adds_the_gap_between_imagined_and_real_values():
     rng = np.random.default_rng(0)
     table = jnp.asarray(rng.normal(size=(10, 3)), jnp.float32)  # of ten pairs and three critics
-    judge = sac.Judgement(lambda *_: jnp.zeros(10), lambda params, obs, action: table)
+    judge = sac.Judgement(lambda *_: jnp.zeros(10), lambda params, obs, action: table, None)
     found = combo.conservative(0.5, 4, judge, None, batch_of(table, table[:, :1]), KEYS[0])
     gap = np.asarray(table[4:]).mean(0) - np.asarray(table[:4]).mean(0)
     assert found.mean() == pytest.approx(0.5 * gap.sum(), abs=1e-5)
@@ -35,8 +36,8 @@ def test_ravl_adds_the_mean_cosine_of_the_critics_gradients():
     rng = np.random.default_rng(1)
     slopes = rng.normal(size=(3, 2))
     each = lambda params, obs, action: action @ jnp.asarray(slopes, jnp.float32).T
-    judge = sac.Judgement(lambda *_: jnp.zeros(5), each)
-    found = ravl.alike(2.0, judge, None, batch_of(jnp.ones((5, 1)), jnp.ones((5, 2))), KEYS[0])
+    judge = sac.Judgement(lambda *_: jnp.zeros(5), each, None)
+    found = edac.alike(2.0, judge, None, batch_of(jnp.ones((5, 1)), jnp.ones((5, 2))), KEYS[0])
     unit = slopes / np.linalg.norm(slopes, axis=1, keepdims=True)
     pairs = [unit[i] @ unit[j] for i in range(3) for j in range(3) if i != j]
     np.testing.assert_allclose(found, 2 * sum(pairs) / 2, rtol=1e-4)
@@ -58,7 +59,7 @@ def test_combo_is_robust_as_well_if_asked(monkeypatch):
     with pytest.raises(Told) as told:
         combo.combo(envs.make("Pendulum-v1").spec, hp)
     table = jax.random.normal(KEYS[0], (8, 2))
-    judge = sac.Judgement(lambda params, obs: obs.sum(-1), lambda params, obs, action: table)
+    judge = sac.Judgement(lambda params, obs: obs.sum(-1), lambda params, obs, action: table, None)
     batch = batch_of(jnp.ones((8, 3)), table)
     found = told.value.args[0](judge, None, batch, KEYS[1])
     alone = combo.conservative(0.5, 4, judge, None, batch, KEYS[1])

@@ -1,0 +1,96 @@
+"""Conservative Q-learning (Kumar et al. 2020): SAC with low values where there are no data.
+
+A penalty pushes values down at all actions, the more the higher they are, and up at those of the
+data. Source: "Conservative Q-learning for offline reinforcement learning", https://arxiv.org/abs/2006.04779.
+"""
+
+import math
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from agents import sac
+from jaxrl import values
+from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
+from jaxrl.networks import Own
+from jaxrl.settings import Layers, Optimisation
+from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
+from jaxrl.updates import optimiser_for, separate
+
+fixed = jax.lax.stop_gradient
+
+
+@record
+class Hyperparameters(sac.Hyperparameters):
+    """The hyperparameters of CQL: those of SAC, and of the penalty."""
+
+    conservatism: float = number(2.5, NOT_NEGATIVE)
+    """Weight of the penalty in each critic's loss; half of that of the authors' code, whose squared
+    errors are not halved."""
+    actor_learning_rate: float = number(1e-4, POSITIVE)
+    """Learning rate of the actor, beside that of the critics and the temperature."""
+    samples: int = static(10, POSITIVE)
+    """Actions of each of three kinds that the penalty compares with the data's: uniform ones, and
+    those of the policy for the observation and for its successor."""
+    entropy_backup: bool = static(False)
+    """Count the entropy bonus of the next action in targets."""
+    optimisation: Optimisation = Optimisation(learning_rate=3e-4, schedule="constant")
+    """How parameters descend the gradient, but for the actor's learning rate."""
+    network: Layers = Layers(hidden=(256, 256, 256))
+    """The network's layers."""
+
+
+def cql(
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    *,
+    network: Own = None,
+    optimiser: optax.GradientTransformation | None = None,
+) -> Agent:
+    """SAC with conservative critics, for continuous actions in [-1, 1]; see `conservative`.
+
+    The other arguments are those of `sac.sac`. Raises an InputError as it does.
+    """
+    sac.check(spec, hp)
+    slower = replace(hp.optimisation, learning_rate=hp.actor_learning_rate)
+    own = separate(optimiser_for(hp), actor=optimiser_for(replace(hp, optimisation=slower)))
+    return sac.sac(
+        spec, hp, representation, penalty=partial(conservative, hp.conservatism, hp.samples),
+        network=network, optimiser=own if optimiser is None else optimiser,
+    )  # fmt: skip
+
+
+def conservative(
+    weight: float | Array,
+    samples: int,
+    judge: sac.Judgement,
+    params: Tree,
+    batch: Transition,
+    key: Key,
+) -> Array:
+    """The penalty weight (log integral exp Q(s, a') da' - Q(s, a)) [B], summed over critics.
+
+    The integral over actions a' in [-1, 1]^d is estimated by the mean of exp(Q) / density over
+    `samples` of each of three densities: the uniform one, 2^-d, and the policy at the observation
+    and at its successor, of which the values are those at the observation. Actions and
+    densities have no gradient. Source: CQL(H) of Kumar et al. (2020), with importance weights.
+    """
+    k_uniform, k_now, k_next = jax.random.split(key, 3)
+    shape = (samples, *batch.action.shape)
+    uniform = jax.random.uniform(k_uniform, shape, minval=-1.0, maxval=1.0)
+    flat = jnp.full((samples, len(batch.reward)), -batch.action[0].size * math.log(2))
+
+    def drawn(obs: Tree, key: Key) -> tuple[Array, Array]:
+        policy = judge.policy(fixed(params), obs)
+        action, density = policy.sample_and_log_prob(seed=key, sample_shape=(samples,))
+        return fixed(action), jnp.asarray(fixed(density))
+
+    kinds = [(uniform, flat), drawn(batch.obs, k_now), drawn(batch.final, k_next)]
+    action, density = (jnp.concatenate(x) for x in zip(*kinds))
+    value = jax.vmap(lambda action: judge.each(params, batch.obs, action))(action)
+    soft = jax.nn.logsumexp(value - density[..., None], 0) - math.log(3 * samples)
+    return weight * (soft - judge.each(params, batch.obs, batch.action)).sum(-1)
