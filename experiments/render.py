@@ -32,6 +32,7 @@ def animate(config: Configuration, folder: Path, index: int, seed: int, path: Pa
     an InputError if the renderer cannot run, or for a kind of file that cannot be written here.
     """
     films.require_film(path)
+    config = configuration.with_data_described(config)  # here, for a trace cannot read a data set
     hp, run = restore_member(config, folder, index)
     limit = min(LIMIT, config.max_episode_steps)
     if lanes.outside(config.env):
