@@ -35,6 +35,7 @@ from agents import (
     tabular,
     td3,
 )
+from agents.offline import awac, bc, bcq, cql, discrete_cql, edac, iql, rebrac, td3_bc
 from jaxrl.types import Agent, Env, Spec
 from jaxrl.values import Critic, Ensemble, Objective
 
@@ -70,6 +71,11 @@ def td3_with(**options: Any) -> AgentEntry:
 def tabular_with(**options: Any) -> AgentEntry:
     """The agent with a table, with other defaults."""
     return AgentEntry(tabular.Hyperparameters(**options), tabular.tabular, tabular.world)
+
+
+def awac_with(**options: Any) -> AgentEntry:
+    """AWAC with other defaults."""
+    return AgentEntry(awac.Hyperparameters(**options), awac.awac)
 
 
 AGENTS: dict[str, AgentEntry] = {
@@ -135,4 +141,25 @@ AGENTS: dict[str, AgentEntry] = {
         target_noise=0.0,
         actor_period=1,
     ),
+    # They learn from data sets without a model.
+    "bc": AgentEntry(bc.Hyperparameters(), bc.bc),
+    "iql": AgentEntry(iql.Hyperparameters(), iql.iql),
+    "awac": awac_with(),
+    "crr": awac_with(
+        weights="binary",
+        temperature=1.0,
+        samples=4,
+        ensemble=Ensemble(1),
+        target_policy=True,
+        target_rate=1.0,
+        target_period=100,
+        batch_size=256,
+    ),
+    "td3-bc": AgentEntry(td3_bc.Hyperparameters(), td3_bc.td3_bc),
+    "rebrac": AgentEntry(rebrac.Hyperparameters(), rebrac.rebrac),
+    "cql": AgentEntry(cql.Hyperparameters(), cql.cql),
+    "discrete-cql": AgentEntry(discrete_cql.Hyperparameters(), discrete_cql.discrete_cql),
+    "sac-n": sac_with(ensemble=Ensemble(10), learning_rate=3e-4, hidden=(256, 256, 256)),
+    "edac": AgentEntry(edac.Hyperparameters(), edac.edac),
+    "discrete-bcq": AgentEntry(bcq.Hyperparameters(), bcq.discrete_bcq),
 }

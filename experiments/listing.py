@@ -30,7 +30,7 @@ class About(NamedTuple):
 
 
 VALUES, POLICIES, MODELS, TABULAR = "value-based", "actor-critic", "model-based", "tabular"
-SEARCH, OFFLINE = "tree search", "offline model-based"
+SEARCH, OFFLINE, DATA = "tree search", "offline model-based", "offline model-free"
 
 ABOUT = {
     "dqn": About(VALUES, "discrete", "Double deep Q-learning with replay (Mnih et al. 2015)."),
@@ -105,6 +105,26 @@ ABOUT = {
                          "Features from the values of random rewards (Farebrother et al. 2023)."),
     "d4pg": About(POLICIES, "continuous",
                   "TD3 with a distributional critic (Barth-Maron et al. 2018)."),
+    "bc": About(DATA, "discrete, continuous",
+                "Behaviour cloning, of all episodes or of the best."),
+    "iql": About(DATA, "discrete, continuous",
+                 "Expectiles of values and weighted cloning (Kostrikov et al. 2022)."),
+    "awac": About(DATA, "discrete, continuous",
+                  "An actor that clones what its critics prefer (Nair et al. 2020)."),
+    "crr": About(DATA, "discrete, continuous",
+                 "AWAC with binary or clipped weights (Wang et al. 2020)."),
+    "td3-bc": About(DATA, "continuous",
+                    "TD3 whose actor also imitates the data (Fujimoto and Gu 2021)."),
+    "rebrac": About(DATA, "continuous",
+                    "TD3 that pays for distances to the data (Tarasov et al. 2023)."),
+    "cql": About(DATA, "continuous",
+                 "SAC with low values where there are no data (Kumar et al. 2020)."),
+    "discrete-cql": About(DATA, "discrete",
+                          "QR-DQN with low values where there are no data (Kumar et al. 2020)."),
+    "sac-n": About(DATA, "continuous", "SAC with the minimum of ten critics (An et al. 2021)."),
+    "edac": About(DATA, "continuous", "SAC with diverse critics (An et al. 2021)."),
+    "discrete-bcq": About(DATA, "discrete",
+                          "DQN that takes what the data would take (Fujimoto et al. 2019)."),
 }  # fmt: skip
 
 

@@ -41,7 +41,13 @@ def test_a_run_without_compilation(name):
     assert all(jax.numpy.isfinite(x) for x in metrics.values())
 
 
-@pytest.mark.parametrize("name", ["ppo", "r2d2", "iqn", "tqc", "q-lambda", "beer", "proto-value"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ppo", "r2d2", "iqn", "tqc", "q-lambda", "beer", "proto-value", "bc", "iql", "awac", "crr",
+        "rebrac", "cql", "discrete-cql", "discrete-bcq",
+    ],
+)  # fmt: skip
 def test_a_program_of_double_precision(name):
     """Traced, which is where types that do not match are found."""
     with jax.enable_x64(True):

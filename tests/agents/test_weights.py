@@ -47,7 +47,9 @@ def made(name, env):
     [
         ("ppo", "CartPole-v1"), ("pqn", "CartPole-v1"), ("r2d2", "CartPole-v1"),
         ("rainbow", "CartPole-v1"), ("proto-value", "CartPole-v1"), ("redq", "Pendulum-v1"),
-        ("d4pg", "Pendulum-v1"),
+        ("d4pg", "Pendulum-v1"), ("bc", "Pendulum-v1"), ("iql", "Pendulum-v1"),
+        ("awac", "CartPole-v1"), ("rebrac", "Pendulum-v1"), ("cql", "Pendulum-v1"),
+        ("discrete-bcq", "CartPole-v1"),
     ],
 )  # fmt: skip
 def test_data_without_weight_teach_nothing(name, env):

@@ -43,7 +43,7 @@ def test_an_agent_takes_the_actions_that_are_listed(agent, worlds):
 
 def test_every_agent_is_listed_and_words_choose_lines(capsys):
     assert list(listing.ABOUT) == list(AGENTS)
-    assert main(["list", "agents", "OFFLINE", "continuous"]) == 0
+    assert main(["list", "agents", "OFFLINE", "model-based"]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["agent", "mopo", "combo", "morec", "ravl"]
     assert main(["list", "presets", "dqn", "Acrobot"]) == 0
