@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.references import references
 from jaxrl.data import coverage, distinct_pairs, trajectory_quality
+from jaxrl.errors import require
 from jaxrl.types import Transition
 
 
@@ -45,7 +46,12 @@ def report(
 
     `env` is the name under which the returns of random actions and of an expert are kept. Pairs are
     counted as `jaxrl.data.distinct_pairs` says, with `bins`, relative to those of `reference`.
+    Raises an InputError if a number is not finite.
     """
+    for e in [*episodes, *(reference or ())]:
+        for name in ("rewards", "actions", "observations"):
+            fine = all(np.isfinite(x).all() for x in jax.tree.leaves(e.get(name)))
+            require(fine, f"The data set has numbers among its {name} that are not finite.")
     unfinished = np.array([bool(e.get("unfinished")) for e in episodes])
     terminated = np.array([bool(e["terminations"][-1]) for e in episodes])
     counted = ~unfinished if (~unfinished).any() else np.ones_like(unfinished)

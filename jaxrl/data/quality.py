@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.data.episodes import in_lanes_of
-from jaxrl.errors import require, require_positive
+from jaxrl.errors import require, require_positive, require_values
 from jaxrl.packing import layout, pack
 from jaxrl.types import Array, Transition, Tree
 
@@ -26,10 +26,14 @@ def trajectory_quality(
       highest: the return of the best policy known, such as that of the agent that collected.
       there: [N] bool, which of the returns count; all by default.
 
+    Raises:
+      InputError: unless `highest` is above `lowest`.
+
     Examples:
       >>> trajectory_quality(jnp.array([1.0, 3.0]), 0.0, 4.0)
       Array(0.5, dtype=float32)
     """
+    require_values(lambda x: x > 0, "be above zero", **{"highest - lowest": highest - lowest})
     returns = jnp.asarray(returns)
     used = jnp.ones_like(returns) if there is None else there.astype(returns.dtype)
     mean = (returns * used).sum() / jnp.maximum(used.sum(), 1)
@@ -82,7 +86,8 @@ def coverage(data: Transition, reference: Transition, bins: int = 0) -> Array:
         f"A data set and its reference must be of one environment, but their observations and "
         f"actions are {kinds(data)} and {kinds(reference)}.",
     )
-    return distinct_pairs(data, bins, reference) / distinct_pairs(reference, bins)
+    known = jnp.maximum(distinct_pairs(reference, bins), 1)
+    return distinct_pairs(data, bins, reference) / known
 
 
 def _binned(x: Tree, like: Array, bins: int) -> Array:
@@ -98,15 +103,39 @@ def _binned(x: Tree, like: Array, bins: int) -> Array:
 def _distinct(rows: Array) -> Array:
     """The number of distinct rows [N, W], uint32, among those whose first word is 0.
 
-    They are sorted by one column after another, the last one first, so that the size of the program
-    does not depend on their width.
+    Rows are sorted by a hash of 64 bits, so that equal ones stand together, however wide they are.
+    Where two different rows have one hash, they are sorted by all of their words.
     """
     number, width = rows.shape
 
-    def by_column(i: Array, order: Array) -> Array:
-        return order[jnp.argsort(rows[order, width - 1 - i], stable=True)]
+    def by(column: Array, order: Array) -> Array:
+        return order[jnp.argsort(column[order], stable=True)]
 
-    order = jax.lax.fori_loop(0, width, by_column, jnp.arange(number))
+    first, second = hashes(rows)
+    order = by(second, by(first, jnp.arange(number)))
+    same = (first[order][1:] == first[order][:-1]) & (second[order][1:] == second[order][:-1])
+    collided = (same & _differ(rows[order])).any()
+    # By one column after another, the last one first; of no columns where no hash collided.
+    needed = jnp.where(collided, width, 0)
+    order = jax.lax.fori_loop(0, needed, lambda i, x: by(rows[:, width - 1 - i], x), order)
     ordered = rows[order]
-    new = jnp.append(True, (ordered[1:] != ordered[:-1]).any(-1))
+    new = jnp.append(True, _differ(ordered))
     return (new & (ordered[:, 0] == 0)).sum()
+
+
+def _differ(rows: Array) -> Array:
+    """Whether each row but the first [N - 1] differs from the one before."""
+    return (rows[1:] != rows[:-1]).any(-1)
+
+
+def hashes(rows: Array) -> tuple[Array, Array]:
+    """Two hashes [N], uint32, of rows [N, W] of words: sums of words that are mixed by place."""
+    salts = jax.random.bits(jax.random.key(0), (2, rows.shape[1]), jnp.uint32)
+
+    def mixed(salt: Array) -> Array:
+        x = rows ^ salt
+        x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+        x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+        return ((x ^ (x >> 16)) * (salt | 1)).sum(1)
+
+    return mixed(salts[0]), mixed(salts[1])

@@ -156,6 +156,28 @@ def test_a_report_is_what_was_counted_by_hand():
     assert only.quality is None and only.coverage is None
 
 
+def test_numbers_that_are_not_finite_have_no_report():
+    for name in ("rewards", "actions", "observations"):
+        rows = hand()
+        rows[1][name] = rows[1][name] * np.nan
+        with pytest.raises(InputError, match=f"among its {name} that are not finite"):
+            inspection.report(rows)
+
+
+def test_a_history_that_cannot_be_repeated_is_refused(run, tmp_path):
+    text = (run / "config.json").read_text()
+    for old, new, sentence in (
+        ('"env": "CartPole-v1"', '"env": "gymnasium/CartPole-v1"', "runs outside of compiled"),
+        ('"dataset": ""', '"dataset": "x.npz"', "trained on a data set"),
+    ):
+        folder = tmp_path / new.split('"')[3].replace("/", "-")
+        folder.mkdir()
+        assert old in text
+        (folder / "config.json").write_text(text.replace(old, new))
+        with pytest.raises(InputError, match=sentence):
+            collecting.history(folder, envs.make("CartPole-v1").spec)
+
+
 @pytest.mark.parametrize("name", ["a.npz", "b-v0"])
 def test_what_is_written_is_told_again(name, tmp_path, capsys):
     if name.endswith("v0"):

@@ -12,6 +12,7 @@ from jaxrl.data import (
     distinct_pairs,
     labelled,
     nearest,
+    quality,
     relabelled,
     require_same_spaces,
     sample_mixture,
@@ -145,6 +146,19 @@ def test_spaces_of_several_actions_are_compared_part_by_part():
             require_same_spaces(same, other, ("A", "B"))
 
 
+def test_pairs_are_counted_where_hashes_collide(monkeypatch):
+    """As few as three different hashes leave the count exact."""
+    few = lambda rows: (rows[:, -1] % 3, 0 * rows[:, 0])
+    data = made(3, steps=40, actions=2)
+    coarse = {name: np.round(x / 2) + 0.0 for name, x in data.obs.items()}
+    data = data._replace(obs=coarse, weight=(data.reward > 0).astype(np.float32))
+    rows = [coarse["a"], coarse["b"][..., None], data.action[..., None]]
+    wanted = len({tuple(x) for x in np.concatenate(rows, -1)[data.weight != 0].tolist()})
+    assert 20 < wanted < data.weight.sum() and int(distinct_pairs(data)) == wanted
+    monkeypatch.setattr(quality, "hashes", few)
+    assert int(distinct_pairs(data)) == wanted
+
+
 def test_pairs_are_counted_as_in_a_set():
     rng = np.random.default_rng(0)
     data = made(3, steps=300, actions=2)
@@ -174,6 +188,8 @@ def test_pairs_are_counted_as_in_a_set():
 
 def test_measures_of_known_data_are_their_closed_forms():
     returns = jnp.array([0.0, 4.0, 100.0])
+    with pytest.raises(InputError, match="highest - lowest must be above zero, but it is 0"):
+        trajectory_quality(returns, 1.0, 1.0)
     assert trajectory_quality(returns, -1.0, 3.0, jnp.array([True, True, False])) == 0.75
     constant = DATA._replace(
         obs=jax.tree.map(jnp.zeros_like, DATA.obs), action=jnp.zeros_like(DATA.action)
