@@ -135,7 +135,13 @@ def build(
     data = empty(env.spec, hp.collection.num_envs) if data is None else data
     size = (config.data or described(config))["transitions"]
     whole = dataclasses.replace(hp, buffer_size=size, warmup=size)
-    setup = assemble(entry.maker(env), env, whole, config.steps + size)
+    try:
+        setup = assemble(entry.maker(env), env, whole, config.steps + size)
+    except InputError as error:
+        if not str(error).startswith("buffer_size"):
+            raise
+        sentence = f"The data set {config.dataset} is too short to be the whole buffer: {error}"
+        raise InputError(sentence) from None
     return setup._replace(experiment=offline(setup.agent, data))
 
 

@@ -81,9 +81,9 @@ def sentences(found: Report, name: str, bins: int = 0) -> list[str]:
     """A report in words."""
     number = found.terminated + found.truncated + found.unfinished
     lines = [
-        f"{found.transitions} transitions of {number} episodes are in {name}: {found.terminated} "
-        f"terminated, {found.truncated} were truncated, and {found.unfinished} were unfinished "
-        "where the data end."
+        f"{found.transitions} transitions of {number} episodes are in {name}: "
+        f"{found.terminated} terminated, {found.truncated} truncated, and {found.unfinished} "
+        "unfinished where the data end."
     ]
     whose = "" if found.unfinished < number else " so far"
     length = found.lengths

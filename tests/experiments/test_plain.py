@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import datasets, inspection, plain
+from experiments.cli import main
 from jaxrl.errors import InputError
 from jaxrl.types import Box, Discrete, Env, Spec
 
@@ -104,6 +105,17 @@ def test_other_names_are_understood_and_an_open_end_is_told(tmp_path):
 def test_what_does_not_fit_is_refused(changes, sentence, tmp_path):
     with pytest.raises(InputError, match=sentence):
         datasets.load(rewarded(tmp_path / "x.npz", **changes), env_of(), 1, 1)
+
+
+def test_a_data_set_that_is_too_short_for_a_sequence_is_refused(tmp_path, capsys):
+    words = ["dataset", "random", "--env", "CartPole-v1", "--steps", "64"]
+    path = str(tmp_path / "short.npz")
+    assert main([*words, "--out", path]) == 0
+    train = ["train", "dqn", "--env", "CartPole-v1", "--dataset", path, "--num-envs", "8"]
+    assert main([*train, "--n-step", "20", "--out", str(tmp_path / "run")]) == 2
+    told = capsys.readouterr().err
+    assert "short.npz is too short to be the whole buffer" in told and "sequences of 20" in told
+    assert len(told.strip().splitlines()) == 1
 
 
 def test_files_that_are_none_are_refused(tmp_path):

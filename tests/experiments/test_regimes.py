@@ -149,7 +149,7 @@ def test_a_report_is_what_was_counted_by_hand():
     # Pairs (0, 0), (1, 1), (1, 0), (0, 1); those of the reference are (0, 0) and (1, 1).
     assert found.distinct == 4 and found.coverage == 2.0
     text = "\n".join(inspection.sentences(found, "here"))
-    assert "8 transitions of 4 episodes are in here: 2 terminated, 1 were truncated" in text
+    assert "8 transitions of 4 episodes are in here: 2 terminated, 1 truncated" in text
     assert "mean 2.3" in text and "from -1.0 to 5.0" in text and "2.000" in text
     only = inspection.report(hand()[2:3])
     assert only.returns[0] == 100 and "so far: mean 100.0" in inspection.sentences(only, "x")[2]
@@ -194,7 +194,7 @@ def test_what_is_written_is_told_again(name, tmp_path, capsys):
     words = ["dataset", "--inspect", str(path), "--reference", str(path), "--bins", "0"]
     assert main(words) == 0
     text = capsys.readouterr().out
-    assert "2 terminated, 1 were truncated, and 1 were unfinished" in text
+    assert "2 terminated, 1 truncated, and 1 unfinished" in text
     assert "pairs of an observation and an action: 4." in text and "reference: 1.000" in text
     data = datasets.load(str(path), env, 1, 1)
     np.testing.assert_array_equal(data.last[:, 0], [0, 1, 0, 1, 0, 0, 1, 1])
