@@ -158,6 +158,7 @@ AGENTS: dict[str, AgentEntry] = {
     "td3-bc": AgentEntry(td3_bc.Hyperparameters(), td3_bc.td3_bc),
     "rebrac": AgentEntry(rebrac.Hyperparameters(), rebrac.rebrac),
     "cql": AgentEntry(cql.Hyperparameters(), cql.cql),
+    "cal-ql": AgentEntry(cql.Hyperparameters(calibrated=True), cql.cql),
     "discrete-cql": AgentEntry(discrete_cql.Hyperparameters(), discrete_cql.discrete_cql),
     "sac-n": sac_with(ensemble=Ensemble(10), learning_rate=3e-4, hidden=(256, 256, 256)),
     "edac": AgentEntry(edac.Hyperparameters(), edac.edac),

@@ -119,6 +119,8 @@ ABOUT = {
                     "TD3 that pays for distances to the data (Tarasov et al. 2023)."),
     "cql": About(DATA, "continuous",
                  "SAC with low values where there are no data (Kumar et al. 2020)."),
+    "cal-ql": About(DATA, "continuous",
+                    "CQL with values no lower than the data's returns (Nakamoto et al. 2023)."),
     "discrete-cql": About(DATA, "discrete",
                           "QR-DQN with low values where there are no data (Kumar et al. 2020)."),
     "sac-n": About(DATA, "continuous", "SAC with the minimum of ten critics (An et al. 2021)."),

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import optax
 
 from agents import sac
-from jaxrl import values
-from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
+from jaxrl import returns, values
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.networks import Own
+from jaxrl.normalise import replaying, shown
 from jaxrl.settings import Layers, Optimisation
-from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
-from jaxrl.updates import optimiser_for, separate
+from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
+from jaxrl.updates import optimiser_for, replayed, separate
 
 fixed = jax.lax.stop_gradient
 
@@ -35,6 +36,10 @@ class Hyperparameters(sac.Hyperparameters):
     samples: int = static(10, POSITIVE)
     """Actions of each of three kinds that the penalty compares with the data's: uniform ones, and
     those of the policy for the observation and for its successor."""
+    calibrated: bool = static(False)
+    """Push no value of the policy's actions below the return that the data earned from there."""
+    return_discount: float = static(0.99, FRACTION)
+    """Discount factor of the data's returns, if values are calibrated; that of the values."""
     entropy_backup: bool = static(False)
     """Count the entropy bonus of the next action in targets."""
     optimisation: Optimisation = Optimisation(learning_rate=3e-4, schedule="constant")
@@ -53,20 +58,50 @@ def cql(
 ) -> Agent:
     """SAC with conservative critics, for continuous actions in [-1, 1]; see `conservative`.
 
-    The other arguments are those of `sac.sac`. Raises an InputError as it does.
+    If they are calibrated, they learn from a data set whose steps have their `returns_to_go`. The
+    other arguments are those of `sac.sac`. Raises an InputError as it does.
     """
     sac.check(spec, hp)
     slower = replace(hp.optimisation, learning_rate=hp.actor_learning_rate)
     own = separate(optimiser_for(hp), actor=optimiser_for(replace(hp, optimisation=slower)))
-    return sac.sac(
-        spec, hp, representation, penalty=partial(conservative, hp.conservatism, hp.samples),
-        network=network, optimiser=own if optimiser is None else optimiser,
+    agent = sac.learner(
+        shown(spec, hp.normalise_observations), hp, representation,
+        partial(conservative, hp.conservatism, hp.samples, hp.calibrated), None, network,
+        own if optimiser is None else optimiser,
     )  # fmt: skip
+
+    def remember(update: Update) -> Update:
+        stored = replayed(update, hp)
+        return returns_to_go(stored, hp.return_discount) if hp.calibrated else stored
+
+    return replaying(agent, spec, remember, hp.normalise_observations)
+
+
+def returns_to_go(update: Update, discount: float) -> Update:
+    """Learn from steps [T, B, ...] whose `extras` are the discounted returns from there on.
+
+    They are those of the example that the learner begins with, a data set; the sum ends where an
+    episode does, truncated or not. The returns of later steps are not known yet, and are -inf.
+    """
+
+    def init(key: Key, example: Transition) -> Tree:
+        factor, none = discount * example.discount, jnp.zeros_like(example.reward)
+        earned = none
+        if example.reward.size:
+            earned = returns.lambda_returns(example.reward, factor, example.last, none, 1.0)
+        return update.init(key, example._replace(extras=earned))
+
+    def apply(state: Tree, new: Transition, key: Key) -> tuple[Tree, dict]:
+        unknown = jnp.full_like(new.reward, -jnp.inf)
+        return update.apply(state, new._replace(extras=unknown), key)
+
+    return update._replace(init=init, apply=apply)
 
 
 def conservative(
     weight: float | Array,
     samples: int,
+    calibrated: bool,
     judge: sac.Judgement,
     params: Tree,
     batch: Transition,
@@ -92,5 +127,8 @@ def conservative(
     kinds = [(uniform, flat), drawn(batch.obs, k_now), drawn(batch.final, k_next)]
     action, density = (jnp.concatenate(x) for x in zip(*kinds))
     value = jax.vmap(lambda action: judge.each(params, batch.obs, action))(action)
+    if calibrated:
+        bounded = jnp.maximum(value[samples:], batch.extras[:, None])
+        value = jnp.concatenate([value[:samples], bounded])
     soft = jax.nn.logsumexp(value - density[..., None], 0) - math.log(3 * samples)
     return weight * (soft - judge.each(params, batch.obs, batch.action)).sum(-1)

@@ -19,7 +19,8 @@ TINY = dict(
 )  # fmt: skip
 CONTINUOUS = (
     "sac", "redq", "tqc", "td3", "d4pg", "beer", "mbpo", "mopo", "combo", "morec", "ravl", "svg",
-    "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac", "cql", "sac-n", "edac",
+    "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac", "cql",
+    "cal-ql", "sac-n", "edac",
 )  # fmt: skip
 
 

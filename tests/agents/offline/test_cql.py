@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from agents import AGENTS, sac
-from agents.offline.cql import conservative
+from agents.offline.cql import conservative, returns_to_go
 from jaxrl.errors import InputError
 from jaxrl.policies import tanh_gaussian
+from jaxrl.types import Transition, Update
 from tests.agents.offline.logs import compiled, learner, one_step, spec_of
 from tests.jaxrl.test_cloning import batch_of
 
@@ -28,22 +29,59 @@ def test_the_penalty_is_the_logarithm_of_an_integral():
     judge = sac.Judgement(lambda *_: jnp.zeros(8), each, policy)
 
     def mean(params, key):
-        return conservative(2.0, 4000, judge, params, batch_of(np.asarray(data)), key).mean()
+        return conservative(2.0, 4000, False, judge, params, batch_of(np.asarray(data)), key).mean()
 
     slope = jax.jit(jax.value_and_grad(mean))
     grid = (np.arange(20_000) + 0.5) / 10_000 - 1
     for centre in (0.0, 0.7):
         value, gradient = slope({"q": jnp.ones(()), "mean": jnp.float32(centre)}, KEYS[0])
-        for w, found in ((1.0, value),):
-            integral = np.log(2 * np.exp(-4 * w * grid**2).mean())
-            wanted = 2 * (integral + 4 * w * (np.asarray(data) ** 2).mean())
-            assert integral == pytest.approx(-0.1255, abs=1e-4)
-            assert found == pytest.approx(wanted, abs=0.04)
+        integral = np.log(2 * np.exp(-4 * grid**2).mean())
+        wanted = 2 * (integral + 4 * (np.asarray(data) ** 2).mean())
+        assert integral == pytest.approx(-0.1255, abs=1e-4)
+        assert value == pytest.approx(wanted, abs=0.04)
         assert gradient["mean"] == 0
         # By the derivative of the integral in w.
         inside = np.exp(-4 * grid**2)
         wanted = 2 * (-4 * (grid**2 * inside).mean() / inside.mean() + 4 * (np.square(data)).mean())
         assert gradient["q"] == pytest.approx(wanted, abs=0.06)
+
+
+def test_calibrated_values_are_pushed_down_to_the_datas_returns_only():
+    """Without a bound it is CQL. Where returns are higher than all values, no gradient passes the
+    policy's actions: with values that are equal outside of the data, only uniform ones have any."""
+    data = jnp.full((4, 1), 0.5)
+    each = lambda params, obs, action: params * jnp.ones((4, 1))
+    policy = lambda params, obs: tanh_gaussian(jnp.zeros((4, 1)), jnp.zeros((4, 1)))
+    judge = sac.Judgement(lambda *_: jnp.zeros(4), each, policy)
+
+    def slope(calibrated, bound):
+        batch = batch_of(data)._replace(extras=jnp.full(4, bound))
+        term = lambda q: conservative(1.0, 50, calibrated, judge, q, batch, KEYS[0]).mean()
+        return jax.grad(term)(jnp.float32(1.0))
+
+    assert slope(False, 0.0) == pytest.approx(0.0, abs=1e-5)  # all are pushed, and the data back
+    assert slope(True, -np.inf) == pytest.approx(0.0, abs=1e-5)
+    assert slope(True, 0.5) == pytest.approx(0.0, abs=1e-5)
+    assert slope(True, 30.0) == pytest.approx(-1.0, abs=1e-5)  # nothing is pushed but the data
+    gap = slope(True, 1.0 + 1e-4)  # uniform actions have their share of the sum alone
+    assert -0.9 < gap < -0.1
+
+
+def test_returns_to_go_are_sums_to_the_end_of_each_episode():
+    told = []
+    keep = lambda state, batch, key: (told.append(batch.extras), {})
+    update = Update(lambda key, example: told.append(example.extras), keep, lambda state: state)
+    column = lambda *x: jnp.array(x, float)[:, None]
+    reward, last = column(1, 2, 3, 4, 5), column(0, 1, 0, 1, 0) > 0
+    discount = column(1, 0, 1, 1, 1)  # of an end, and of two that were cut off
+    steps = Transition(reward, reward, reward, discount, last, reward, (), reward)
+    update = returns_to_go(update, 0.5)
+    update.init(KEYS[0], steps)
+    update.apply((), jax.tree.map(lambda x: x[:2], steps), KEYS[0])
+    np.testing.assert_allclose(told[0][:, 0], [2, 2, 5, 4, 5])
+    assert (told[1] == -np.inf).all() and told[1].shape == (2, 1)
+    update.init(KEYS[0], jax.tree.map(lambda x: x[:0], steps))
+    assert told[2].shape == (0, 1)
 
 
 def test_discrete_values_are_at_the_fixed_point():
