@@ -65,6 +65,8 @@ def dataset_command(arguments: list[str]) -> None:
     from experiments import datasets
 
     datasets.require_writable(env, chosen.out)
+    if chosen.reference is not None:
+        datasets.load(str(chosen.reference), env, 1, 1)  # it must be of this environment
     options.use_cache(chosen)
     found = collected(chosen, regime, env, (name, params) if outside else None)
     episodes = [episode for data in found for episode in datasets.split_lanes(data)]

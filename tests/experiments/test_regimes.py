@@ -221,6 +221,7 @@ def test_what_is_written_is_told_again(name, tmp_path, capsys):
         ("--inspect x.npz", "x.npz is not a data set: there is no such file"),
         ("--inspect nowhere", "nowhere is not a data set"),
         ("random --env chain --bins -1", "bins must not be negative"),
+        ("random --env chain --out x.npz --reference nowhere", "nowhere is not a data set"),
     ],
 )
 def test_bad_input(words, sentence, run, tmp_path, monkeypatch, capsys):
