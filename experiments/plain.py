@@ -24,7 +24,7 @@ from jaxrl.types import Array, Env, Transition, Tree
 
 OTHERS = {"terminals": "terminations", "timeouts": "truncations"}
 NEEDED = ("observations", "actions", "terminations")
-NOTES = "notes"
+NOTES = "jaxrl"
 
 
 def is_plain(path: str | Path) -> bool:

@@ -175,10 +175,12 @@ def tell(path: Path, chosen: Any, episodes: list | None = None, env: str = "") -
     """Print what is in a data set, which is read if its episodes are not given."""
     from experiments import datasets, inspection
 
-    notes: dict[str, Any] = {}
+    notes: dict[str, Any] = {"regime": chosen.regime}
     if episodes is None:
         episodes, notes = datasets.described(str(path))
     name = env or chosen.env or notes.get("env", "")
+    if notes.get("regime") == "stitched":
+        name = ""  # the returns of parts are not to be compared with those of whole episodes
     reference = None
     if chosen.reference is not None:
         reference = datasets.described(str(chosen.reference))[0]

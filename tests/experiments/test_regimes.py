@@ -54,6 +54,11 @@ def test_regimes_from_the_shell(run, tmp_path, capsys):
         text = capsys.readouterr().out
         assert f"640 transitions of {len(found[regime])} episodes" in text
         assert "Trajectory quality" in text and "unfinished" in text
+    out = tmp_path / "stitched.npz"
+    words = f"dataset {run} --regime stitched --steps 640 --length 2 --out {out}".split()
+    assert main(words) == 0 and main(["dataset", "--inspect", str(out)]) == 0
+    text = capsys.readouterr().out  # returns of parts have no quality
+    assert "Trajectory quality" not in text and text.count(" to 2.\n") == 2
     actions = {name: np.concatenate([e["actions"] for e in x]) for name, x in found.items()}
     state = np.concatenate([e["observations"][:-1] for e in found["expert"]])
     # A greedy agent takes the same action in the same state, and a random one does not.
