@@ -35,7 +35,7 @@ from agents import (
     tabular,
     td3,
 )
-from agents.offline import awac, bc, bcq, cql, discrete_cql, edac, iql, rebrac, td3_bc
+from agents.offline import awac, bc, bcq, cql, discrete_bcq, discrete_cql, edac, iql, rebrac, td3_bc
 from jaxrl.types import Agent, Env, Spec
 from jaxrl.values import Critic, Ensemble, Objective
 
@@ -162,5 +162,6 @@ AGENTS: dict[str, AgentEntry] = {
     "discrete-cql": AgentEntry(discrete_cql.Hyperparameters(), discrete_cql.discrete_cql),
     "sac-n": sac_with(ensemble=Ensemble(10), learning_rate=3e-4, hidden=(256, 256, 256)),
     "edac": AgentEntry(edac.Hyperparameters(), edac.edac),
-    "discrete-bcq": AgentEntry(bcq.Hyperparameters(), bcq.discrete_bcq),
+    "bcq": AgentEntry(bcq.Hyperparameters(), bcq.bcq),
+    "discrete-bcq": AgentEntry(discrete_bcq.Hyperparameters(), discrete_bcq.discrete_bcq),
 }

@@ -125,6 +125,8 @@ ABOUT = {
                           "QR-DQN with low values where there are no data (Kumar et al. 2020)."),
     "sac-n": About(DATA, "continuous", "SAC with the minimum of ten critics (An et al. 2021)."),
     "edac": About(DATA, "continuous", "SAC with diverse critics (An et al. 2021)."),
+    "bcq": About(DATA, "continuous",
+                 "The best of what a generator of the data's actions does (Fujimoto et al. 2019)."),
     "discrete-bcq": About(DATA, "discrete",
                           "DQN that takes what the data would take (Fujimoto et al. 2019)."),
 }  # fmt: skip

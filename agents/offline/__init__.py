@@ -6,5 +6,5 @@
 - `td3_bc`, `rebrac`: TD3 whose actor, or also its critics, pay for distances to the data.
 - `cql`, `discrete_cql`: SAC and DQN with values that are low without data.
 - `edac`: SAC with many diverse critics.
-- `bcq`: DQN among the actions that the data would take.
+- `bcq`, `discrete_bcq`: the best of what the data would do.
 """

@@ -1,114 +1,139 @@
-"""Discrete batch-constrained Q-learning: greedy among the actions that the data would take.
+"""Batch-constrained Q-learning for continuous actions: the best of what the data would do.
 
-Source: Fujimoto et al. (2019), "Benchmarking batch deep reinforcement learning algorithms",
-https://arxiv.org/abs/1910.01708.
+Source: Fujimoto et al. (2019), "Off-policy deep reinforcement learning without exploration",
+https://arxiv.org/abs/1812.02900.
 """
 
+from dataclasses import replace
 from typing import cast
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from agents import dqn
-from jaxrl import networks, values
-from jaxrl.action_values import ActionValues, action_values, annealed
-from jaxrl.cloning import cloning_loss
-from jaxrl.errors import require_discrete
-from jaxrl.fields import BELOW_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, number, record, static
-from jaxrl.networks import Own
+from jaxrl import values
+from jaxrl.action_vae import action_vae
+from jaxrl.errors import require_continuous
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
+from jaxrl.networks import blank, blank_action, critic_ensemble, joined
+from jaxrl.networks.layers import MLP, Tower, initialise
 from jaxrl.normalise import replaying, shown
-from jaxrl.policies import categorical, epsilon_greedy, only_allowed
-from jaxrl.settings import Optimisation
+from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import Learner, descend, every, optimiser_for, polyak
+from jaxrl.updates import Learner, descend, optimiser_for, polyak, replayed, require_buffer
+
+fixed = jax.lax.stop_gradient
 
 
 @record
-class Hyperparameters(dqn.Hyperparameters):
-    """The hyperparameters of discrete BCQ: those of DQN, and of the model of the behaviour."""
+class Hyperparameters:
+    """The hyperparameters of BCQ; those that are not static can be swept by vmap."""
 
-    threshold: float = number(0.3, BELOW_ONE)
-    """Smallest probability of an allowed action under the model of the behaviour, as a share of
-    that of its most probable action; 0 allows all."""
-    logit_penalty: float = number(0.01, NOT_NEGATIVE)
-    """Weight of the mean square of the behaviour's logits in the loss."""
-    optimisation: Optimisation = Optimisation(learning_rate=3e-4)
+    optimisation: Optimisation = Optimisation(schedule="constant")
     """How parameters descend the gradient."""
+    discount: float = number(0.99, FRACTION)
+    """Discount factor per environment step."""
     target_rate: float = number(0.005, FRACTION)
-    """Step size with which the target network moves towards the parameters; 1 copies them."""
-    target_period: int = static(1, POSITIVE)
-    """Gradient steps between two updates of the target network."""
+    """Step size with which the target networks move towards the parameters; 1 copies them."""
+    pessimism: float = number(0.75, FRACTION)
+    """Weight of the lowest critic in targets; that of the highest is the rest."""
+    perturbation: float = number(0.05, NOT_NEGATIVE)
+    """Largest change of a generated action by the perturbation network."""
+    divergence: float = number(0.5, NOT_NEGATIVE)
+    """Weight of the divergence of the generator's latents in its loss."""
+    latent_clip: float = number(0.5, NOT_NEGATIVE)
+    """Largest absolute value of a latent from which an action is generated."""
+    members: int = static(2, POSITIVE)
+    """Number of critics."""
+    target_actions: int = static(10, POSITIVE)
+    """Generated actions that targets take the best of."""
+    candidates: int = static(100, POSITIVE)
+    """Generated actions that the agent takes the best of."""
+    normalise_observations: bool = static(False)
+    """Standardise observations with the statistics of the data set."""
+    collection: Collection = Collection(warmup=1_000)
+    """How experience is collected."""
+    replay: Replay = Replay(batch_size=100)
+    """How stored experience is learnt from."""
+    network: Layers = Layers(hidden=(400, 300))
+    """The layers of the critics and of the perturbation network."""
+    generator_hidden: tuple[int, ...] = static((750, 750), POSITIVE)
+    """Units of each hidden layer of the generator's encoder and decoder."""
 
 
-def discrete_bcq(
-    spec: Spec,
-    hp: Hyperparameters,
-    representation: values.Representation | None = None,
-    *,
-    network: Own = None,
-    optimiser: optax.GradientTransformation | None = None,
+def bcq(
+    spec: Spec, hp: Hyperparameters, *, optimiser: optax.GradientTransformation | None = None
 ) -> Agent:
-    """Double DQN whose actions are among those with G(a | s) > threshold max G(. | s).
+    """BCQ for continuous actions in [-1, 1], with scalar critics.
 
-    G is a model of the behaviour with parameters of its own, by maximum likelihood. Actions and
-    targets are greedy among what it allows: the target is r + discount Q'(s', a*), where a* has
-    the largest Q of the allowed actions at s', and Q' is the target network. `representation`,
-    `network`, which is that of Q, and `optimiser` take the place of what `hp` describes. Raises an
-    InputError as `dqn.dqn` does.
+    Candidates a_j are generated by an autoencoder of the data's actions and changed by at most
+    `perturbation`, so as to raise the first critic. The target is
+
+        r + discount max_j (p min_i Q_i(s', a_j) + (1 - p) max_i Q_i(s', a_j))
+
+    for the pessimism p and the target networks, and the agent takes the candidate of the highest
+    first critic. An own `optimiser` takes the place of what `hp` describes. Raises an InputError if
+    the hyperparameters do not fit each other, or actions are discrete.
     """
-    dqn.check(spec, hp)
-    representation = values.critic(hp.critic) if representation is None else representation
-    statistic = values.objective(hp.objective)
-    seen, layers = shown(spec, hp.normalise_observations), vars(hp.network)
-    q = action_values(seen, representation, statistic, **layers, dueling=hp.dueling, own=network)
-    behaviour = networks.network(seen, (require_discrete(spec, "bcq").num,), (0.01,), **layers)
-
-    def logits_of(params: Tree, obs: Tree) -> Array:
-        return behaviour.step(params["behaviour"], (), obs)[0][0]
-
-    def constrained(params: Tree) -> ActionValues:
-        """The action values, with what the behaviour of the parameters would not do forbidden."""
-
-        def plausible(obs: Tree) -> Array:
-            mask = q.allowed(obs)
-            logits = only_allowed(logits_of(params, obs), mask)
-            top = logits.max(-1, keepdims=True)
-            near = (logits - top > jnp.log(hp.threshold)) | (logits == top)
-            return near if mask is None else near & mask
-
-        outputs = lambda params, obs, key=None: q.outputs(params["values"], obs, key)
-        return q._replace(outputs=outputs, allowed=plausible)
+    check(spec, hp)
+    seen, layers = shown(spec, hp.normalise_observations), hp.network
+    representation = values.ensemble(values.scalar(), hp.members)
+    critics = critic_ensemble(seen, 1, hp.members, layers)
+    wide = replace(layers, hidden=hp.generator_hidden)
+    generator = action_vae(seen, wide, 0, hp.divergence, hp.latent_clip)
+    torso = MLP(tuple(layers.hidden), layers.activation, layers.layer_norm)
+    change = Tower(torso, require_continuous(spec, "bcq").low.size, 0.01)
 
     def init(key: Key) -> Tree:
-        k_values, k_behaviour = jax.random.split(key)
-        return {"values": q.init(k_values), "behaviour": behaviour.init(k_behaviour)}
+        k_actor, k_critics, k_generator = jax.random.split(key, 3)
+        pair = joined(seen, blank(seen), blank_action(seen))
+        first = {"actor": initialise(change, k_actor, pair), "critics": critics.init(k_critics)}
+        return first | {"generator": generator.init(k_generator)}
+
+    def perturbed(params: Tree, obs: Tree, action: Array) -> Array:
+        out = cast(Array, change.apply(params["actor"], joined(seen, obs, action)))
+        step = hp.perturbation * jnp.tanh(out).reshape(action.shape)
+        return jnp.clip(action + step, -1.0, 1.0)
+
+    def proposed(params: Tree, own: Tree, obs: Tree, key: Key, count: int) -> tuple[Array, Array]:
+        """Candidates [count, B, *], changed by the network of `own`, and its values [..., E]."""
+
+        def one(key: Key) -> tuple[Array, Array]:
+            action = perturbed(own, obs, generator.sample(params["generator"], obs, key))
+            return action, critics.apply(own["critics"], obs, action)
+
+        return jax.vmap(one)(jax.random.split(key, count))
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        k_target, k_now = jax.random.split(key)
-        aim = dqn.bootstrap(constrained(params), params, target, batch, hp, k_target)
-        aim = jax.lax.stop_gradient(aim)
-        theta = values.take(q.outputs(params["values"], batch.obs, k_now), batch.action)
-        error = representation.loss(theta, aim)
-        logits = logits_of(params, batch.obs)
-        cloned = cloning_loss(categorical(logits, q.allowed(batch.obs)), batch)
-        cloned = cloned + hp.logit_penalty * jnp.square(logits).mean(-1)
-        value, target_value = values.mean(representation.decode(theta)), values.mean(aim)
-        metrics = {"loss": error.mean(), "value": value.mean(), "target_value": target_value.mean()}
-        metrics |= {"cloning_loss": cloned.mean(), "priority": jnp.abs(target_value - value)}
-        return (batch.weight * (error + cloned)).mean(), metrics
+        k_next, k_latent, k_now = jax.random.split(key, 3)
+        # Critics: the best candidate for the successor.
+        _, future = proposed(params, target, batch.final, k_next, hp.target_actions)
+        worth = hp.pessimism * future.min(-1) + (1 - hp.pessimism) * future.max(-1)
+        aim = fixed(batch.reward + hp.discount * batch.discount * worth.max(0))
+        theta = critics.apply(params["critics"], batch.obs, batch.action)
+        error = representation.loss(theta, values.dirac(aim))
+        # Generator: the actions of the data; then perturbation, through a fixed critic.
+        made = generator.loss(params["generator"], batch.obs, batch.action, k_latent)
+        action = fixed(generator.sample(params["generator"], batch.obs, k_now))
+        action = perturbed(params, batch.obs, action)
+        value = critics.apply(fixed(params["critics"]), batch.obs, action)[..., 0]
+        total = (batch.weight * (error + made - value)).mean()
+        metrics = {"critic_loss": error.mean(), "generator_loss": made.mean()}
+        return total, metrics | {"value": value.mean(), "target_value": aim.mean()}
 
-    def explore(view: Learner, obs: Tree, key: Key) -> tuple[Array, tuple]:
-        own, now = constrained(view.params), annealed(hp.exploration, view.step)
-        policy = epsilon_greedy(own.scores(view.params, obs), now, q.allowed(obs))
-        return cast(Array, policy.sample(seed=key)), ()
+    def act(view: Learner, obs: Tree, key: Key) -> tuple[Array, tuple]:
+        action, value = proposed(view.params, view.params, obs, key, hp.candidates)
+        best = value[..., 0].argmax(0)  # [B]
+        return action[best, jnp.arange(len(best))], ()
 
-    def exploit(view: Learner, obs: Tree, key: Key) -> tuple[Array, tuple]:
-        return constrained(view.params).scores(view.params, obs).argmax(-1), ()
-
-    update = descend(
-        init, loss, optimiser_for(hp, optimiser), every(hp.target_period, polyak(hp.target_rate))
-    )
-    agent = Agent(memoryless(explore), memoryless(exploit), update)
-    remember = lambda inner: dqn.remember(inner, hp)
+    update = descend(init, loss, optimiser_for(hp, optimiser), polyak(hp.target_rate))
+    agent = Agent(memoryless(act), memoryless(act), update)
+    remember = lambda inner: replayed(inner, hp)
     return replaying(agent, spec, remember, hp.normalise_observations)
+
+
+def check(spec: Spec, hp: Hyperparameters) -> None:
+    """Raise an InputError if the hyperparameters do not fit each other or the spec."""
+    require_continuous(spec, "bcq")
+    check_fields(hp)
+    require_buffer(hp)

@@ -14,7 +14,14 @@ from tests.agents.cases import SMALL_REPLAY
 WITH_CRITICS = [name for name, entry in AGENTS.items() if hasattr(entry.defaults, "critic")]
 FRACTIONS = "implicit-quantile"
 MEANS = ("scalar", "two-hot", "hl-gauss")
-TAKE_FRACTIONS = ("dqn.py", "munchausen.py", "stocked.py", "pqn.py", "bcq.py", "discrete_cql.py")
+TAKE_FRACTIONS = (
+    "dqn.py",
+    "munchausen.py",
+    "stocked.py",
+    "pqn.py",
+    "discrete_bcq.py",
+    "discrete_cql.py",
+)
 SMALL = SMALL_REPLAY | dict(
     hidden=(8,), model_hidden=(8,), members=2, elites=1, dreams=2, size=8, groups=2, classes=3,
     rollout_length=4, sequence_length=4, burn_in=1, epochs=1, minibatches=2, simulations=2,
