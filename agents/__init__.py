@@ -35,7 +35,19 @@ from agents import (
     tabular,
     td3,
 )
-from agents.offline import awac, bc, bcq, cql, discrete_bcq, discrete_cql, edac, iql, rebrac, td3_bc
+from agents.offline import (
+    awac,
+    bc,
+    bcq,
+    cql,
+    discrete_bcq,
+    discrete_cql,
+    edac,
+    iql,
+    rebrac,
+    rvs,
+    td3_bc,
+)
 from jaxrl.types import Agent, Env, Spec
 from jaxrl.values import Critic, Ensemble, Objective
 
@@ -143,6 +155,7 @@ AGENTS: dict[str, AgentEntry] = {
     ),
     # They learn from data sets without a model.
     "bc": AgentEntry(bc.Hyperparameters(), bc.bc),
+    "rvs": AgentEntry(rvs.Hyperparameters(), rvs.rvs),
     "iql": AgentEntry(iql.Hyperparameters(), iql.iql),
     "awac": awac_with(),
     "crr": awac_with(

@@ -107,6 +107,8 @@ ABOUT = {
                   "TD3 with a distributional critic (Barth-Maron et al. 2018)."),
     "bc": About(DATA, "discrete, continuous",
                 "Behaviour cloning, of all episodes or of the best."),
+    "rvs": About(DATA, "discrete, continuous",
+                 "Cloning conditioned on the return that follows (Emmons et al. 2022)."),
     "iql": About(DATA, "discrete, continuous",
                  "Expectiles of values and weighted cloning (Kostrikov et al. 2022)."),
     "awac": About(DATA, "discrete, continuous",

@@ -1,6 +1,7 @@
 """Agents that learn from data sets without a model; those with one are beside this folder.
 
 - `bc`: behaviour cloning, of all episodes or of the best.
+- `rvs`: behaviour cloning conditioned on the return that follows.
 - `iql`: expectiles of values, and weighted cloning.
 - `awac`: critics of the policy, which clones what they prefer; CRR is a line of it.
 - `td3_bc`, `rebrac`: TD3 whose actor, or also its critics, pay for distances to the data.

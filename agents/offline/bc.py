@@ -3,6 +3,8 @@
 With `best_share` below one it imitates the best episodes only, which is %BC of Chen et al. (2021).
 """
 
+from functools import partial
+
 import jax.numpy as jnp
 import optax
 
@@ -14,7 +16,7 @@ from jaxrl.networks import Own
 from jaxrl.normalise import replaying, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import descend, optimiser_for, replayed, require_buffer
+from jaxrl.updates import descend, enriched, optimiser_for, replayed, require_buffer
 
 
 @record
@@ -62,9 +64,11 @@ def bc(
         total = (batch.weight * error).mean()
         return total, {"policy_loss": total}
 
+    best = partial(best_episodes, share=hp.best_share)
+
     def remember(update: Update) -> Update:
         stored = replayed(update, hp)
-        return stored if hp.best_share == 1 else from_best_episodes(stored, hp.best_share)
+        return stored if hp.best_share == 1 else enriched(stored, best)
 
     init = lambda key: {"actor": policy.init(key)}
     update = descend(init, loss, optimiser_for(hp, optimiser))
@@ -72,22 +76,14 @@ def bc(
     return replaying(agent, spec, remember, hp.normalise_observations)
 
 
-def from_best_episodes(update: Update, share: float) -> Update:
-    """Learn from the best episodes of a data set alone: see `jaxrl.data.subsampled`.
+def best_episodes(data: Transition, share: float) -> Transition:
+    """The data set with weight 0 for all but its best episodes, and as large a mean weight.
 
-    The data set is the example that the learner begins with. Weights keep their mean, and steps
-    that come later are not weighed.
+    See `jaxrl.data.subsampled`.
     """
-
-    def init(key: Key, example: Transition) -> Tree:
-        if example.reward.size:
-            before = example.weight.mean()
-            example = subsampled(example, share)
-            scale = before / jnp.maximum(example.weight.mean(), 1e-8)
-            example = example._replace(weight=example.weight * scale)
-        return update.init(key, example)
-
-    return update._replace(init=init)
+    best = subsampled(data, share)
+    scale = data.weight.mean() / jnp.maximum(best.weight.mean(), 1e-8)
+    return best._replace(weight=scale * best.weight)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

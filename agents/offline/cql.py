@@ -19,7 +19,7 @@ from jaxrl.networks import Own
 from jaxrl.normalise import replaying, shown
 from jaxrl.settings import Layers, Optimisation
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import optimiser_for, replayed, separate
+from jaxrl.updates import enriched, optimiser_for, replayed, separate
 
 fixed = jax.lax.stop_gradient
 
@@ -71,31 +71,26 @@ def cql(
     )  # fmt: skip
 
     def remember(update: Update) -> Update:
-        stored = replayed(update, hp)
-        return returns_to_go(stored, hp.return_discount) if hp.calibrated else stored
+        stored, earned = replayed(update, hp), partial(returns_to_go, hp.return_discount)
+        return enriched(stored, earned, unknown_returns) if hp.calibrated else stored
 
     return replaying(agent, spec, remember, hp.normalise_observations)
 
 
-def returns_to_go(update: Update, discount: float) -> Update:
-    """Learn from steps [T, B, ...] whose `extras` are the discounted returns from there on.
+def returns_to_go(discount: float, data: Transition) -> Transition:
+    """The data set [T, B, ...] with the discounted returns from each step on as `extras`.
 
-    They are those of the example that the learner begins with, a data set; the sum ends where an
-    episode does, truncated or not. The returns of later steps are not known yet, and are -inf.
+    The sum ends where an episode does, truncated or not.
     """
+    none = jnp.zeros_like(data.reward)
+    factor = discount * data.discount
+    earned = returns.lambda_returns(data.reward, factor, data.last, none, 1.0)
+    return data._replace(extras=earned)
 
-    def init(key: Key, example: Transition) -> Tree:
-        factor, none = discount * example.discount, jnp.zeros_like(example.reward)
-        earned = none
-        if example.reward.size:
-            earned = returns.lambda_returns(example.reward, factor, example.last, none, 1.0)
-        return update.init(key, example._replace(extras=earned))
 
-    def apply(state: Tree, new: Transition, key: Key) -> tuple[Tree, dict]:
-        unknown = jnp.full_like(new.reward, -jnp.inf)
-        return update.apply(state, new._replace(extras=unknown), key)
-
-    return update._replace(init=init, apply=apply)
+def unknown_returns(steps: Transition) -> Transition:
+    """Steps that are not of the data set, with -inf as their returns, which are not known."""
+    return steps._replace(extras=jnp.full_like(steps.reward, -jnp.inf))
 
 
 def conservative(

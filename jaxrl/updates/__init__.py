@@ -43,7 +43,7 @@ from jaxrl.updates.imagined import (
     together,
     waking,
 )
-from jaxrl.updates.offpolicy import n_step, prioritised, replay, with_next_actions
+from jaxrl.updates.offpolicy import enriched, n_step, prioritised, replay, with_next_actions
 from jaxrl.updates.onpolicy import epochs, explained_variance, prepared, standardised
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "delayed",
     "descend",
     "dreaming",
+    "enriched",
     "epochs",
     "every",
     "explained_variance",

@@ -1,5 +1,6 @@
 """Transforms for learning from stored experience."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -159,6 +160,33 @@ def n_step(update: Update, discount: float | Array) -> Update:
         return update.apply(state, fold(batch), key)
 
     return update._replace(apply=apply)
+
+
+def enriched(
+    update: Update,
+    of_data: Callable[[Transition], Transition],
+    of_later: Callable[[Transition], Transition] = lambda steps: steps,
+) -> Update:
+    """Store a data set [T, B, ...] as `of_data` makes it, and later steps as `of_later` does.
+
+    The data set is the example that the learner begins with, so that what depends on whole episodes
+    can be stored with their steps, in `extras` or as a `weight`. An example of no steps is left to
+    `of_later`.
+
+    Examples:
+        >>> double = lambda steps: steps._replace(reward=2 * steps.reward)
+        >>> update = updates.enriched(total, lambda steps: steps, double)
+        >>> print(update.apply(zero, batch, key)[0])
+        8.0
+    """
+
+    def init(key: Key, example: Transition) -> Tree:
+        return update.init(key, (of_data if example.reward.size else of_later)(example))
+
+    def apply(state: Tree, new: Transition, key: Key) -> tuple[Tree, dict]:
+        return update.apply(state, of_later(new), key)
+
+    return update._replace(init=init, apply=apply)
 
 
 def with_next_actions(update: Update) -> Update:

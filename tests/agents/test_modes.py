@@ -45,7 +45,7 @@ def test_a_run_without_compilation(name):
     "name",
     [
         "ppo", "r2d2", "iqn", "tqc", "q-lambda", "beer", "proto-value", "bc", "iql", "awac", "crr",
-        "rebrac", "cql", "discrete-cql", "discrete-bcq",
+        "rebrac", "cal-ql", "discrete-cql", "bcq", "discrete-bcq", "rvs",
     ],
 )  # fmt: skip
 def test_a_program_of_double_precision(name):

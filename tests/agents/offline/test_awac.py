@@ -36,7 +36,6 @@ def policies(name, temperatures, steps=600, **options):
     [
         ("awac", {}),
         ("crr", dict(weights="exponential", largest_weight=1e3)),
-        ("crr", dict(weights="exponential", largest_weight=1e3, baseline="max")),
     ],
 )
 def test_the_policy_is_the_behaviour_times_the_exponential_of_values(name, options):
