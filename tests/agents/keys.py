@@ -90,7 +90,10 @@ def outputs(eqn, values, seen) -> list:
 
 def scan(params, values, seen) -> list:
     """The final carries and stacked outputs of a scan, step by step."""
-    consts, carries = params["num_consts"], params["num_carry"]
+    if "ft_in" in params:  # since jax 0.11
+        consts, carries, _ = (len(list(part)) for part in params["ft_in"].unpack())
+    else:
+        consts, carries = params["num_consts"], params["num_carry"]
     body, steps = params["jaxpr"], range(params["length"])
     fixed, carry, xs = values[:consts], values[consts:][:carries], values[consts + carries :]
     rows = []
