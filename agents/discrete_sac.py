@@ -104,7 +104,8 @@ def learner(
         # Critics: the pessimistic value of each next action, with its entropy bonus.
         reduced = ensemble(hp.ensemble, key)
         log_policy = cast(Array, pi(fixed(params), batch.final).logits)
-        future = values.entropic(reduced, q(target, batch.final), log_policy, temperature)
+        bonus = temperature * hp.entropy_backup
+        future = values.entropic(reduced, q(target, batch.final), log_policy, bonus)
         targets = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
         theta = q(params, batch.obs)
         error = reduced.loss(values.take(theta, batch.action), targets)

@@ -264,7 +264,7 @@ def objective(
         reduced = ensemble(hp.ensemble, k_subset)
         action, log_prob = pi(fixed(params), sight.following).sample_and_log_prob(seed=k_next)
         future = reduced.decode(q(target, sight.judged, action))
-        cost = temperature * log_prob if hp.entropy_backup else jnp.zeros_like(log_prob)
+        cost = temperature * log_prob * hp.entropy_backup
         targets = soft_target(future, cost, batch, hp.discount)
         error = reduced.loss(q(params, sight.now, batch.action), targets)
         if penalty is not None:

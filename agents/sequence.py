@@ -121,7 +121,8 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
         # Critics of single steps: the next action is the first of a new sequence.
         first, log_prob = (x[0] for x in unfold(fixed(params), data.final, k_next[None], 1))
         future = reduced.decode(base.q(target, data.final, first))
-        aim = sac.soft_target(future, temperature * log_prob, data, hp.discount)
+        cost = temperature * log_prob * hp.entropy_backup
+        aim = sac.soft_target(future, cost, data, hp.discount)
         error = reduced.loss(base.q(params, data.obs, data.action), aim)
         # Temporal recall: each action is evaluated in the state that the ones before it lead to.
         actions, log_probs = unfold(params, data.obs, jax.random.split(k_now, hp.length), hp.length)
