@@ -29,7 +29,7 @@ REGIMES = {
     "expert": Regime("The agent alone.", share=1.0),
     "stitched": Regime("The agent, in parts of episodes.", share=1.0, stitched=True),
 }
-"""The regimes of Schweighofer et al. (2022), section 5, https://arxiv.org/abs/2111.04714, and
+"""The regimes of Schweighofer et al. (2022), https://arxiv.org/abs/2111.04714, and
 stitched tasks, whose goal no single part of the data reaches from a start."""
 
 STEPS = 10_000

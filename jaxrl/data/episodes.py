@@ -106,7 +106,7 @@ def subsampled(data: Transition, share: float | Array, key: Key | None = None) -
       >>> subsampled(data, 0.34).weight[:, 0]
       Array([1., 1., 0., 0.], dtype=float32)
 
-    Source: filtered behaviour cloning, as the baseline %BC of Chen et al. (2021), section 5.1,
+    Source: filtered behaviour cloning, as the baseline %BC of Chen et al. (2021),
     https://arxiv.org/abs/2106.01345.
     """
     require_fraction(share=share)

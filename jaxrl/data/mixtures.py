@@ -114,7 +114,7 @@ def sample_mixture(
       Array([[1, 0, 1, 1, 0, 1]], dtype=int32)
 
     Source: symmetric sampling is two buffers in equal shares, Ball et al. (2023), Efficient online
-    reinforcement learning with offline data, section 4.1, https://arxiv.org/abs/2302.02948.
+    reinforcement learning with offline data, https://arxiv.org/abs/2302.02948.
     """
     parts = _shares(shares, len(buffers))
     ends = np.round(np.cumsum(parts) * batch_size).astype(int)

@@ -31,7 +31,7 @@ def nearest(
       Array([[1, 0]], dtype=int32)
 
     Source: the exact search of Ran et al. (2023), Policy regularization with dataset constraint,
-    equation 5, https://arxiv.org/abs/2306.06569.
+    https://arxiv.org/abs/2306.06569.
     """
     require(
         points.ndim == queries.ndim == 2 and points.shape[1] == queries.shape[1],
