@@ -14,7 +14,8 @@ import re
 import numpy as np
 import pytest
 
-PACKAGES = ("jaxrl.values", "jaxrl.dp", "jaxrl.returns", "jaxrl.updates", "jaxrl.data")
+PACKAGES = ("jaxrl.values", "jaxrl.dp", "jaxrl.returns", "jaxrl.updates", "jaxrl.data",
+            "jaxrl.generators")  # fmt: skip
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.?\d*(?:e[-+]?\d+)?(?![\w])")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
