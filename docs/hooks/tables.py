@@ -135,7 +135,10 @@ def reference(package: str) -> Callable[[], str]:
 
 
 # The packages with pages of their own in the reference.
-APART = ("jaxrl", "jaxrl.values", "jaxrl.dp", "jaxrl.models", "jaxrl.updates", "jaxrl.returns")
+APART = (
+    "jaxrl", "jaxrl.values", "jaxrl.dp", "jaxrl.models", "jaxrl.updates", "jaxrl.returns",
+    "jaxrl.generators",
+)  # fmt: skip
 
 TABLES: dict[str, Callable[[], str]] = {
     "agents": agents,

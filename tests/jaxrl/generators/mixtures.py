@@ -25,13 +25,15 @@ class Mixture:
     def parts(self, x, a, b):
         """Logarithms [K] of the weighted densities of a point x [D] of the path, and what remains.
 
-        The latter are the C^-1 (x - a m) [K, D] of the components.
+        The latter are the C^-1 (x - a m) [K, D] of the components, whose covariances C on the path
+        have the axes of those of the data.
         """
-        covariance = a**2 * self.covariances + b**2 * np.eye(self.means.shape[1])
-        away = x - a * self.means
-        solved = jnp.linalg.solve(covariance, away[..., None])[..., 0]
-        constant = jnp.linalg.slogdet(2 * jnp.pi * covariance)[1]
-        return jnp.log(self.weights) - 0.5 * ((away * solved).sum(-1) + constant), solved
+        spread, axes = np.linalg.eigh(self.covariances)
+        variance = a**2 * spread + b**2
+        turned = jnp.einsum("kji,kj->ki", axes, x - a * self.means)
+        log = jnp.log(2 * jnp.pi * variance) + turned**2 / variance
+        solved = jnp.einsum("kij,kj->ki", axes, turned / variance)
+        return jnp.log(self.weights) - 0.5 * log.sum(-1), solved
 
     def log_prob(self, x, a=1.0, b=0.0):
         """The logarithmic density [] of a point [D] of the path."""
