@@ -143,7 +143,10 @@ def agent_of(command: str, arguments: list[str]) -> str:
         for agent, about in ABOUT.items():
             print(f"  {agent:18}{about.sentence}")
         sys.exit(0)
-    require(bool(name), f"jaxrl {command} needs an agent: {', '.join(AGENTS)}.")
+    need = (
+        f"jaxrl {command} needs an agent, such as ppo or dqn; `jaxrl list agents` shows them all."
+    )
+    require(bool(name), need)
     if name not in AGENTS:
         raise unknown("agent", name, AGENTS)
     return name

@@ -244,7 +244,9 @@ def _check(strength: Array | float, holds: Callable, sentence: str) -> None:
 def _supported(values: Array, p: Array) -> Array:
     """Return the values [..., N], with the best possible one where p [..., N] is zero."""
     best = jnp.where(p > 0, values, -jnp.inf).max(-1, keepdims=True)
-    return jnp.where(p > 0, values, best)
+    # Without the barrier XLA may compute these twice, with different rounding: then nothing equals
+    # the least of them, and what is divided by a small temperature overflows.
+    return jax.lax.optimization_barrier(jnp.where(p > 0, values, best))
 
 
 def _location_and_scale(v: Array) -> tuple[Array, Array]:

@@ -44,7 +44,7 @@ def refused(monkeypatch, capsys):
     "words, parts",
     [
         ("trian ppo", ["command", "'trian'", "train"]),
-        ("train", ["needs an agent", "dqn, c51"]),
+        ("train", ["needs an agent", "such as ppo", "`jaxrl list agents`"]),
         ("train pppo --env CartPole-v1", ["agent", "'pppo'", "did you mean ppo"]),
         ("train ppo", ["--env"]),
         ("train ppo --env CartPole-v2", ["environment", "'CartPole-v2'", "CartPole-v1"]),

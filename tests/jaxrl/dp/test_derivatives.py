@@ -121,8 +121,12 @@ def test_a_static_problem_has_the_derivative_of_its_worst_model():
     each = (dp.from_arrays(*random_arrays(seed, STATES, ACTIONS)) for seed in range(3))
     mdps = jax.tree.map(lambda *x: np.stack(x), *each)
     solve = lambda mdp: dp.value_iteration(mdp, 0.9).theta
-    value = lambda action, mdp: mdp.initial @ dp.policy_evaluation(
-        mdp, jax.nn.one_hot(action, ACTIONS), 0.9).theta.max(-1)  # fmt: skip
+
+    def value(action, mdp):
+        theta = dp.policy_evaluation(mdp, jax.nn.one_hot(action, ACTIONS), 0.9).theta
+        # By its index: jax looks for what equals a maximum, which XLA may round otherwise.
+        return mdp.initial @ jnp.take_along_axis(theta, theta.argmax(-1)[:, None], -1)[:, 0]
+
     worst = lambda reward: (
         dp.static_robust_control(solve, value, mdps._replace(reward=reward)).value
     )
