@@ -1,7 +1,8 @@
 """Conservative Q-learning (Kumar et al. 2020): SAC with low values where there are no data.
 
 A penalty pushes values down at all actions, the more the higher they are, and up at those of the
-data. Source: "Conservative Q-learning for offline reinforcement learning", https://arxiv.org/abs/2006.04779.
+data. Source: "Conservative Q-learning for offline reinforcement learning",
+https://arxiv.org/abs/2006.04779.
 """
 
 import math

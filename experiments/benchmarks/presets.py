@@ -11,7 +11,6 @@ the budget of the search and the two scores.
 import dataclasses
 import json
 import math
-import shutil
 import sys
 import tempfile
 import time
@@ -106,7 +105,7 @@ def main(arguments: list[str]) -> None:
     results.make_folder(chosen.out)
     for agent, env in wanted:
         path = presets.file_of(env, chosen.out)
-        tables = presets.read(path) if path.exists() else {}
+        tables = presets.read(path)[1] if path.exists() else {}
         if agent in tables or suites.missing(env):
             continue
         print(f"{agent} in {env}", file=sys.stderr, flush=True)
@@ -125,8 +124,8 @@ def found(agent: str, env: str, chosen: Options) -> dict[str, Any]:
         max_episode_steps=1000,
     )  # fmt: skip
     like, space = checked(asked)
-    folder = Path(tempfile.mkdtemp())
-    try:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
         results.make_folder(folder / "search")
         say = lambda text: print(text, file=sys.stderr, flush=True)
         best = search.run(
@@ -140,8 +139,6 @@ def found(agent: str, env: str, chosen: Options) -> dict[str, Any]:
             returns(dataclasses.replace(judged, hyperparameters=usual | values), folder / name)
             for name, values in (("defaults", {}), ("preset", point))
         ]
-    finally:
-        shutil.rmtree(folder)
     better = bootstrap(paired_difference, *(s[:, None] for s in scores[::-1]), paired=True)
     wins = bool(better.low > 0)
     told = {
@@ -193,9 +190,9 @@ def table(folder: Path = presets.FOLDER) -> str:
         "| environment | agent | steps | defaults | found | search | preset |",
         "|---|---|---|---|---|---|---|",
     ]
-    for path in sorted(folder.glob("*.toml")):
-        for agent, own in presets.read(path).items():
-            env, told = path.stem.replace("--", "/"), own.get(presets.TUNING)
+    for env, tables in map(presets.read, sorted(folder.glob("*.toml"))):
+        for agent, own in tables.items():
+            told = own.get(presets.TUNING)
             steps = f"{own['steps']:.3g}" if "steps" in own else ""
             if told is None:
                 lines.append(f"| {env} | {agent} | {steps} |  |  | by hand | yes |")

@@ -10,7 +10,6 @@ take turns, each from its start to the last score, with compilation and without 
 import csv
 import dataclasses
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -60,19 +59,19 @@ def ours(chosen: Options) -> dict[str, float]:
     words = [f"{n}={a:g}:{b:g}{':log' if log else ''}" for n, (a, b, log) in SPACE.items()]
     task = {k: v for k, v in PPO_SMALL.items() if k not in ("agent", "env")}
     fixed = [f"{k}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in task.items()]
-    folder = Path(tempfile.mkdtemp()) / "search"
-    begin = time.perf_counter()
-    command(
-        [sys.executable, "-m", "experiments", "tune", "ppo", "--env", PPO_SMALL["env"],
-         "--space", *words, "--fixed", *fixed, "--trials", str(chosen.trials),
-         "--batch", str(chosen.batch), "--steps", str(chosen.steps), "--seeds", str(chosen.seeds),
-         "--evaluations", "1", "--episodes", "16", "--no-prune", "--no-cache", "--out",
-         str(folder)]
-    )  # fmt: skip
-    seconds = time.perf_counter() - begin
-    with open(folder / "trials.csv") as file:
-        best = max(float(row["score"]) for row in csv.DictReader(file))
-    shutil.rmtree(folder.parent)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / "search"
+        begin = time.perf_counter()
+        command(
+            [sys.executable, "-m", "experiments", "tune", "ppo", "--env", PPO_SMALL["env"],
+             "--space", *words, "--fixed", *fixed, "--trials", str(chosen.trials),
+             "--batch", str(chosen.batch), "--steps", str(chosen.steps),
+             "--seeds", str(chosen.seeds), "--evaluations", "1", "--episodes", "16", "--no-prune",
+             "--no-cache", "--out", str(folder)]
+        )  # fmt: skip
+        seconds = time.perf_counter() - begin
+        with open(folder / "trials.csv") as file:
+            best = max(float(row["score"]) for row in csv.DictReader(file))
     return {"seconds": seconds, "best": best}
 
 

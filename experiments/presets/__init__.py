@@ -20,10 +20,11 @@ def file_of(env: str, folder: Path = FOLDER) -> Path:
     return folder / f"{env.replace('/', '--')}.toml"
 
 
-def read(path: Path) -> dict[str, dict[str, Any]]:
-    """The tables of a file by agent, with tuples in place of arrays."""
+def read(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The environment of a file, and its tables by agent, with tuples in place of arrays."""
     found = tomllib.loads(path.read_text())
-    return {agent: values(table) for agent, table in found.items() if agent != "environment"}
+    env = found.pop("environment")
+    return env, {agent: values(table) for agent, table in found.items()}
 
 
 def values(table: dict[str, Any]) -> dict[str, Any]:
@@ -32,9 +33,9 @@ def values(table: dict[str, Any]) -> dict[str, Any]:
 
 
 FOUND: dict[tuple[str, str], dict[str, Any]] = {
-    (agent, tomllib.loads(path.read_text())["environment"]): table
-    for path in sorted(FOLDER.glob("*.toml"))
-    for agent, table in read(path).items()
+    (agent, env): table
+    for env, tables in map(read, sorted(FOLDER.glob("*.toml")))
+    for agent, table in tables.items()
 }
 """The tables of all files, by agent and environment."""
 

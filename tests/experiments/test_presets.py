@@ -44,7 +44,7 @@ def test_files_are_read_as_they_were_written(tmp_path):
     path = presets.file_of("brax/ant", tmp_path)
     path.write_text(benchmark.written("brax/ant", {"ppo": table, "sac": by_hand}))
     assert path.name == "brax--ant.toml"
-    assert presets.read(path) == {"ppo": table, "sac": by_hand}
+    assert presets.read(path) == ("brax/ant", {"ppo": table, "sac": by_hand})
     rows = [line.split(" | ") for line in benchmark.table(tmp_path).splitlines()[2:]]
     searched = ["| brax/ant", "ppo", "1e+03", "1 [0.5, 1.5]", "2 [1.5, 2.5]"]
     assert rows[0] == [*searched, "4 points x 2 seeds", "yes |"]

@@ -21,11 +21,10 @@ from jaxrl.returns import lambda_returns
 from jaxrl.rollouts import rollout
 from jaxrl.search import SEARCHES
 from tests.compiling import OPTIMISED
+from tests.jaxrl import positions
+from tests.jaxrl.positions import HEAPS, MOST, seen_by_place
 
-HEAPS = (2, 2, 3)
-MOST, SIZES = max(HEAPS), [n + 1 for n in HEAPS]
-# All positions but the empty one, in which the game is over.
-EVERY = np.stack(np.meshgrid(*map(np.arange, SIZES), indexing="ij"), -1).reshape(-1, 3)[1:]
+EVERY = positions.EVERY[1:]  # all but the empty one, in which the game is over
 
 
 @functools.cache
@@ -186,22 +185,6 @@ def test_what_cannot_alternate_is_refused():
     wider = env._replace(spec=env.spec._replace(action=type(env.spec.action)(99), mask=None))
     with pytest.raises(InputError, match=r"Env\.trial"):
         assemble(AGENTS["dqn"].make, wider, AGENTS["dqn"].defaults)
-
-
-def seen_by_place(game):
-    """Nim with a one-hot observation of the whole position, for tables."""
-    places = np.concatenate([np.zeros((1, 3), int), EVERY])
-    mask = (np.arange(MOST) < places[..., None]).reshape(len(places), -1)
-
-    def see(state, player):
-        index = jnp.ravel_multi_index(tuple(state[0]), SIZES, mode="clip")
-        return jax.nn.one_hot(index, len(places), dtype=jnp.float32)
-
-    spec = game.spec._replace(
-        observation=jax.ShapeDtypeStruct((len(places),), jnp.float32),
-        mask=lambda obs: jnp.asarray(mask)[obs.argmax(-1)],
-    )
-    return game._replace(see=see, spec=spec)
 
 
 def test_a_table_learns_the_minimax_values_of_all_positions_from_its_own_games():

@@ -20,6 +20,7 @@ from jaxrl.rollouts import rollout
 from jaxrl.settings import Collection
 from jaxrl.types import Actor, Agent, Box, Transition, Update, memoryless
 from jaxrl.watching import latest
+from tests.jaxrl.positions import EVERY, HEAPS, MOST, SIZES, seen_by_place
 
 
 @functools.cache
@@ -33,11 +34,6 @@ def moves(position):
     for heap, size in enumerate(position):
         for taken in range(1, size + 1):
             yield (heap, taken), (*position[:heap], size - taken, *position[heap + 1 :])
-
-
-HEAPS = (2, 2, 3)
-MOST, SIZES = max(HEAPS), [n + 1 for n in HEAPS]
-EVERY = np.stack(np.meshgrid(*map(np.arange, SIZES), indexing="ij"), -1).reshape(-1, 3)
 
 
 def best_actions():
@@ -194,21 +190,6 @@ def test_the_average_policy_of_self_play_reaches_the_value_of_a_matrix_game():
     assert (sure > value - 0.05).all() and (conceded < value + 0.05).all()
     # The last policy alone goes around in circles.
     assert (policies[:, -500:, 0] @ PAYOFF).min(-1).min() < value - 0.3
-
-
-def seen_by_place(game):
-    """Nim with a one-hot observation of the whole position, for tables."""
-    mask = (np.arange(MOST) < EVERY[..., None]).reshape(len(EVERY), -1)
-
-    def see(state, player):
-        index = jnp.ravel_multi_index(tuple(state[0]), SIZES, mode="clip")
-        return jax.nn.one_hot(index, len(EVERY), dtype=jnp.float32)
-
-    spec = game.spec._replace(
-        observation=jax.ShapeDtypeStruct((len(EVERY),), jnp.float32),
-        mask=lambda obs: jnp.asarray(mask)[obs.argmax(-1)],
-    )
-    return game._replace(see=see, spec=spec)
 
 
 def test_self_play_wins_nim_wherever_minimax_does():
