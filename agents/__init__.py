@@ -44,6 +44,7 @@ from agents.offline import (
     discrete_cql,
     edac,
     iql,
+    odice,
     rebrac,
     rvs,
     td3_bc,
@@ -157,6 +158,7 @@ AGENTS: dict[str, AgentEntry] = {
     "bc": AgentEntry(bc.Hyperparameters(), bc.bc),
     "rvs": AgentEntry(rvs.Hyperparameters(), rvs.rvs),
     "iql": AgentEntry(iql.Hyperparameters(), iql.iql),
+    "o-dice": AgentEntry(odice.Hyperparameters(), odice.odice),
     "awac": awac_with(),
     "crr": awac_with(
         weights="binary",

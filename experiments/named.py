@@ -70,6 +70,7 @@ REPRODUCTIONS = (
     "dreams",
     "edge",
     "generalisation",
+    "gradients",
     "horizon",
     "lipschitz",
     "mismatch",

@@ -3,6 +3,7 @@
 - `bc`: behaviour cloning, of all episodes or of the best.
 - `rvs`: behaviour cloning conditioned on the return that follows.
 - `iql`: expectiles of values, and weighted cloning.
+- `odice`: values by the dual of staying near the data, with orthogonal gradients.
 - `awac`: critics of the policy, which clones what they prefer; CRR is a line of it.
 - `td3_bc`, `rebrac`: TD3 whose actor, or also its critics, pay for distances to the data.
 - `cql`, `discrete_cql`: SAC and DQN with values that are low without data.

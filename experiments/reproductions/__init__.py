@@ -5,6 +5,7 @@
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where values are never learnt, and two remedies.
 - `generalisation`: DQN that learns from replay, from a factored model or from the true one.
+- `gradients`: semi, true and orthogonal gradients of O-DICE, by the weight of the residual.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `lipschitz`: an ensemble of models, or one model and smooth values.
 - `mismatch`: the error of models beside the cost of control.

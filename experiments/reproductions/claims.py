@@ -48,6 +48,16 @@ CLAIMS: dict[str, Claim] = {
         "In mazes that are always new the return is -41 from replay, -34 in a learnt factored "
         "model and -24 in the true model. On a pan flute replay is as fast as the true model.",
     ),
+    "gradients": Claim(
+        "Orthogonal gradients of values stay near the data, where semi and true gradients fail "
+        "(Mao et al. 2024).",
+        "Partly",
+        "Where actions lead to states that the data never begin from, O-DICE's return with a "
+        "residual weight of 0.6 is 0.64 with orthogonal and 0.32 with semi gradients, of at most "
+        "0.68; the true gradient has 0.63. Where there are no such states, semi and orthogonal "
+        "gradients are alike, for the second half has a cosine of -1 with the first. The true "
+        "gradient is the worst at a weight of 0.4 and the best at 0.7.",
+    ),
     "horizon": Claim(
         "The effective horizon predicts how long deep agents need (Laidlaw et al. 2024).",
         "Confirmed",

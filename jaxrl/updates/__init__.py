@@ -45,10 +45,19 @@ from jaxrl.updates.imagined import (
 )
 from jaxrl.updates.offpolicy import enriched, n_step, prioritised, replay, with_next_actions
 from jaxrl.updates.onpolicy import epochs, explained_variance, prepared, standardised
+from jaxrl.updates.residual import (
+    GRADIENTS,
+    cosine,
+    half_gradients,
+    orthogonal,
+    residual_loss,
+)
 
 __all__ = [
+    "GRADIENTS",
     "Dream",
     "Learner",
+    "cosine",
     "decay_updates",
     "delayed",
     "descend",
@@ -58,12 +67,14 @@ __all__ = [
     "every",
     "explained_variance",
     "fitting",
+    "half_gradients",
     "imagined",
     "in_passes",
     "in_turn",
     "mixed",
     "n_step",
     "optimiser_for",
+    "orthogonal",
     "polyak",
     "prepared",
     "prioritised",
@@ -73,6 +84,7 @@ __all__ = [
     "replayed_by_priority",
     "require_buffer",
     "require_passes",
+    "residual_loss",
     "separate",
     "standardised",
     "together",
