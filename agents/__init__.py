@@ -158,6 +158,14 @@ AGENTS: dict[str, AgentEntry] = {
     "bc": AgentEntry(bc.Hyperparameters(), bc.bc),
     "rvs": AgentEntry(rvs.Hyperparameters(), rvs.rvs),
     "iql": AgentEntry(iql.Hyperparameters(), iql.iql),
+    "riql": AgentEntry(
+        iql.Hyperparameters(
+            huber_width=1.0,
+            ensemble=Ensemble(5, "quantile", level=0.25),
+            normalise_observations=True,
+        ),
+        iql.iql,
+    ),
     "o-dice": AgentEntry(odice.Hyperparameters(), odice.odice),
     "awac": awac_with(),
     "crr": awac_with(

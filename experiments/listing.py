@@ -111,6 +111,8 @@ ABOUT = {
                  "Cloning conditioned on the return that follows (Emmons et al. 2022)."),
     "iql": About(DATA, "discrete, continuous",
                  "Expectiles of values and weighted cloning (Kostrikov et al. 2022)."),
+    "riql": About(DATA, "discrete, continuous",
+                  "IQL that withstands corrupted data (Yang et al. 2024)."),
     "o-dice": About(DATA, "discrete, continuous",
                     "Values near the data by orthogonal gradients (Mao et al. 2024)."),
     "awac": About(DATA, "discrete, continuous",

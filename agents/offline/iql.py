@@ -4,6 +4,10 @@ No action is ever valued that is not in the data: a state value regresses on an 
 critics over the actions that were taken, the critics regress on it, and the policy clones actions
 with weights that grow with their advantage. Source: Kostrikov et al. (2022), "Offline reinforcement
 learning with implicit Q-learning", https://arxiv.org/abs/2110.06169.
+
+RIQL of Yang et al. (2024), "Towards robust offline RL under diverse data corruption",
+https://arxiv.org/abs/2310.12955, is the same with a Huber loss, a quantile over five critics and
+standardised observations: see `agents.AGENTS`. It does not clip targets as the authors' code does.
 """
 
 from dataclasses import replace
@@ -43,6 +47,9 @@ class Hyperparameters:
     """Factor of advantages in the exponent of the weights of cloned actions."""
     largest_weight: float = number(100.0, POSITIVE)
     """Largest weight of a cloned action."""
+    huber_width: float = static(0.0, NOT_NEGATIVE)
+    """Error of a critic's mean above which its loss is no longer squared, but linear; 0 leaves the
+    loss to the representation."""
     critic: values.Critic = values.Critic()
     """Representation of the return in each critic, and in the state value."""
     ensemble: values.Ensemble = values.Ensemble()
@@ -75,14 +82,15 @@ def iql(
         |level - 1{Q < V}| (Q(s, a) - V(s))^2,  (r + discount V(s') - Q(s, a))^2,
         -min(exp(beta (Q - V)), largest) log pi(a | s).
 
-    All three take one gradient step at once. `representation`, `network`, which is the policy's,
-    and `optimiser` take the place of what `hp` describes. Raises an InputError if the
-    hyperparameters do not fit each other or the actions.
+    With a `huber_width` the second loss is that of Huber. All three take one gradient step at once.
+    `representation`, `network`, which is the policy's, and `optimiser` take the place of what `hp`
+    describes. Raises an InputError if the hyperparameters do not fit each other or the actions.
     """
     check(spec, hp)
     seen, layers = shown(spec, hp.normalise_observations), hp.network
     representation = values.critic(hp.critic) if representation is None else representation
-    reduced = partial(values.ensemble_critic, representation, hp.ensemble)
+    judge = values.huber_means(representation, hp.huber_width) if hp.huber_width else representation
+    reduced = partial(values.ensemble_critic, judge, hp.ensemble)
     reduced()  # raises
     policy = policy_network(seen, hp.policy, layers, network)
     critics = pair_values(seen, representation, hp.ensemble.members, layers)

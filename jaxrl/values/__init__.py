@@ -128,6 +128,7 @@ from jaxrl.values.quantile import (
 from jaxrl.values.representations import (
     Representation,
     collapsed,
+    huber_means,
     require_distribution,
     require_explicit,
     scalar,
@@ -186,6 +187,7 @@ __all__ = [
     "greedy",
     "hl_gauss",
     "homeostatic",
+    "huber_means",
     "implicit_quantile",
     "lambda_distributions",
     "lexicographic",

@@ -65,6 +65,23 @@ def collapsed(representation: Representation) -> Representation:
     )
 
 
+def huber_means(representation: Representation, width: float | Array) -> Representation:
+    """The same outputs, whose mean regresses on that of a target with a Huber loss.
+
+    It is e^2 / 2 for errors of at most the width and width (|e| - width / 2) for larger ones, which
+    therefore move the mean no more than errors of the width do.
+
+    Examples:
+        >>> print(values.huber_means(values.scalar(), 0.5).loss(jnp.array([3.0]), z))
+        0.875
+    """
+
+    def loss(theta: Array, distribution: ReturnDistribution) -> Array:
+        return optax.huber_loss(mean(representation.decode(theta)), mean(distribution), delta=width)
+
+    return representation._replace(loss=loss, collapsed=True)
+
+
 def require_explicit(representation: Representation, who: str) -> None:
     """Raise an InputError in the name of `who` for a critic whose network takes fractions.
 

@@ -106,6 +106,31 @@ def test_luck_is_not_taken_for_skill():
     np.testing.assert_allclose(policy, 1 / (1 + np.exp(5.0 * -0.4)), atol=0.06)
 
 
+def test_corrupted_rewards_move_a_huber_loss_by_no_more_than_its_width():
+    """A fifth of the rewards are 30: means would be 6 too high, and M-estimates are width / 4."""
+    rng = np.random.default_rng(0)
+    action = np.arange(500) % 2
+    reward = action + 0.1 * rng.normal(size=500)
+    reward[rng.permutation(500)[:100]] = 30.0
+    spec, data = spec_of(1, 2), one_step(0 * action, action, reward, spec_of(1, 2))
+    _, learn = learner(
+        "riql", spec, data, batch_size=128, expectile=0.5, learning_rate=5e-3, decay_steps=1500.0,
+        target_rate=0.05, normalise_observations=False, schedule="cosine", **SHORT,
+    )  # fmt: skip
+
+    def estimate(r):
+        points = np.linspace(-1, 3, 4001)
+        return points[abs(np.clip(r - points[:, None], -1, 1).sum(-1)).argmin()]
+
+    def train(key):
+        value = learn(key, 1500)[0].params["value"]["params"]["Dense_0"]
+        return value["kernel"][0, 0] + value["bias"][0]
+
+    exact = np.mean([estimate(reward[action == a]) for a in (0, 1)])
+    assert exact < 1 and reward.mean() > 6
+    np.testing.assert_allclose(compiled(train)(KEYS), exact, atol=0.12)
+
+
 @pytest.mark.parametrize("name", ["iql", "awac", "crr"])
 def test_bad_input_is_one_sentence(name):
     entry, spec = AGENTS[name], spec_of(2, 2)
