@@ -76,6 +76,20 @@ def sac_with(**options: Any) -> AgentEntry:
     return AgentEntry(sac.Hyperparameters(**options), sac.sac)
 
 
+def efficient_sac(**options: Any) -> AgentEntry:
+    """SAC with ten critics that are normalised by layer, and with other defaults."""
+    return sac_with(
+        ensemble=Ensemble(10, subset=2),
+        actor_reduction="average",
+        layer_norm=True,
+        hidden=(256, 256),
+        learning_rate=3e-4,
+        target_entropy=-0.5,
+        warmup=5_000,
+        **options,
+    )
+
+
 def td3_with(**options: Any) -> AgentEntry:
     """TD3 with other defaults."""
     return AgentEntry(td3.Hyperparameters(**options), td3.td3)
@@ -123,6 +137,9 @@ AGENTS: dict[str, AgentEntry] = {
         ensemble=Ensemble(5, "truncated", drop=2),
         actor_reduction="average",
     ),
+    # They learn beside a data set, or go on from a learner of one: see `jaxrl.continuing`.
+    "rlpd": efficient_sac(updates=20, actor_period=20, data_share=0.5),
+    "wsrl": efficient_sac(updates=4, actor_period=4),
     "discrete-sac": AgentEntry(discrete_sac.Hyperparameters(), discrete_sac.discrete_sac),
     "recurrent-sac": AgentEntry(recurrent_sac.Hyperparameters(), recurrent_sac.recurrent_sac),
     # They plan: in the simulator itself, and in a model of values.

@@ -183,6 +183,11 @@ def history(folder: Path, spec: Spec, steps: int | None = None) -> Transition:
         not config.dataset, f"{folder} was trained on a data set, and so has no history of its own."
     )
     require(
+        not config.base,
+        f"{folder} goes on from {config.base}, and its history cannot be repeated without that: "
+        "choose another regime than replay.",
+    )
+    require(
         not lanes.outside(config.env),
         f"The history of {folder} cannot be repeated, because {config.env} runs outside of "
         "compiled functions: choose another regime than replay.",

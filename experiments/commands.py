@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from envs import suites
-from experiments import configuration, forms, options, results
+from experiments import configuration, continuing, forms, options, results
 from experiments.configuration import Configuration
 from experiments.named import benchmark_command, list_command, reproduce_command
 from experiments.regimes import dataset_command
@@ -61,7 +61,8 @@ def train_command(arguments: list[str]) -> None:
     require_positive(save_every=chosen.save_every)
     require_writers(chosen.log)
     options.use_cache(chosen)
-    configuration.validate(config)
+    config = config if resume else continuing.described(config)
+    configuration.validate(config, None if resume else continuing.shapes(config))
     run(config, folder, bool(resume), chosen)
 
 

@@ -14,11 +14,12 @@ import envs
 from agents import AGENTS
 from experiments import datasets, lanes, programs, provenance, records, results, stored
 from jaxrl.budget import Budget, budget
+from jaxrl.continuing import beginning, retaining
 from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.logged import empty
 from jaxrl.loop import Setup, assemble
-from jaxrl.offline import offline
-from jaxrl.types import Env, Transition
+from jaxrl.offline import offline, stored_data
+from jaxrl.types import Env, Key, Run, Transition, Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Configuration:
     members_at_once: int = 0  # in one vmapped run, all of them if 0
     dataset: str = ""  # folder of a data set to learn from, instead of the environment
     data: dict[str, Any] = dataclasses.field(default_factory=dict)  # its size and fingerprint
+    base: str = ""  # folder of a run whose learners this one goes on from
+    origin: dict[str, Any] = dataclasses.field(default_factory=dict)  # their fingerprint
     spacing: list[int] = dataclasses.field(default_factory=list)
     # of an extended run: the updates and evaluations that it was begun with
 
@@ -51,6 +54,11 @@ class Configuration:
     def members(self) -> int:
         """Points times seeds."""
         return self.points * self.seeds
+
+    @property
+    def offline(self) -> bool:
+        """Whether it learns from its data set alone, and not beside an environment."""
+        return bool(self.dataset) and not self.hyperparameters.get("data_share", 0)
 
     @property
     def steps_per_update(self) -> int:
@@ -66,7 +74,7 @@ class Configuration:
         """
         names = ("num_envs", "rollout_length", "warmup")
         own = {name: self.hyperparameters[name] for name in names}
-        own |= {"warmup": 0} if self.dataset else {}
+        own |= {"warmup": 0} if self.offline else {}
         hp = types.SimpleNamespace(collection=types.SimpleNamespace(**own))
         found = budget(hp, self.steps, self.evaluations)
         if not self.spacing:
@@ -111,13 +119,18 @@ def make_env(config: Configuration) -> Env:
 
 
 def build(
-    config: Configuration, hp: Any, data: Transition | None = None, env: Env | None = None
+    config: Configuration,
+    hp: Any,
+    data: Transition | None = None,
+    env: Env | None = None,
+    base: Tree | None = None,
 ) -> Setup:
-    """The agent at work in the environment; `hp` and `data` may hold tracers.
+    """The agent at work in the environment; `hp`, `data` and `base` may hold tracers.
 
-    With a data set, the experiment learns from `data`. Without `data` it has none of its
-    transitions, but its runs have the same shapes, and the agent is the same. `env`, if given, is
-    the environment of one lane in place of `make_env(config)`.
+    With a data set, the experiment learns from `data`, alone or beside the environment. Without
+    `data` it has none of its transitions, but its runs have the same shapes, and the agent is the
+    same. `env`, if given, is the environment of one lane in place of `make_env(config)`. `base` is
+    the learner to go on from; runs have the same shapes without it.
     """
     entry = AGENTS[config.agent]
     own = make_env(config) if env is None else env
@@ -130,19 +143,25 @@ def build(
         )
         return assemble(entry.maker(env), env, hp, config.steps, lanes.blank_lanes)
     if not config.dataset:
-        return assemble(entry.maker(env), env, hp, config.steps)
-
+        return assemble(entry.maker(env), env, hp, config.steps, base=base)
     data = empty(env.spec, hp.collection.num_envs) if data is None else data
     size = (config.data or described(config))["transitions"]
-    whole = dataclasses.replace(hp, buffer_size=size, warmup=size)
+    whole = dataclasses.replace(hp, buffer_size=size, warmup=size, data_share=0.0)
     try:
-        setup = assemble(entry.maker(env), env, whole, config.steps + size)
+        alone = assemble(entry.maker(env), env, whole, config.steps + size)
     except InputError as error:
         if not str(error).startswith("buffer_size"):
             raise
         sentence = f"The data set {config.dataset} is too short to be the whole buffer: {error}"
         raise InputError(sentence) from None
-    return setup._replace(experiment=offline(setup.agent, data))
+    if config.offline:
+        learning = offline(alone.agent, data)
+        learning = learning if base is None else beginning(learning, base)
+        return alone._replace(experiment=learning)
+    beside = assemble(entry.maker(env), env, hp, config.steps, base=base)
+    kept = stored_data(alone.agent.update.init(jax.random.key(0), data))
+    require(bool(kept), f"{config.agent} takes no share of its batches from a data set: try sac.")
+    return beside._replace(experiment=retaining(beside.experiment, kept[0]))
 
 
 def load_data(config: Configuration) -> Transition:
@@ -189,8 +208,11 @@ def with_data_described(config: Configuration) -> Configuration:
     return dataclasses.replace(config, data=described(config))
 
 
-def validate(config: Configuration) -> None:
-    """Raise an InputError of one sentence if anything is wrong; traces, but compiles nothing."""
+def validate(config: Configuration, base: Tree | None = None) -> None:
+    """Raise an InputError of one sentence if anything is wrong; traces, but compiles nothing.
+
+    `base` are the shapes of the learner that the run begins with, if it goes on from one.
+    """
     if config.agent not in AGENTS:
         raise unknown("agent", config.agent, AGENTS)
     require_positive(seeds=config.seeds, steps=config.steps, evaluations=config.evaluations)
@@ -207,19 +229,28 @@ def validate(config: Configuration) -> None:
         sizes = value if name.endswith("hidden") else [1]
         text = " ".join(map(str, sizes))
         require(min(sizes, default=1) > 0, f"{name} must be above zero, but it is {text}.")
+    share = config.hyperparameters.get("data_share", 0)
+    require(
+        bool(config.dataset) or not share,
+        f"{config.agent} takes {share:g} of each batch from a data set: name one by --dataset, or "
+        "set --data-share 0.",
+    )
     data = load_data(config) if config.dataset else None
     config = dataclasses.replace(config, data=summary_of(data)) if data is not None else config
-    programs.kept("valid", dataclasses.asdict(config), lambda: trace(config, data) or True)
+    programs.kept("valid", dataclasses.asdict(config), lambda: trace(config, data, base) or True)
 
 
-def trace(config: Configuration, data: Transition | None) -> None:
+def trace(config: Configuration, data: Transition | None, base: Tree | None = None) -> None:
     """Trace what a configuration builds; an InputError if that does not fit together."""
     try:
         points = [hyperparameters(config, point) for point in range(config.points)]
         for hp in points:
             build(config, hp)
-        init = lambda key, data: build(config, points[0], data).experiment.init(key)
-        jax.eval_shape(init, jax.random.key(0), data)
+
+        def init(key: Key, data: Transition | None, base: Tree | None) -> Run:
+            return build(config, points[0], data, None, base).experiment.init(key)
+
+        jax.eval_shape(init, jax.random.key(0), data, base)
     except OverflowError:
         raise InputError(too_large(config)) from None
     except (TypeError, AttributeError) as error:
@@ -326,7 +357,7 @@ def require_same(asked: Configuration, stored: Configuration, folder: Path) -> N
     ours |= ours.pop("hyperparameters")
     theirs |= theirs.pop("hyperparameters")
     plain = lambda value: list(value) if isinstance(value, tuple) else value
-    free = {"steps", "data", "spacing", "members_at_once"}
+    free = {"steps", "data", "spacing", "members_at_once", "origin"}
     free |= {"dataset"} if asked.dataset and stored.dataset else set()
     for name in sorted((ours.keys() | theirs.keys()) - free):
         a, b = plain(ours.get(name)), plain(theirs.get(name))

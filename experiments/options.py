@@ -9,7 +9,7 @@ from typing import Any
 
 import envs
 from agents import AGENTS
-from experiments import lanes, records
+from experiments import continuing, lanes, records
 from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
 from experiments.listing import ABOUT
@@ -33,7 +33,12 @@ class Common:
     """Parameters of the environment, such as length=0.7."""
     dataset: str = ""
     """Folder of a data set to learn from, instead of the environment, which then only evaluates.
-    --steps still counts the environment steps that as many updates would take online."""
+    --steps still counts the environment steps that as many updates would take online. With
+    --data-share it is learnt from beside the environment, for that share of each batch."""
+    base: str = dataclasses.field(default="", metadata={"flag": "from"})
+    """Results folder of a run to go on from, in its environment: seeds begin with what its seeds
+    have learnt, and its policy, not random actions, takes the steps of the warm-up. What decides
+    the shape of the networks is taken from it."""
     steps: int = 1_000_000
     """Environment steps of each seed, including those of the warm-up."""
     seeds: int = 8
@@ -81,7 +86,7 @@ class Sweepable(Common):
 
 
 GROUPS = {
-    "environment": ("env", "env_params", "dataset"),
+    "environment": ("env", "env_params", "dataset", "base"),
     "run": ("steps", "seeds", "seed", "out", "resume", "members_at_once"),
     "evaluation": ("evaluations", "episodes", "max_episode_steps"),
     "files": ("save_every", "cache", "log", "animation"),
@@ -110,7 +115,7 @@ def schema(base: type, agent: str, defaults: dict[str, Any], lists: bool) -> typ
         value = defaults.get(name, value)
         if lists and cls is not base and name in records.numeric(record):
             kind, value = tuple[float, ...], (value,)
-        flag = attribute_flag(name)
+        flag = f.metadata.get("flag", attribute_flag(name)) if cls is base else attribute_flag(name)
         notes = {"help": documentation(cls).get(f.name, f.name), "group": group, "flag": flag}
         if cls is not base:
             notes |= {"swept": name in records.numeric(record), "path": attribute_flag(paths[name])}
@@ -163,9 +168,12 @@ def value_of(flag: str, arguments: list[str]) -> str:
 
 
 def defaults_for(agent: str, arguments: list[str]) -> dict[str, Any]:
-    """The preset of the environment that the command line names."""
-    found = preset(agent, value_of("--env", arguments))
-    return found | ({"steps": int(found["steps"])} if "steps" in found else {})
+    """The preset of the environment, and what a run takes from the one that it goes on from."""
+    folder = value_of("--from", arguments)
+    named = bool(folder) and not is_flag(folder)
+    before = continuing.defaults(agent, continuing.stored(folder)) if named else {}
+    found = preset(agent, value_of("--env", arguments) or before.get("env", ""))
+    return found | ({"steps": int(found["steps"])} if "steps" in found else {}) | before
 
 
 def resumed_folder(command: str, arguments: list[str]) -> str:
@@ -261,8 +269,15 @@ def configured(
         evaluations=options.evaluations,
         episodes=options.episodes,
         max_episode_steps=options.max_episode_steps,
-        dataset=getattr(options, "dataset", ""),
+        dataset=getattr(options, "dataset", "") or dataset_of(options, hyperparameters),
+        base=getattr(options, "base", ""),
     )
+
+
+def dataset_of(options: Any, hyperparameters: dict[str, Any]) -> str:
+    """The data set of the run that another one goes on from, if it takes a share of it."""
+    wanted = getattr(options, "base", "") and hyperparameters.get("data_share", 0)
+    return continuing.stored(options.base).dataset if wanted else ""
 
 
 def use_cache(options: Any) -> None:

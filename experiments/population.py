@@ -10,11 +10,11 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
 
 from agents import AGENTS
-from experiments import configuration, memory, programs, records
+from experiments import checkpoints, configuration, continuing, memory, programs, records
 from experiments.configuration import Configuration
 from experiments.memory import memory_bytes  # noqa: F401
 from experiments.programs import kept, packed, unpacked
-from jaxrl.buffers import Buffer
+from jaxrl.buffers import Buffer, Retained
 from jaxrl.errors import require
 from jaxrl.evaluation import Evaluation, evaluate
 from jaxrl.offline import shared, stored_data, without_data
@@ -38,7 +38,7 @@ class Population(NamedTuple):
     axes: Run  # of vmap
     like: Run  # shapes and places of the runs; a data set is not in them
     single: Run  # shapes of the run of one member
-    init: Callable[..., Run]  # of one member: (keys, hp, data)
+    init: Callable[..., Run]  # of one member: (keys, hp, data, learner to go on from)
 
 
 class Program(NamedTuple):
@@ -69,9 +69,9 @@ def gather(config: Configuration, members: slice = slice(None)) -> Population:
     init = jax.jit(_init(config), inline=True)
 
     def traced() -> tuple[Run, Run, Run]:
-        single = jax.eval_shape(lambda key: init(key, one, None), keys[0])
+        single = jax.eval_shape(lambda key: init(key, one, None, None), keys[0])
         axes = population_axes(single)
-        batched = jax.vmap(lambda key, hp: init(key, hp, None), (0, hp_axes), axes)
+        batched = jax.vmap(lambda key, hp: init(key, hp, None, None), (0, hp_axes), axes)
         return single, axes, jax.eval_shape(batched, keys, hp)
 
     try:
@@ -87,11 +87,12 @@ def gather(config: Configuration, members: slice = slice(None)) -> Population:
 def identity(config: Configuration, count: int) -> list:
     """What the programs of `count` members depend on, of a configuration.
 
-    Seeds, and numbers that are not static, are their arguments.
+    Seeds, numbers that are not static, and what runs go on from are their arguments.
     """
     values, numbers = dataclasses.asdict(config), records.numeric(AGENTS[config.agent].defaults)
     own = {k: v for k, v in config.hyperparameters.items() if k not in numbers}
-    return [values | {"seed": 0, "hyperparameters": own, "sweep": [*config.sweep]}, count]
+    own = {"seed": 0, "base": "", "origin": {}, "hyperparameters": own, "sweep": [*config.sweep]}
+    return [values | own, count]
 
 
 def member_keys(seeds: np.ndarray) -> Array:
@@ -118,26 +119,29 @@ def placed(shapes: Tree, axes: Tree, devices: list[jax.Device]) -> Tree:
 def start(population: Population, data: Transition | None = None) -> Run:
     """The runs [members] at the start of training, from `data` or the configuration's data set."""
     p, devices = population, usable_devices(len(population.seeds))
-    if p.config.dataset and data is None:
+    base = continuing.begun(p.config, p.seeds)
+    if not p.config.offline:
+        data = None  # it is beside the runs: see `buffers`
+    elif data is None:
         data = configuration.load_data(p.config)
-    init = jax.jit(
-        populate(p.init, (0, p.hp_axes, None), p.axes, devices), compiler_options=hasty()
-    )
-    made = lambda: programs.compiled(init.lower(p.keys, p.hp, data))
-    begin = kept("start", identity(p.config, len(p.seeds)), made, packed, unpacked)
-    return begin(p.keys, p.hp, data)
+    in_axes = (0, p.hp_axes, None, population_axes(base))
+    init = jax.jit(populate(p.init, in_axes, p.axes, devices), compiler_options=hasty())
+    made = lambda: programs.compiled(init.lower(p.keys, p.hp, data, base))
+    depends = [*identity(p.config, len(p.seeds)), checkpoints.shapes(base)]
+    begin = kept("start", depends, made, packed, unpacked)
+    return begin(p.keys, p.hp, data, base)
 
 
-def buffers(population: Population, data: Transition | None) -> list[Buffer]:
+def buffers(population: Population, data: Transition | None) -> list[Any]:
     """The replay buffers that hold a data set, once on each device; none without one."""
     if data is None:
         return []
     p = population
     one = configuration.hyperparameters(p.config, 0 if p.config.sweep else None)
 
-    def fill(data: Transition) -> list[Buffer]:
+    def fill(data: Transition) -> list[Any]:
         run = configuration.build(p.config, one, data).experiment.init(jax.random.key(0))
-        return stored_data(run)
+        return stored_data(run, kind_of_data(p.config))
 
     found = jax.jit(fill, compiler_options=hasty())(data)
     like = placed(found, jax.tree.map(lambda _: None, found), usable_devices(len(p.seeds)))
@@ -252,9 +256,14 @@ def require_memory(population: Population) -> tuple[int, int]:
     return COPIES * size, there
 
 
+def kind_of_data(config: Configuration) -> type:
+    """What a data set is in a run: its buffer, or what is retained beside that."""
+    return Buffer if config.offline else Retained
+
+
 def _init(config: Configuration) -> Callable[..., Run]:
-    def init(keys: Key, hp: Any, data: Transition | None) -> Run:
-        run = configuration.build(config, hp, data).experiment.init(keys[0])
-        return without_data(run) if config.dataset else run
+    def init(keys: Key, hp: Any, data: Transition | None, base: Tree | None) -> Run:
+        run = configuration.build(config, hp, data, None, base).experiment.init(keys[0])
+        return without_data(run, kind_of_data(config)) if config.dataset else run
 
     return init

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents import AGENTS
-from experiments import configuration, options, records, results
+from experiments import configuration, continuing, options, records, results
 from experiments.configuration import Configuration
 from experiments.statistics import interquartile_mean, interval
 from experiments.writers import require_writers
@@ -46,7 +46,8 @@ def sweep_command(arguments: list[str]) -> None:
     grid = list(itertools.product(*columns.values()))
     sweep = {name: [point[i] for point in grid] for i, name in enumerate(columns)}
     config = options.configuration(agent, chosen, sweep)
-    configuration.validate(config)
+    config = continuing.described(config)
+    configuration.validate(config, continuing.shapes(config))
     require(chosen.members_at_once >= 0, "--members-at-once must not be negative.")
     require_writers(chosen.log)
     folder = options.folder_of(chosen, f"sweep-{agent}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import checkpoints, configuration, reporting, results
+from experiments import checkpoints, configuration, continuing, reporting, results
 from experiments.configuration import Configuration
 from experiments.host import programmed
 from experiments.locks import locked
@@ -202,6 +202,7 @@ def train_parts(
     require_positive(save_every=options.save_every)
     diverged, data = None, configuration.load_data(config) if config.dataset else None
     config = configuration.with_data_described(config)
+    config = config if resume else continuing.described(config)
     missing = configuration.defaulted(folder) if resume else {}
     parts = configuration.parts(config, folder)
     population = gather(config, parts[0][1])

@@ -25,6 +25,13 @@ class Buffer:
     layout: Layout = struct.field(pytree_node=False)
 
 
+@struct.dataclass
+class Retained:
+    """A data set that is replayed beside what is collected, and to which nothing is added."""
+
+    buffer: Buffer | tuple  # () where no data set was given
+
+
 def init(example: Tree, rows: int) -> Buffer:
     """A buffer of `rows` steps of each lane that holds the example [W, B, ...]; W may be 0.
 

@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jaxrl import spaces
 from jaxrl.budget import budget, check_collection, resolve_decay
 from jaxrl.conformance import alike, conforming
+from jaxrl.continuing import inherited
 from jaxrl.environments import (
     auto_reset,
     auto_reset_from_pool,
@@ -50,11 +51,14 @@ def experiment(
     rollout_length: int,
     warmup: int = 0,
     observe: Observe | None = None,
+    base: Tree | None = None,
 ) -> Experiment:
     """Alternate `rollout_length` steps in each lane of `env` with one update of `agent`.
 
     `warmup` is the number of steps in each lane, taken at random before the first update and
-    handed to the update's `init`. The metrics of a step are means over its transitions; those of
+    handed to the update's `init`. With `base`, the state of another learner, the policy that was
+    learnt there takes these steps, and what was learnt is taken over: see
+    `jaxrl.continuing.inherited`. The metrics of a step are means over its transitions; those of
     finished episodes are left as sums per transition, which `advance` turns into means, so that
     averaging over any number of steps stays exact. What `observe` returns of the learner before an
     update, numbers by name, is reported too. A run may come out of `jax.vmap`, which gives
@@ -64,13 +68,19 @@ def experiment(
     def init(key: Key) -> Run:
         k_env, k_warm, k_learn, k_run = jax.random.split(typed_key(key), 4)
         state, now = env.init(k_env)
-        start = (state, now, ())
-        (state, now, _), data, _ = rollout(
-            env, random_policy(env.spec, agent), None, start, k_warm, warmup
+        random = lambda key, steps: rollout(
+            env, random_policy(env.spec, agent), None, (state, now, ()), key, steps
         )
         memory = agent.explore.init(now.reward.shape[0])
-        learner = agent.update.init(k_learn, data)
-        return Run(learner, (state, now, memory), k_run, count())
+        if base is None:
+            (state, now, _), data, _ = random(k_warm, warmup)
+            learner = agent.update.init(k_learn, data)
+            return Run(learner, (state, now, memory), k_run, count())
+        k_none, k_begin, k_learn = jax.random.split(k_learn, 3)
+        begun = inherited(agent.update.init(k_begin, random(k_none, 0)[1]), base)
+        view = agent.update.read(begun)
+        world, data, _ = rollout(env, agent.explore, view, (state, now, memory), k_warm, warmup)
+        return Run(inherited(agent.update.init(k_learn, data), base), world, k_run, count())
 
     def step(run: Run) -> tuple[Run, dict]:
         run = share_counters(run)
@@ -189,14 +199,16 @@ def assemble(
     hp: Any,
     steps: float | None = None,
     lanes: Callable[[Env, int], Env] = self_resetting,
+    base: Tree | None = None,
 ) -> Setup:
     """Put an agent to work on one lane of an environment, as its hyperparameters say.
 
     Continuous actions are scaled to [-1, 1]; as many lanes as `hp.collection` says run side by side
     and begin a new episode at each boundary. `lanes(env, num)` makes them: see `self_resetting`,
     and for others `jaxrl.groups.grouped` and `jaxrl.tasks.taught`. With `steps`, the length of the
-    run, the learning rate decays over a share of it, as `hp.optimisation` says. Raises an
-    InputError of one sentence for hyperparameters that do not fit each other or the environment.
+    run, the learning rate decays over a share of it, as `hp.optimisation` says. `base` is the
+    state of a learner to go on from: see `experiment`. Raises an InputError of one sentence for
+    hyperparameters that do not fit each other, the environment or that learner.
     May be called inside a trace, with traced numbers.
     """
     check_collection(hp)
@@ -211,7 +223,8 @@ def assemble(
     agent = make_agent(env.spec, hp)
     many = lanes(episode_statistics(env), hp.collection.num_envs)
     warmup = budget(hp, 1, 1).warmup // hp.collection.num_envs
-    return Setup(experiment(many, agent, hp.collection.rollout_length, warmup), agent, judged)
+    exp = experiment(many, agent, hp.collection.rollout_length, warmup, base=base)
+    return Setup(exp, agent, judged)
 
 
 def fitted(env: Env) -> Env:

@@ -4,14 +4,14 @@ A data set is an argument of the compiled program: the buffers that it fills are
 seeds, and `shared` leaves one copy of them outside of the runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from jaxrl.buffers import Buffer
+from jaxrl.buffers import Buffer, Retained
 from jaxrl.errors import require
 from jaxrl.logged import from_arrays as from_arrays
 from jaxrl.types import (
@@ -60,37 +60,43 @@ def offline(agent: Agent, data: Transition) -> Experiment:
     return Experiment(init, step)
 
 
-def _is_buffer(node: Any) -> bool:
-    return isinstance(node, Buffer)
+Kind = type | tuple[type, ...]
+"""What counts as data: a `Buffer`, or `Retained` where a run has a buffer of its own beside it."""
 
 
-def stored_data(tree: Tree) -> list[Buffer]:
+def _is(kind: Kind) -> Callable[[Any], bool]:
+    return lambda node: isinstance(node, kind)
+
+
+def stored_data(tree: Tree, kind: Kind = Buffer) -> list[Any]:
     """The replay buffers of a tree, such as a run, in the order of its leaves."""
-    return [node for node in jax.tree.leaves(tree, is_leaf=_is_buffer) if _is_buffer(node)]
+    return [node for node in jax.tree.leaves(tree, is_leaf=_is(kind)) if _is(kind)(node)]
 
 
-def without_data(tree: Tree) -> Tree:
+def without_data(tree: Tree, kind: Kind = (Buffer, Retained)) -> Tree:
     """A tree whose replay buffers are replaced by `()`; actors read nothing from them."""
-    return jax.tree.map(lambda node: () if _is_buffer(node) else node, tree, is_leaf=_is_buffer)
+    return jax.tree.map(lambda node: () if _is(kind)(node) else node, tree, is_leaf=_is(kind))
 
 
-def with_data(tree: Tree, like: Tree, data: Sequence[Buffer]) -> Tree:
+def with_data(tree: Tree, like: Tree, data: Sequence[Any], kind: Kind = Buffer) -> Tree:
     """The inverse of `without_data`: `like` says where the buffers `data` belong."""
     rest = iter(data)
-    put = lambda node, value: next(rest) if _is_buffer(node) else value
-    return jax.tree.map(put, like, tree, is_leaf=_is_buffer)
+    put = lambda node, value: next(rest) if _is(kind)(node) else value
+    return jax.tree.map(put, like, tree, is_leaf=_is(kind))
 
 
-def shared(exp: Experiment, data: Sequence[Buffer]) -> Experiment:
+def shared(exp: Experiment, data: Sequence[Buffer] | Sequence[Retained]) -> Experiment:
     """An experiment on a data set whose runs leave the data out.
 
-    `data` are the buffers of a run of `exp`, by `stored_data`. They are the same in every member
-    of a population and never written, so that one copy of them serves all members.
+    `data` are of a run of `exp`, by `stored_data`: its buffers, or what is `Retained` beside them.
+    They are the same in every member of a population and never written, so that one copy of them
+    serves all members.
     """
+    kind = Retained if any(map(_is(Retained), data)) else Buffer
 
     def step(run: Run) -> tuple[Run, dict]:
         like = jax.eval_shape(exp.init, run.key)
-        run, metrics = exp.step(with_data(run, like, data))
-        return without_data(run), metrics
+        run, metrics = exp.step(with_data(run, like, data, kind))
+        return without_data(run, kind), metrics
 
-    return Experiment(lambda key: without_data(exp.init(key)), step)
+    return Experiment(lambda key: without_data(exp.init(key), kind), step)

@@ -45,6 +45,9 @@ class Replay:
     """Transitions in a batch, or sequences where an agent learns from sequences."""
     buffer_size: int = static(100_000, ENTRIES)
     """Capacity of the replay buffer, in transitions."""
+    data_share: float = static(0.0, FRACTION)
+    """Share of each batch that is drawn from a data set, where there is one beside the environment;
+    the rest is what was collected."""
 
 
 @group

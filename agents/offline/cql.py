@@ -6,8 +6,10 @@ https://arxiv.org/abs/2006.04779.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ import optax
 
 from agents import sac
 from jaxrl import returns, values
+from jaxrl.continuing import faded
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.networks import Own
 from jaxrl.normalise import replaying, shown
@@ -32,6 +35,9 @@ class Hyperparameters(sac.Hyperparameters):
     conservatism: float = number(2.5, NOT_NEGATIVE)
     """Weight of the penalty in each critic's loss; half of that of the authors' code, whose squared
     errors are not halved."""
+    conservatism_steps: float = static(0.0, NOT_NEGATIVE)
+    """Environment steps over which the weight of the penalty falls linearly to 0, beginning anew in
+    a run that goes on from another one; 0 keeps it."""
     actor_learning_rate: float = number(1e-4, POSITIVE)
     """Learning rate of the actor, beside that of the critics and the temperature."""
     samples: int = static(10, POSITIVE)
@@ -63,11 +69,31 @@ def cql(
     other arguments are those of `sac.sac`. Raises an InputError as it does.
     """
     sac.check(spec, hp)
+    make = partial(weighted, spec, hp, representation, network, optimiser)
+    return fading(make, hp)
+
+
+def fading(make: Callable[[Any], Agent], hp: Any) -> Agent:
+    """The agent `make(weight)`, whose weight falls from `conservatism` as `hp` says, if it does."""
+    steps = hp.collection.num_envs * hp.collection.rollout_length
+    rounds = hp.conservatism_steps / steps
+    return faded(make, hp.conservatism, rounds) if rounds else make(hp.conservatism)
+
+
+def weighted(
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None,
+    network: Own,
+    optimiser: optax.GradientTransformation | None,
+    weight: float | Array,
+) -> Agent:
+    """CQL whose penalty has a weight."""
     slower = replace(hp.optimisation, learning_rate=hp.actor_learning_rate)
     own = separate(optimiser_for(hp), actor=optimiser_for(replace(hp, optimisation=slower)))
     agent = sac.learner(
         shown(spec, hp.normalise_observations), hp, representation,
-        partial(conservative, hp.conservatism, hp.samples, hp.calibrated), None, network,
+        partial(conservative, weight, hp.samples, hp.calibrated), None, network,
         own if optimiser is None else optimiser,
     )  # fmt: skip
 

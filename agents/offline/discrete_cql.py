@@ -4,14 +4,17 @@ Source: "Conservative Q-learning for offline reinforcement learning",
 https://arxiv.org/abs/2006.04779.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from agents import dqn
+from agents.offline.cql import fading
 from jaxrl import values
 from jaxrl.errors import require
-from jaxrl.fields import NOT_NEGATIVE, number, record
+from jaxrl.fields import NOT_NEGATIVE, number, record, static
 from jaxrl.networks import Own
 from jaxrl.types import Agent, Array, Spec
 
@@ -22,6 +25,9 @@ class Hyperparameters(dqn.Hyperparameters):
 
     conservatism: float = number(1.0, NOT_NEGATIVE)
     """Weight of the penalty in the critic's loss."""
+    conservatism_steps: float = static(0.0, NOT_NEGATIVE)
+    """Environment steps over which the weight of the penalty falls linearly to 0, beginning anew in
+    a run that goes on from another one; 0 keeps it."""
     critic: values.Critic = values.Critic("quantile")
     """Critic's representation of the return."""
 
@@ -44,8 +50,13 @@ def discrete_cql(
     words = "discrete-cql needs a uniform replay of its data: leave prioritised off."
     require(not hp.prioritised, words)
 
-    def penalty(value: Array, action: Array) -> Array:
-        taken = jnp.take_along_axis(value, action[..., None], -1)[..., 0]
-        return hp.conservatism * (jax.nn.logsumexp(value, -1) - taken)
+    make = partial(dqn.dqn, spec, hp, representation, network=network, optimiser=optimiser)
 
-    return dqn.dqn(spec, hp, representation, penalty=penalty, network=network, optimiser=optimiser)
+    def weighted(weight: float | Array) -> Agent:
+        def penalty(value: Array, action: Array) -> Array:
+            taken = jnp.take_along_axis(value, action[..., None], -1)[..., 0]
+            return weight * (jax.nn.logsumexp(value, -1) - taken)
+
+        return make(penalty=penalty)
+
+    return fading(weighted, hp)

@@ -19,6 +19,7 @@ from typing import Any
 
 import optax
 
+from jaxrl.errors import require
 from jaxrl.optimisers import optimiser
 from jaxrl.types import Array, Update
 from jaxrl.updates.offpolicy import check_buffer, prioritised, replay
@@ -61,12 +62,14 @@ def replayed(update: Update, hp: Any, length: int | None = None) -> Update:
         >>> print(update.apply(update.init(key, batch), batch, key)[0].inner)
         6.0
     """
-    rows = hp.replay.buffer_size // hp.collection.num_envs
-    return replay(update, rows, hp.replay.batch_size, hp.replay.updates, length)
+    rows, own = hp.replay.buffer_size // hp.collection.num_envs, hp.replay
+    return replay(update, rows, own.batch_size, own.updates, length, own.data_share)
 
 
 def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:
     """`prioritised`, as `hp.replay`, `hp.priorities` and `hp.collection` say.
+
+    Raises an InputError if batches should have a share of a data set.
 
     Examples:
         >>> update = updates.replayed_by_priority(judged, hp, length=1)
@@ -75,6 +78,8 @@ def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:
     """
     rows = hp.replay.buffer_size // hp.collection.num_envs
     own, exponents = hp.replay, hp.priorities
+    words = "data_share needs a uniform replay: leave prioritised off, or data_share at 0."
+    require(own.data_share == 0, words)
     return prioritised(
         update, rows, own.batch_size, own.updates, length,
         exponents.priority_exponent, exponents.importance_exponent,

@@ -17,16 +17,24 @@ class Replay(NamedTuple):
 
     inner: Tree
     buffer: buffers.Buffer
+    data: buffers.Retained | tuple = ()  # () if batches have no share of a data set
 
 
 def replay(
-    update: Update, rows: int, batch_size: int, updates: int = 1, length: int | None = None
+    update: Update,
+    rows: int,
+    batch_size: int,
+    updates: int = 1,
+    length: int | None = None,
+    share: float = 0.0,
 ) -> Update:
     """Store experience [T, B, ...], then learn from `updates` uniform samples of the buffer.
 
     The buffer keeps the latest `rows` steps of each lane. Samples are transitions
     [batch_size, ...], or sequences [length, batch_size, ...] of consecutive steps if a `length` is
-    given.
+    given. Of each sample, the first round(`share` batch_size) come from a data set, if
+    `jaxrl.continuing.retaining` has given one to the experiment. Source of such batches, with a
+    share of one half: Ball et al. (2023), section 4.1, https://arxiv.org/abs/2302.02948.
 
     Examples:
         >>> update = updates.replay(total, rows=2, batch_size=3, updates=2)
@@ -36,21 +44,36 @@ def replay(
     require_positive(buffer_size=rows, batch_size=batch_size, updates=updates)
 
     def init(key: Key, example: Transition) -> Replay:
-        return Replay(update.init(key, example), buffers.init(example, rows))
+        data = buffers.Retained(()) if share else ()
+        return Replay(update.init(key, example), buffers.init(example, rows), data)
+
+    def drawn(buffer: buffers.Buffer, key: Key, size: int) -> Tree:
+        if length is None:
+            return buffers.sample(buffer, key, size)
+        return buffers.sample_sequences(buffer, key, size, length)
+
+    def blended(kept: buffers.Buffer, buffer: buffers.Buffer, key: Key) -> Tree:
+        old = round(share * batch_size)
+        k_old, k_new = jax.random.split(key)
+        parts = [drawn(kept, k_old, old)] if old else []
+        parts += [drawn(buffer, k_new, batch_size - old)] if old < batch_size else []
+        axis = 0 if length is None else 1
+        return jax.tree.map(lambda *x: jnp.concatenate(x, axis), *parts)
 
     def apply(state: Replay, new: Transition, key: Key) -> tuple[Replay, dict]:
         buffer = buffers.add(state.buffer, new)
+        kept = state.data.buffer if isinstance(state.data, buffers.Retained) else ()
 
         def one(inner: Tree, keys: Key) -> tuple[Tree, dict]:
             k_draw, k_learn = keys
-            if length is None:
-                batch = buffers.sample(buffer, k_draw, batch_size)
+            if isinstance(kept, buffers.Buffer):
+                batch = blended(kept, buffer, k_draw)
             else:
-                batch = buffers.sample_sequences(buffer, k_draw, batch_size, length)
+                batch = drawn(buffer, k_draw, batch_size)
             return update.apply(inner, batch, k_learn)
 
         inner, metrics = jax.lax.scan(one, state.inner, jax.random.split(key, (updates, 2)))
-        return Replay(inner, buffer), metrics
+        return Replay(inner, buffer, state.data), metrics
 
     return Update(init, apply, lambda state: update.read(state.inner))
 

@@ -18,8 +18,8 @@ TINY = dict(
     simulations=2, horizon=2, burn_in=1, sequence_length=4, tasks=2,
 )  # fmt: skip
 CONTINUOUS = (
-    "sac", "redq", "tqc", "td3", "d4pg", "beer", "mbpo", "mopo", "combo", "morec", "ravl", "svg",
-    "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac", "cql",
+    "sac", "redq", "rlpd", "wsrl", "tqc", "td3", "d4pg", "beer", "mbpo", "mopo", "combo", "morec",
+    "ravl", "svg", "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac", "cql",
     "cal-ql", "sac-n", "edac", "bcq",
 )  # fmt: skip
 

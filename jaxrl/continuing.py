@@ -1,0 +1,157 @@
+"""Going on from what was learnt before: its parameters, its data, and caution that fades.
+
+`jaxrl.assemble(..., base=learner)` begins with the parameters of another run and lets its policy
+collect the warm-up. RLPD and WSRL are compositions of these functions: see `agents.AGENTS`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrl.buffers import Buffer, Retained
+from jaxrl.errors import require
+from jaxrl.normalise import Moments
+from jaxrl.offline import without_data
+from jaxrl.optimisers import share_left
+from jaxrl.types import Agent, Array, Experiment, Key, Run, Transition, Tree, Update
+from jaxrl.updates.gradient import Learner
+from jaxrl.updates.offpolicy import Replay
+
+
+def inherited(new: Tree, base: Tree) -> Tree:
+    """The new state of an update, with what the state `base` of another one has learnt.
+
+    It takes over parameters, target networks, the number of gradient steps and the statistics of
+    observations; and the state of the optimiser where that has the same arrays, but for schedules,
+    which begin anew. Whatever else there is, such as buffers, stays new. A state without gradient
+    learners, such as a table, is taken over as a whole. Raises an InputError that names what
+    differs, unless the parameters have the same names and shapes.
+    """
+    mine, theirs = _nodes(new, Learner), _nodes(base, Learner)
+    require(
+        len(mine) == len(theirs),
+        f"The run to go on from has {len(theirs)} sets of parameters, and this agent has "
+        f"{len(mine)}: choose the agent that it was trained with, or a relative of it.",
+    )
+    if not mine:
+        require_alike(without_data(base), without_data(new))
+        return base
+    seen, known = _nodes(new, Moments), _nodes(base, Moments)
+    require(
+        len(seen) == len(known),
+        f"The run to go on from keeps {len(known)} sets of running statistics, and this agent "
+        f"{len(seen)}: set normalise_observations and normalise_rewards as they were there.",
+    )
+    for a, b in zip(mine, theirs):
+        require_alike(b.params, a.params)
+    for a, b in zip(seen, known):
+        require_alike(b, a)
+    learners, moments = iter(map(_taken_over, mine, theirs)), iter(known)
+    kinds = (Learner, Moments)
+
+    def put(node: Any) -> Any:
+        if isinstance(node, Learner):
+            return next(learners)
+        return next(moments) if isinstance(node, Moments) else node
+
+    return jax.tree.map(put, new, is_leaf=lambda node: isinstance(node, kinds))
+
+
+def _nodes(tree: Tree, kind: type) -> list[Any]:
+    leaf = lambda node: isinstance(node, kind)
+    return [node for node in jax.tree.leaves(tree, is_leaf=leaf) if leaf(node)]
+
+
+def _taken_over(new: Learner, base: Learner) -> Learner:
+    none = lambda tree: isinstance(tree, tuple) and not tree
+    target = () if none(new.target) else base.params if none(base.target) else base.target
+    schedule = lambda node: isinstance(node, optax.ScaleByScheduleState)
+    begun = lambda mine, theirs: mine if schedule(mine) else theirs
+    fits = _shapes(new.opt) == _shapes(base.opt)
+    fits = fits and jax.tree.structure(new.opt) == jax.tree.structure(base.opt)
+    opt = jax.tree.map(begun, new.opt, base.opt, is_leaf=schedule) if fits else new.opt
+    return Learner(base.params, target, opt, base.step)
+
+
+def _shapes(tree: Tree) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    name = lambda path: jax.tree_util.keystr(path, simple=True, separator=".")
+    return {name(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
+
+
+def require_alike(theirs: Tree, mine: Tree) -> None:
+    """Raise an InputError that names the first array which another run has otherwise, or lacks."""
+    there, here = _shapes(theirs), _shapes(mine)
+    for name in [*there, *(name for name in here if name not in there)]:
+        a, b = there.get(name, "absent"), here.get(name, "absent")
+        require(
+            a == b,
+            f"The run to go on from does not fit: its {name or 'state'} is {a}, and that of this "
+            f"agent is {b}; choose the same agent, or one with the same networks.",
+        )
+
+
+def beginning(exp: Experiment, base: Tree) -> Experiment:
+    """An experiment, such as one on a data set, whose learner goes on from the state `base`."""
+
+    def init(key: Key) -> Run:
+        run = exp.init(key)
+        return run._replace(learner=inherited(run.learner, base))
+
+    return Experiment(init, exp.step)
+
+
+def retaining(exp: Experiment, data: Buffer) -> Experiment:
+    """An experiment that learns from `data` in each batch, as much as `replay`'s share says.
+
+    The data set stays apart from what is collected. Raises an InputError if the agent of the
+    experiment does not mix data into its batches, or if its steps are of another kind.
+    """
+    wants = lambda node: isinstance(node, Replay) and isinstance(node.data, Retained)
+
+    def put(node: Any) -> Any:
+        if not wants(node):
+            return node
+        same = node.buffer.layout == data.layout
+        require(same, f"The data set holds {data.layout}, and the replay {node.buffer.layout}.")
+        return node._replace(data=Retained(data))
+
+    def init(key: Key) -> Run:
+        run = exp.init(key)
+        require(
+            any(map(wants, jax.tree.leaves(run.learner, is_leaf=wants))),
+            "This agent takes no share of its batches from a data set: choose sac, td3, dqn or "
+            "another agent that replays, and a data_share above zero.",
+        )
+        return run._replace(learner=jax.tree.map(put, run.learner, is_leaf=wants))
+
+    return Experiment(init, exp.step)
+
+
+class Faded(NamedTuple):
+    """The state of a learner one of whose numbers falls, and the rounds that it has learnt."""
+
+    inner: Tree
+    rounds: Array  # [] int32
+
+
+def faded(make: Callable[[Any], Agent], weight: float | Array, rounds: float | Array) -> Agent:
+    """The agent `make(w)`, where w falls linearly from `weight` to 0 over `rounds` of learning.
+
+    With 0 rounds it stays. A round is one call of the update. A run that goes on from another one
+    begins with the whole weight again.
+    """
+    agent = make(weight)
+
+    def init(key: Key, example: Transition) -> Faded:
+        return Faded(agent.update.init(key, example), jnp.zeros((), jnp.int32))
+
+    def apply(state: Faded, batch: Transition, key: Key) -> tuple[Faded, dict]:
+        now = make(weight * share_left(state.rounds, rounds))
+        inner, metrics = now.update.apply(state.inner, batch, key)
+        return Faded(inner, state.rounds + 1), metrics
+
+    return agent._replace(update=Update(init, apply, lambda state: agent.update.read(state.inner)))
