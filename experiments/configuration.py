@@ -13,7 +13,7 @@ import numpy as np
 import envs
 from agents import AGENTS
 from experiments import datasets, lanes, programs, provenance, records, results, stored
-from jaxrl.budget import Budget, budget
+from jaxrl.budget import Budget, budget, decay_over
 from jaxrl.continuing import beginning, retaining
 from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.logged import empty
@@ -92,6 +92,11 @@ class Configuration:
         return self.budget.steps / self.evaluations
 
 
+UNTRACED = ("seeds", "seed", "steps", "evaluations", "episodes", "max_episode_steps",
+            "members_at_once", "spacing")  # fmt: skip
+"""What changes nothing in what a configuration builds."""
+
+
 def parts(config: Configuration, folder: Path) -> list[tuple[Path, slice]]:
     """The vmapped runs of a configuration: the folder and the members of each."""
     size = config.members_at_once or config.members
@@ -104,11 +109,20 @@ def parts(config: Configuration, folder: Path) -> list[tuple[Path, slice]]:
 
 def hyperparameters(config: Configuration, point: int | None = None) -> Any:
     """The agent's hyperparameters, at a point of the sweep if one is given."""
-    values = dict(config.hyperparameters)
-    if point is not None:
-        values |= {name: column[point] for name, column in config.sweep.items()}
+    column = {} if point is None else {name: x[point] for name, x in config.sweep.items()}
+    return resolved(config, column)
+
+
+def resolved(config: Configuration, swept: dict[str, Any]) -> Any:
+    """Hyperparameters with their swept values, and with the learning rate's decay in steps.
+
+    So programs have the decay as an argument, and are those of a run of any length.
+    """
+    values = config.hyperparameters | swept
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return records.replaced(AGENTS[config.agent].defaults, values)
+    spent = config.budget
+    found = records.replaced(AGENTS[config.agent].defaults, values)
+    return decay_over(found, float(spent.steps - spent.warmup))
 
 
 def make_env(config: Configuration) -> Env:
@@ -141,14 +155,14 @@ def build(
             f"{config.agent} transforms its environment or plans in it, which {config.env} does "
             "not allow: it runs outside of compiled functions.",
         )
-        return assemble(entry.maker(env), env, hp, config.steps, lanes.blank_lanes)
+        return assemble(entry.maker(env), env, hp, lanes=lanes.blank_lanes)
     if not config.dataset:
-        return assemble(entry.maker(env), env, hp, config.steps, base=base)
+        return assemble(entry.maker(env), env, hp, base=base)
     data = empty(env.spec, hp.collection.num_envs) if data is None else data
     size = (config.data or described(config))["transitions"]
     whole = dataclasses.replace(hp, buffer_size=size, warmup=size, data_share=0.0)
     try:
-        alone = assemble(entry.maker(env), env, whole, config.steps + size)
+        alone = assemble(entry.maker(env), env, whole)
     except InputError as error:
         if not str(error).startswith("buffer_size"):
             raise
@@ -158,7 +172,7 @@ def build(
         learning = offline(alone.agent, data)
         learning = learning if base is None else beginning(learning, base)
         return alone._replace(experiment=learning)
-    beside = assemble(entry.maker(env), env, hp, config.steps, base=base)
+    beside = assemble(entry.maker(env), env, hp, base=base)
     kept = stored_data(alone.agent.update.init(jax.random.key(0), data))
     require(bool(kept), f"{config.agent} takes no share of its batches from a data set: try sac.")
     return beside._replace(experiment=retaining(beside.experiment, kept[0]))
@@ -237,7 +251,9 @@ def validate(config: Configuration, base: Tree | None = None) -> None:
     )
     data = load_data(config) if config.dataset else None
     config = dataclasses.replace(config, data=summary_of(data)) if data is not None else config
-    programs.kept("valid", dataclasses.asdict(config), lambda: trace(config, data, base) or True)
+    values = dataclasses.asdict(config)
+    depends = {name: value for name, value in values.items() if name not in UNTRACED}
+    programs.kept("valid", depends, lambda: trace(config, data, base) or True)
 
 
 def trace(config: Configuration, data: Transition | None, base: Tree | None = None) -> None:
@@ -273,10 +289,12 @@ def member_values(config: Configuration) -> tuple[Any, Any, np.ndarray]:
 
     Members are ordered by point, then by seed.
     """
-    hp = hyperparameters(config)
-    columns = {name: np.repeat(column, config.seeds) for name, column in config.sweep.items()}
-    axes = records.replaced(jax.tree.map(lambda _: None, hp), dict.fromkeys(columns, 0))
-    stacked = records.replaced(hp, {k: np.asarray(v, np.float32) for k, v in columns.items()})
+    columns = {
+        name: np.repeat(np.asarray(column, np.float32), config.seeds)
+        for name, column in config.sweep.items()
+    }
+    stacked = resolved(config, columns)
+    axes = jax.tree.map(lambda x: 0 if np.ndim(x) else None, stacked)
     seeds = np.tile(np.arange(config.seed, config.seed + config.seeds), config.points)
     return stacked, axes, seeds
 

@@ -87,12 +87,14 @@ def gather(config: Configuration, members: slice = slice(None)) -> Population:
 def identity(config: Configuration, count: int) -> list:
     """What the programs of `count` members depend on, of a configuration.
 
-    Seeds, numbers that are not static, and what runs go on from are their arguments.
+    Seeds, numbers that are not static, the length of the run, the data and what runs go on from are
+    their arguments.
     """
+    names = ("agent", "env", "env_params", "episodes", "max_episode_steps")
     values, numbers = dataclasses.asdict(config), records.numeric(AGENTS[config.agent].defaults)
-    own = {k: v for k, v in config.hyperparameters.items() if k not in numbers}
-    own = {"seed": 0, "base": "", "origin": {}, "hyperparameters": own, "sweep": [*config.sweep]}
-    return [values | own, count]
+    static = {k: v for k, v in config.hyperparameters.items() if k not in numbers}
+    data = (config.offline, config.data.get("transitions"))
+    return [{name: values[name] for name in names}, static, [*config.sweep], data, count]
 
 
 def member_keys(seeds: np.ndarray) -> Array:

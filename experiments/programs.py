@@ -15,7 +15,8 @@ import pickle
 import re
 import sys
 import sysconfig
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +45,20 @@ def keep(folder: Path, limit: int = compilation.LIMIT) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         compilation.evict(folder, limit)
         STORE[:] = [folder]
+
+
+@contextlib.contextmanager
+def for_now() -> Iterator[None]:
+    """Keep programs until the end of the block, unless they are kept for longer already."""
+    if STORE:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="jaxrl-programs-") as made:
+        keep(Path(made))
+        try:
+            yield
+        finally:
+            STORE.remove(Path(made))
 
 
 @functools.cache

@@ -6,7 +6,6 @@ import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.core import Tracer
 
 from jaxrl.errors import require, require_positive
 from jaxrl.fields import check_fields
@@ -71,13 +70,26 @@ def resolve_decay(hp: Any, steps: float | None) -> Any:
     each update. A `decay_steps` that is not 0 stays, and so do hyperparameters that have no field
     `optimisation`, or a constant learning rate.
     """
-    own = getattr(hp, "optimisation", None)
-    if steps is None or own is None or own.schedule == "constant":
+    if steps is None or not schedules(hp):
         return hp
     spent = budget(hp, steps, 1)
-    share = own.decay * (spent.steps - spent.warmup)
-    if isinstance(own.decay_steps, Tracer):
-        share = jnp.where(own.decay_steps == 0, share, own.decay_steps)
-    elif own.decay_steps != 0:
+    return decay_over(hp, spent.steps - spent.warmup)
+
+
+def decay_over(hp: Any, steps: float) -> Any:
+    """`resolve_decay` for a number of environment steps after the warm-up."""
+    if not schedules(hp):
         return hp
+    own = hp.optimisation
+    share, given = own.decay * steps, own.decay_steps
+    if isinstance(given, int | float):
+        share = share if given == 0 else given
+    else:  # [members], or traced
+        share = jnp.where(given == 0, share, given)
     return dataclasses.replace(hp, optimisation=own.replace(decay_steps=share))
+
+
+def schedules(hp: Any) -> bool:
+    """Whether a learning rate depends on the length of the run."""
+    own = getattr(hp, "optimisation", None)
+    return own is not None and own.schedule != "constant"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import configuration, options, records, reporting, results
+from experiments import configuration, options, programs, records, reporting, results
 from experiments.configuration import Configuration
 from experiments.forms import POSITIONAL
 from experiments.locks import locked
@@ -81,8 +81,14 @@ def tune_command(arguments: list[str]) -> None:
     else:
         folder = options.folder_of(chosen, f"tune-{chosen.agent}")
         results.require_new(folder)
-    like, space = checked(chosen)
     options.use_cache(chosen)
+    with programs.for_now():  # batches share them, also with --no-cache
+        begun(chosen, arguments, folder)
+
+
+def begun(chosen: TuneOptions, arguments: list[str], folder: Path) -> None:
+    """Search in a new folder, or go on in one that is there."""
+    like, space = checked(chosen)
     results.make_folder(folder)
     if not (folder / "tune.json").exists():
         results.write_whole(folder / "tune.json", json.dumps({"arguments": arguments}) + "\n")

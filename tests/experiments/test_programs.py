@@ -1,5 +1,7 @@
 """Compiled programs that are kept: the same numbers, and nothing that is out of date."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,11 @@ def test_a_second_run_traces_nothing_and_is_the_same(trained, tmp_path, monkeypa
         patch.setattr(configuration, "build", forbidden)
         configuration.validate(config)
         train_parts(config, tmp_path / "second", False)
+        # Nor does one of another length, over which the learning rate falls, with other seeds.
+        longer = dataclasses.replace(config, steps=512, evaluations=4, seed=7)
+        configuration.validate(longer)
+        train_parts(longer, tmp_path / "longer", False)
+    assert [row["env_steps"] for row in table(tmp_path / "longer")[-2:]] == ["512", "512"]
     for name in ("first", "second"):
         assert table(tmp_path / name) == table(trained)
         for a, b in zip(state(tmp_path / name), state(trained), strict=True):
@@ -33,6 +40,30 @@ def test_a_second_run_traces_nothing_and_is_the_same(trained, tmp_path, monkeypa
     for path in (tmp_path / "store").iterdir():
         path.write_bytes(path.read_bytes()[:50])
     assert programs.kept("valid", [1], lambda: 5) == 5
+
+
+def test_the_length_of_a_run_is_an_argument_of_its_programs(trained):
+    config = configuration.load(trained)
+    ends = []
+    for steps in (256, 512):
+        hp = config.hyperparameters | {"decay": 0.5}
+        points = {"decay": [0.0, 0.25], "decay_steps": [0.0, 100.0]}
+        one = dataclasses.replace(config, hyperparameters=hp, steps=steps)
+        swept = dataclasses.replace(one, sweep=points, seeds=1)
+        ends.append(population.gather(one).hp.optimisation.decay_steps)
+        stacked, axes, _ = configuration.member_values(swept)
+        np.testing.assert_array_equal(stacked.optimisation.decay_steps, [0, 100])
+        assert axes.optimisation.decay_steps == axes.optimisation.decay == 0
+        assert axes.optimisation.learning_rate is None
+        assert configuration.hyperparameters(swept, 1).optimisation.decay_steps == 100
+        alone = dataclasses.replace(swept, sweep={"decay": [0.0, 0.25]})
+        stacked, axes, _ = configuration.member_values(alone)
+        np.testing.assert_array_equal(stacked.optimisation.decay_steps, [0, 0.25 * steps])
+        assert axes.optimisation.decay_steps == 0
+    assert ends == [128, 256]
+    assert population.identity(config, 2) == population.identity(one, 2)
+    deeper = dataclasses.replace(config, hyperparameters=hp | {"hidden": [8]})
+    assert population.identity(config, 2) != population.identity(deeper, 2)
 
 
 def test_what_it_depends_on_is_told_apart(tmp_path, monkeypatch):
@@ -53,6 +84,20 @@ def test_what_it_depends_on_is_told_apart(tmp_path, monkeypatch):
     assert programs.kept("z", [1], lambda: forbidden)
     assert programs.kept("w", [1], lambda: lambda: 3)() == 3
     assert not [path for path in (tmp_path / "store").iterdir() if path.name.startswith("w")]
+
+
+def test_programs_are_kept_for_a_while(monkeypatch):
+    monkeypatch.setattr(programs, "STORE", [])
+    with programs.for_now():
+        assert programs.kept("x", [1], lambda: "one") == "one"
+        with programs.for_now():  # one folder is enough
+            assert programs.kept("x", [1], lambda: "two") == "one"
+        assert programs.kept("x", [1], lambda: "two") == "one"
+        (folder,) = programs.STORE
+    assert not programs.STORE and not folder.exists()
+    with pytest.raises(KeyError), programs.for_now():
+        raise KeyError
+    assert not programs.STORE
 
 
 def test_programs_with_functions_of_lapack_are_kept_and_those_of_python_are_not():
