@@ -51,6 +51,7 @@ def list_command(arguments: list[str]) -> None:
 BENCHMARKS = (
     "learning",
     "speed",
+    "offline",
     "buffers",
     "data",
     "dynamic-programming",

@@ -100,7 +100,7 @@ def measured() -> str:
         report = json.loads(path.read_text())
         on = report["machine"]
         about = f"{on['processor']}, {on['cores']} cores, {on['started'][:10]}"
-        parts += [f"### {about}", speed.table(speed.stored(report))]
+        parts += [f"### {about}", speed.table(report)]
     for name in ("speed_earlier", "imagination", "dynamic_programming", "data"):
         path = BENCHMARKS / f"{name}.md"
         parts.append(path.read_text().strip())

@@ -18,7 +18,8 @@ from statistics import median
 
 from experiments import options, results
 from experiments.benchmarks.peers.processes import Failed, Worker, command, prepare
-from experiments.benchmarks.speed import PPO_SMALL, machine
+from experiments.benchmarks.speed import PPO_SMALL
+from experiments.benchmarks.turns import machine
 from jaxrl.errors import InputError, require_positive
 
 PEER = "rejax-optuna"

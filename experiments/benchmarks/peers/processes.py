@@ -26,6 +26,7 @@ class Peer(NamedTuple):
     requirements: tuple[str, ...] = ()
     python: tuple[tuple[int, int], tuple[int, int]] = ((3, 11), (3, 13))  # oldest and newest
     variables: tuple[tuple[str, str], ...] = ()  # of its environment
+    source: tuple[str, str] = ("", "")  # a repository that is no package, and the commit
     executable: str = sys.executable
 
 
@@ -39,6 +40,7 @@ REJAX = (
     "distrax==0.1.9",
     "chex==0.1.92",
 )
+JAX = tuple(pin for pin in REJAX if not pin.startswith(("rejax", "gymnax")))
 PEERS: dict[str, Peer] = {
     "rejax": Peer("rejax_worker.py", REJAX, python=((3, 12), (3, 13))),
     "rejax-optuna": Peer(
@@ -52,6 +54,33 @@ PEERS: dict[str, Peer] = {
     ),
     # brax's PPO calls jax.device_put_replicated, which later versions of jax do not have.
     "brax": Peer("brax_worker.py", ("brax==0.14.2", "jax==0.9.2", "jaxlib==0.9.2")),
+    "unifloral": Peer(
+        "unifloral_worker.py",
+        JAX,
+        python=((3, 12), (3, 13)),
+        source=(
+            "https://github.com/EmptyJackson/unifloral",
+            "f2dc1278eae18ed3e22c92255119c54885414d17",
+        ),
+    ),
+    "jax-corl": Peer(
+        "jax_corl_worker.py",
+        (*JAX, "omegaconf==2.3.0", "pydantic==2.12.4"),
+        python=((3, 12), (3, 13)),
+        source=(
+            "https://github.com/nissymori/JAX-CORL",
+            "d747dd8ad4fcc088ff9f1ade49a6be43a60f6556",
+        ),
+    ),
+    "corl": Peer(
+        "corl_worker.py",
+        ("torch==2.13.0", "numpy==2.3.5", "tqdm==4.67.1"),
+        variables=(("OMP_NUM_THREADS", "1"),),
+        source=(
+            "https://github.com/corl-team/CORL",
+            "eeeeef2671235fcce3a3eb255576a207d78840e6",
+        ),
+    ),
     # mbrl-lib wants a version of hydra-core that later versions of Python cannot import.
     "mbrl": Peer(
         "mbrl_worker.py",
@@ -92,7 +121,19 @@ def prepare(name: str, folder: Path) -> Peer:
         command([str(executable), "-m", "pip", "install", "--quiet", *peer.requirements])
         # Last, so that an installation that was interrupted is made again.
         stamp.write_text(pins)
-    return peer._replace(executable=str(executable))
+    if peer.source[0]:
+        fetch(*peer.source, home / "source")
+    return peer._replace(executable=str(executable), source=(str(home / "source"), ""))
+
+
+def fetch(address: str, commit: str, place: Path) -> None:
+    """A repository at a commit, unless it is there; raises Failed if it cannot be had."""
+    head = ["git", "-C", str(place), "rev-parse", "HEAD"]
+    there = subprocess.run(head, capture_output=True, text=True) if place.exists() else None
+    if there is None or there.stdout.strip() != commit:
+        shutil.rmtree(place, ignore_errors=True)
+        command(["git", "clone", "--quiet", address, str(place)])
+        command(["git", "-C", str(place), "checkout", "--quiet", commit])
 
 
 def command(words: list[str]) -> None:
@@ -114,11 +155,12 @@ class Worker:
         """Start the process; its first answer says that it is ready."""
         # No accelerator for those who find one.
         env = {"JAX_PLATFORMS": "cpu"}
+        source = {"source": peer.source[0]} if peer.source[0] else {}
         if not peer.requirements:
             env["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, it lives as long as the process
         self.process = subprocess.Popen(
-            [peer.executable, str(HERE / peer.script), json.dumps(task)],
+            [peer.executable, str(HERE / peer.script), json.dumps(task | source)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

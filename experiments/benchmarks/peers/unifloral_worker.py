@@ -1,0 +1,66 @@
+"""A worker that learns from a data set with Unifloral's files, one of which is an algorithm."""
+
+import jax
+import jax.numpy as jnp
+import logged
+import protocol
+
+s = protocol.setting()
+name = s["agent"].replace("-", "_")
+it = logged.module(s["source"], f"algorithms.{name}", ("d4rl", "gym", "tyro", "wandb"))
+args = it.Args(batch_size=s["batch_size"])
+found = logged.arrays(s)
+rename = {"obs": "observations", "action": "actions", "reward": "rewards",
+          "next_obs": "next_observations", "done": "terminals"}  # fmt: skip
+columns = {ours: jnp.asarray(found[theirs]) for ours, theirs in rename.items()}
+if name == "rebrac":
+    columns["next_action"] = jnp.roll(columns["action"], -1, axis=0)
+dataset = it.Transition(**columns)
+mean, std = dataset.obs.mean(0), dataset.obs.std(0)
+obs, action = jnp.zeros(s["observation"]), jnp.zeros(s["action"])
+critics_of_a_step = getattr(args, "num_critic_updates_per_step", 1)
+
+if name == "rebrac":
+    actor = it.DeterministicTanhActor(s["action"], mean, std, args.actor_ln, args.norm_obs)
+    critic = it.DualQNetwork(mean, std, args.critic_ln, args.norm_obs)
+elif name == "iql":
+    actor = it.TanhGaussianActor(s["action"], mean, std)
+    critic, value = it.DualQNetwork(mean, std), it.StateValueFunction(mean, std)
+else:
+    actor = it.DeterministicTanhActor(s["action"], mean, std)
+    critic = it.DualQNetwork(mean, std) if name == "td3_bc" else None
+
+
+def init(key):
+    """The state of a new run."""
+    key, one, two, three = jax.random.split(key, 4)
+    made = lambda key, net, *inputs: it.create_train_state(args, key, net, list(inputs))
+    states = {"actor": made(one, actor, obs)}
+    if name in ("td3_bc", "rebrac"):
+        states["actor_target"] = made(one, actor, obs)
+    if name == "iql":
+        states["value"] = made(three, value, obs)
+    if critic is not None:
+        states |= {k: made(two, critic, obs, action) for k in ("dual_q", "dual_q_target")}
+    return key, it.AgentTrainState(**states)
+
+
+def advance(run, dataset):
+    """The run after one chunk."""
+    applied = [net.apply for net in (actor, critic) if net is not None]
+    applied += [value.apply] if name == "iql" else []
+    step = it.make_train_step(args, *applied, dataset)
+    return jax.lax.scan(step, run, None, s["steps"] // critics_of_a_step)[0]
+
+
+keys = jax.random.split(jax.random.PRNGKey(0), s["seeds"])
+if s["seeds"] == 1:
+    keys, many = keys[0], advance
+else:
+    init, many = jax.vmap(init), jax.vmap(advance, (0, None))
+protocol.serve_compiled(
+    jax.jit(lambda keys: (init(keys), dataset)),
+    jax.jit(lambda state: (many(*state), state[1]), donate_argnums=0),
+    keys,
+    s["steps"] * s["seeds"],
+)
