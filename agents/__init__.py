@@ -36,6 +36,7 @@ from agents import (
     td3,
 )
 from agents.offline import (
+    a2pr,
     awac,
     bc,
     bcq,
@@ -45,6 +46,7 @@ from agents.offline import (
     edac,
     iql,
     odice,
+    prdc,
     rebrac,
     rvs,
     td3_bc,
@@ -196,6 +198,8 @@ AGENTS: dict[str, AgentEntry] = {
         batch_size=256,
     ),
     "td3-bc": AgentEntry(td3_bc.Hyperparameters(), td3_bc.td3_bc),
+    "prdc": AgentEntry(prdc.Hyperparameters(), prdc.prdc),
+    "a2pr": AgentEntry(a2pr.Hyperparameters(), a2pr.a2pr),
     "rebrac": AgentEntry(rebrac.Hyperparameters(), rebrac.rebrac),
     "cql": AgentEntry(cql.Hyperparameters(), cql.cql),
     "cal-ql": AgentEntry(cql.Hyperparameters(calibrated=True), cql.cql),
@@ -204,4 +208,5 @@ AGENTS: dict[str, AgentEntry] = {
     "edac": AgentEntry(edac.Hyperparameters(), edac.edac),
     "bcq": AgentEntry(bcq.Hyperparameters(), bcq.bcq),
     "discrete-bcq": AgentEntry(discrete_bcq.Hyperparameters(), discrete_bcq.discrete_bcq),
+    # It learns features from a data set, without its actions and rewards.
 }

@@ -23,8 +23,9 @@ class ActionVAE(NamedTuple):
     """A generator of actions in [-1, 1] for observations."""
 
     init: Callable[[Key], Tree]
-    loss: Callable[[Tree, Tree, Array, Key], Array]  # (params, obs, action, key) -> [B]
+    loss: Callable[..., Array]  # (params, obs, action, key, share [B] = 1) -> [B]
     sample: Callable[[Tree, Tree, Key], Array]  # (params, obs [B, *], key) -> actions [B, *]
+    remake: Callable[[Tree, Tree, Array, Key], Array]  # (params, obs, action, key) -> actions
 
 
 def divergence(mean: Array, log_std: Array) -> Array:
@@ -45,8 +46,9 @@ def action_vae(
 ) -> ActionVAE:
     """An autoencoder of the continuous actions of a spec.
 
-    Its loss is |decoded - a|^2 / d + weight divergence, for actions of d dimensions and a latent z
-    of the encoder's distribution. Samples decode a standard normal z, clipped to [-clip, clip].
+    Its loss is share |decoded - a|^2 / d + weight divergence, for actions of d dimensions and a
+    latent z of the encoder's distribution. Samples decode a standard normal z, clipped to
+    [-clip, clip], and `remake` decodes a z that the encoder gives for an action.
     There are two `latents` for each dimension of the action if their number is 0.
     """
     assert isinstance(spec.action, Box), "an autoencoder of actions needs continuous ones"
@@ -70,17 +72,25 @@ def action_vae(
         out = jnp.tanh(cast(Array, decoder.apply(params["decoder"], given(obs, z))))
         return out.reshape(*out.shape[:-1], *shape)
 
-    def loss(params: Tree, obs: Tree, action: Array, key: Key) -> Array:
+    def encode(params: Tree, obs: Tree, action: Array, key: Key) -> tuple[Array, Array, Array]:
+        """A latent, and the mean and the logarithmic deviation [..., L] of its distribution."""
         code = cast(Array, encoder.apply(params["encoder"], joined(spec, obs, action)))
         mean, log_std = jnp.split(code, 2, -1)
         log_std = jnp.clip(log_std, -4.0, 15.0)
-        z = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        return mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape), mean, log_std
+
+    def loss(params: Tree, obs: Tree, action: Array, key: Key, share: float | Array = 1.0) -> Array:
+        z, mean, log_std = encode(params, obs, action, key)
         error = jnp.square(decode(params, obs, z) - action)
-        return error.reshape(*mean.shape[:-1], -1).mean(-1) + weight * divergence(mean, log_std)
+        error = error.reshape(*mean.shape[:-1], -1).mean(-1)
+        return share * error + weight * divergence(mean, log_std)
+
+    def remake(params: Tree, obs: Tree, action: Array, key: Key) -> Array:
+        return decode(params, obs, encode(params, obs, action, key)[0])
 
     def sample(params: Tree, obs: Tree, key: Key) -> Array:
         lead = flat(spec.observation, obs).shape[:-1]
         z = jnp.clip(jax.random.normal(key, (*lead, latents)), -clip, clip)
         return decode(params, obs, z)
 
-    return ActionVAE(init, loss, sample)
+    return ActionVAE(init, loss, sample, remake)

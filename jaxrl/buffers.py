@@ -12,7 +12,7 @@ from flax import struct
 
 from jaxrl.errors import require
 from jaxrl.packing import Layout, layout, pack, unpack
-from jaxrl.types import Array, Counter, Key, Tree, count
+from jaxrl.types import Array, Counter, Key, Transition, Tree, count
 
 
 @struct.dataclass
@@ -111,6 +111,15 @@ def fetch(buffer: Buffer, slot: Array) -> Tree:
     slot = jax.lax.optimization_barrier(slot)
     words = jax.lax.optimization_barrier(flat.at[slot].get(mode="clip"))
     return unpack(words, buffer.layout)
+
+
+def everything(buffer: Buffer) -> Transition:
+    """All steps [rows * B, ...] of a buffer of transitions, those not yet written with weight 0."""
+    rows, lanes, _ = buffer.words.shape
+    slot = jnp.arange(rows * lanes, dtype=jnp.int32)
+    steps = fetch(buffer, slot)
+    written = slot // lanes < jnp.minimum(buffer.added.value, rows)
+    return steps._replace(weight=jnp.where(written, steps.weight, 0.0))
 
 
 def sample(buffer: Buffer, key: Key, batch_size: int) -> Tree:

@@ -217,9 +217,11 @@ def replaying(
 
 
 def seen(moments: Moments, batch: Transition) -> Transition:
-    """Transitions [..., *] with standardised observations."""
+    """Transitions [..., *] with standardised observations, also in extras that are transitions."""
     obs, final = (standardise(moments, x) for x in (batch.obs, batch.final))
-    return batch._replace(obs=obs, final=final)
+    more = batch.extras
+    more = seen(moments, more) if isinstance(more, Transition) else more
+    return batch._replace(obs=obs, final=final, extras=more)
 
 
 def seeing(actor: Actor) -> Actor:

@@ -6,6 +6,7 @@
 - `odice`: values by the dual of staying near the data, with orthogonal gradients.
 - `awac`: critics of the policy, which clones what they prefer; CRR is a line of it.
 - `td3_bc`, `rebrac`: TD3 whose actor, or also its critics, pay for distances to the data.
+- `prdc`, `a2pr`: TD3 whose actor imitates the nearest of the data, or generated better actions.
 - `cql`, `discrete_cql`: SAC and DQN with values that are low without data.
 - `edac`: SAC with many diverse critics.
 - `bcq`, `discrete_bcq`: the best of what the data would do.

@@ -22,7 +22,7 @@ import optax
 from jaxrl.errors import require
 from jaxrl.optimisers import optimiser
 from jaxrl.types import Array, Update
-from jaxrl.updates.offpolicy import check_buffer, prioritised, replay
+from jaxrl.updates.offpolicy import Beside, check_buffer, prioritised, replay
 from jaxrl.updates.onpolicy import check_divisible, epochs
 
 
@@ -54,7 +54,9 @@ def optimiser_for(
     return optimiser(hp.optimisation, decay_updates(hp)) if own is None else own
 
 
-def replayed(update: Update, hp: Any, length: int | None = None) -> Update:
+def replayed(
+    update: Update, hp: Any, length: int | None = None, beside: Beside | None = None
+) -> Update:
     """`replay`, as `hp.replay` and `hp.collection` say.
 
     Examples:
@@ -63,7 +65,7 @@ def replayed(update: Update, hp: Any, length: int | None = None) -> Update:
         6.0
     """
     rows, own = hp.replay.buffer_size // hp.collection.num_envs, hp.replay
-    return replay(update, rows, own.batch_size, own.updates, length, own.data_share)
+    return replay(update, rows, own.batch_size, own.updates, length, own.data_share, beside)
 
 
 def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:

@@ -20,6 +20,10 @@ class Replay(NamedTuple):
     data: buffers.Retained | tuple = ()  # () if batches have no share of a data set
 
 
+Beside = Callable[[Transition, Transition], Transition]
+"""(a sample, all steps [N, ...] that are stored) -> the batch that is learnt from."""
+
+
 def replay(
     update: Update,
     rows: int,
@@ -27,6 +31,7 @@ def replay(
     updates: int = 1,
     length: int | None = None,
     share: float = 0.0,
+    beside: Beside | None = None,
 ) -> Update:
     """Store experience [T, B, ...], then learn from `updates` uniform samples of the buffer.
 
@@ -35,6 +40,10 @@ def replay(
     given. Of each sample, the first round(`share` batch_size) come from a data set, if
     `jaxrl.continuing.retaining` has given one to the experiment. Source of such batches, with a
     share of one half: Ball et al. (2023), section 4.1, https://arxiv.org/abs/2302.02948.
+
+    What compares a sample with the whole buffer is made by `beside`, such as neighbours as the
+    sample's `extras`: the buffer is seen as steps [rows * B, ...], one lane beside another, and
+    where nothing is stored yet they have weight 0.
 
     Examples:
         >>> update = updates.replay(total, rows=2, batch_size=3, updates=2)
@@ -63,6 +72,7 @@ def replay(
     def apply(state: Replay, new: Transition, key: Key) -> tuple[Replay, dict]:
         buffer = buffers.add(state.buffer, new)
         kept = state.data.buffer if isinstance(state.data, buffers.Retained) else ()
+        stored = None if beside is None else buffers.everything(buffer)
 
         def one(inner: Tree, keys: Key) -> tuple[Tree, dict]:
             k_draw, k_learn = keys
@@ -70,6 +80,8 @@ def replay(
                 batch = blended(kept, buffer, k_draw)
             else:
                 batch = drawn(buffer, k_draw, batch_size)
+            if beside is not None and stored is not None:
+                batch = beside(batch, stored)
             return update.apply(inner, batch, k_learn)
 
         inner, metrics = jax.lax.scan(one, state.inner, jax.random.split(key, (updates, 2)))
