@@ -44,6 +44,7 @@ from agents.offline import (
     discrete_bcq,
     discrete_cql,
     edac,
+    icvf,
     iql,
     odice,
     prdc,
@@ -209,4 +210,5 @@ AGENTS: dict[str, AgentEntry] = {
     "bcq": AgentEntry(bcq.Hyperparameters(), bcq.bcq),
     "discrete-bcq": AgentEntry(discrete_bcq.Hyperparameters(), discrete_bcq.discrete_bcq),
     # It learns features from a data set, without its actions and rewards.
+    "icvf": AgentEntry(icvf.Hyperparameters(), icvf.icvf),
 }

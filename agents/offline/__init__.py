@@ -10,4 +10,5 @@
 - `cql`, `discrete_cql`: SAC and DQN with values that are low without data.
 - `edac`: SAC with many diverse critics.
 - `bcq`, `discrete_bcq`: the best of what the data would do.
+- `icvf`: features of states, from data without actions.
 """
