@@ -178,6 +178,8 @@ AGENTS: dict[str, AgentEntry] = {
     "bc": AgentEntry(bc.Hyperparameters(), bc.bc),
     "rvs": AgentEntry(rvs.Hyperparameters(), rvs.rvs),
     "iql": AgentEntry(iql.Hyperparameters(), iql.iql),
+    "xql": AgentEntry(iql.Hyperparameters(value="gumbel", temperature=2.0), iql.iql),
+    "sql": AgentEntry(iql.Hyperparameters(value="sparse"), iql.iql),
     "riql": AgentEntry(
         iql.Hyperparameters(
             huber_width=1.0,

@@ -8,23 +8,28 @@ learning with implicit Q-learning", https://arxiv.org/abs/2110.06169.
 RIQL of Yang et al. (2024), "Towards robust offline RL under diverse data corruption",
 https://arxiv.org/abs/2310.12955, is the same with a Huber loss, a quantile over five critics and
 standardised observations: see `agents.AGENTS`. It does not clip targets as the authors' code does.
+XQL of Garg et al. (2023), https://arxiv.org/abs/2301.02328, and SQL of Xu et al. (2023),
+https://arxiv.org/abs/2303.15810, are the same with other weights of the state's value.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxrl import values
 from jaxrl.cloning import cloning_loss, exponential_weight, policy_actors, policy_network
+from jaxrl.errors import unknown
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.logged import require_one_action
 from jaxrl.networks import Own
 from jaxrl.normalise import replaying, shown
 from jaxrl.pair_values import pair_values
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
-from jaxrl.state_values import expectile_weight, state_values
+from jaxrl.state_values import expectile_weight, gumbel_weight, sparse_weight, state_values
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
 from jaxrl.updates import descend, optimiser_for, polyak, replayed, require_buffer, separate
 
@@ -43,6 +48,11 @@ class Hyperparameters:
     """Step size with which the target critics move towards the critics; 1 copies them."""
     expectile: float = number(0.7, FRACTION)
     """Level of the expectile over actions: 0.5 is the behaviour's value, 1 that of the best."""
+    value: str = static("expectile")
+    """Value of a state: expectile; gumbel, the log-mean-exponential of XQL; or sparse, that of SQL,
+    by which actions are then cloned too."""
+    temperature: float = number(1.0, POSITIVE)
+    """Temperature of gumbel and sparse values: 0 is the value of the best, infinity the mean."""
     inverse_temperature: float = number(3.0, NOT_NEGATIVE)
     """Factor of advantages in the exponent of the weights of cloned actions."""
     largest_weight: float = number(100.0, POSITIVE)
@@ -67,6 +77,13 @@ class Hyperparameters:
     """The network's layers."""
 
 
+VALUES: dict[str, Callable[[Array, Hyperparameters], Array]] = {
+    "expectile": lambda advantage, hp: expectile_weight(advantage, hp.expectile),
+    "gumbel": lambda advantage, hp: gumbel_weight(advantage, hp.temperature),
+    "sparse": lambda advantage, hp: sparse_weight(advantage, hp.temperature),
+}
+
+
 def iql(
     spec: Spec,
     hp: Hyperparameters,
@@ -82,9 +99,12 @@ def iql(
         |level - 1{Q < V}| (Q(s, a) - V(s))^2,  (r + discount V(s') - Q(s, a))^2,
         -min(exp(beta (Q - V)), largest) log pi(a | s).
 
-    With a `huber_width` the second loss is that of Huber. All three take one gradient step at once.
-    `representation`, `network`, which is the policy's, and `optimiser` take the place of what `hp`
-    describes. Raises an InputError if the hyperparameters do not fit each other or the actions.
+    Gumbel and sparse values have other weights in the first loss, see `jaxrl.state_values`, and
+    with sparse ones actions are cloned by the weights min(max(1 + (Q - V) / (2 temperature), 0),
+    largest). With a `huber_width` the second loss is that of Huber. All three take one gradient
+    step at once. `representation`, `network`, which is the policy's, and `optimiser` take the place
+    of what `hp` describes. Raises an InputError if the hyperparameters do not fit each other or the
+    actions.
     """
     check(spec, hp)
     seen, layers = shown(spec, hp.normalise_observations), hp.network
@@ -103,20 +123,24 @@ def iql(
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
         ensemble = reduced(key)
-        # V: the expectile of what the target critics say of the actions in the data.
+        # V: a high mean of what the target critics say of the actions in the data.
         taken = critics.outputs(target["critics"], batch.obs, batch.action)
         worth = fixed(ensemble.decode(taken))
         theta = v.outputs(params["value"], batch.obs)
         value = values.mean(representation.decode(theta))
         advantage = fixed(values.mean(worth) - value)
         value_error = representation.loss(theta, worth)
-        value_error = expectile_weight(advantage, hp.expectile) * value_error
+        value_error = VALUES[hp.value](advantage, hp) * value_error
         # Critics: the expectation of V at the successors.
         future = v.distribution(params["value"], batch.final)
         targets = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
         error = ensemble.loss(critics.outputs(params["critics"], batch.obs, batch.action), targets)
         # Policy: the actions of a large advantage.
-        weight = exponential_weight(advantage, hp.inverse_temperature, hp.largest_weight)
+        if hp.value == "sparse":
+            grown = jnp.maximum(1 + advantage / (2 * hp.temperature), 0.0)
+            weight = jnp.minimum(grown, hp.largest_weight)
+        else:
+            weight = exponential_weight(advantage, hp.inverse_temperature, hp.largest_weight)
         cloned = cloning_loss(policy.at(params["actor"], batch.obs), batch, weight)
         total = (batch.weight * (value_error + error + cloned)).mean()
         metrics = {"critic_loss": error.mean(), "value_loss": value_error.mean()}
@@ -140,4 +164,6 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_one_action(spec)
     check_fields(hp)
+    if hp.value not in VALUES:
+        raise unknown("value", hp.value, VALUES)
     require_buffer(hp)

@@ -10,7 +10,7 @@ from envs import mdps
 from jaxrl import values
 from jaxrl.action_values import action_values
 from jaxrl.errors import InputError
-from jaxrl.state_values import expectile_weight, state_values
+from jaxrl.state_values import expectile_weight, gumbel_weight, sparse_weight, state_values
 from jaxrl.types import Discrete, Spec, Transition
 from jaxrl.updates import descend, polyak
 from tests.compiling import OPTIMISED
@@ -57,6 +57,26 @@ def test_the_weighted_loss_is_least_at_the_expectile(family):
     found = values.mean(family.decode(theta))
     np.testing.assert_allclose(found, list(LEVELS.values()), atol=2e-3)
     np.testing.assert_allclose(jax.vmap(slope)(theta, levels), 0, atol=2e-3)
+
+
+def test_other_weights_have_the_values_of_xql_and_sql():
+    """In closed form b log E exp(Q / b); and E max(0, 1 + (Q - V) / 2a) = 1, by bisection."""
+    q, policy = np.array([0.0, 1, 2, 5]), np.array([0.5, 0.2, 0.2, 0.1])
+    slope = lambda weight, v, t: (policy * weight(jnp.asarray(q - v), t) * (q - v)).sum()
+    for temperature, known in ((0.5, 3.8516), (1.0, 2.8543), (5.0, 1.3672)):
+        v = temperature * np.log((policy * np.exp(q / temperature)).sum())
+        assert v == pytest.approx(known, abs=1e-3)
+        assert slope(gumbel_weight, v, temperature) == pytest.approx(0, abs=1e-3)
+    for temperature in (0.1, 0.5, 3.0, 100.0):
+        low, high = -10.0, 10.0
+        for _ in range(60):
+            v = (low + high) / 2
+            up = (policy * np.maximum(0, 1 + (q - v) / (2 * temperature))).sum() > 1
+            low, high = (v, high) if up else (low, v)
+        assert slope(sparse_weight, v, temperature) == pytest.approx(0, abs=1e-3)
+    assert v == pytest.approx((policy * q).sum(), abs=1e-3)
+    far = gumbel_weight(jnp.array([1000.0, -1000.0]), 0.5)  # bounded, and not zero
+    assert np.isfinite(far).all() and far[0] * 1000 > 50
 
 
 SIZE, GAMMA = 3, 0.9
