@@ -40,6 +40,7 @@ from agents.offline import (
     awac,
     bc,
     bcq,
+    bisimulation,
     cql,
     discrete_bcq,
     discrete_cql,
@@ -211,6 +212,7 @@ AGENTS: dict[str, AgentEntry] = {
     "edac": AgentEntry(edac.Hyperparameters(), edac.edac),
     "bcq": AgentEntry(bcq.Hyperparameters(), bcq.bcq),
     "discrete-bcq": AgentEntry(discrete_bcq.Hyperparameters(), discrete_bcq.discrete_bcq),
+    "bisimulation-cql": AgentEntry(bisimulation.Hyperparameters(), bisimulation.bisimulation_cql),
     # It learns features from a data set, without its actions and rewards.
     "icvf": AgentEntry(icvf.Hyperparameters(), icvf.icvf),
 }

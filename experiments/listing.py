@@ -147,6 +147,8 @@ ABOUT = {
                  "The best of what a generator of the data's actions does (Fujimoto et al. 2019)."),
     "discrete-bcq": About(DATA, "discrete",
                           "DQN that takes what the data would take (Fujimoto et al. 2019)."),
+    "bisimulation-cql": About(DATA, "discrete",
+                              "CQL on features of what goes on alike (Hong et al. 2024)."),
     "icvf": About("representation", "discrete, continuous",
                   "Features from values of intents in data without actions (Ghosh et al. 2023)."),
 }  # fmt: skip

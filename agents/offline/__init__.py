@@ -10,5 +10,6 @@
 - `cql`, `discrete_cql`: SAC and DQN with values that are low without data.
 - `edac`: SAC with many diverse critics.
 - `bcq`, `discrete_bcq`: the best of what the data would do.
+- `bisimulation`: conservative values of features with a bisimulation loss, for histories.
 - `icvf`: features of states, from data without actions.
 """
