@@ -48,6 +48,7 @@ from agents.offline import (
     icvf,
     iql,
     odice,
+    oer,
     prdc,
     rebrac,
     rvs,
@@ -204,6 +205,7 @@ AGENTS: dict[str, AgentEntry] = {
     "td3-bc": AgentEntry(td3_bc.Hyperparameters(), td3_bc.td3_bc),
     "prdc": AgentEntry(prdc.Hyperparameters(), prdc.prdc),
     "a2pr": AgentEntry(a2pr.Hyperparameters(), a2pr.a2pr),
+    "oer": AgentEntry(oer.Hyperparameters(), oer.oer),  # of one task; `kept` are others' steps
     "rebrac": AgentEntry(rebrac.Hyperparameters(), rebrac.rebrac),
     "cql": AgentEntry(cql.Hyperparameters(), cql.cql),
     "cal-ql": AgentEntry(cql.Hyperparameters(calibrated=True), cql.cql),

@@ -133,6 +133,8 @@ ABOUT = {
                   "TD3 whose actor imitates the nearest of the data (Ran et al. 2023)."),
     "a2pr": About(DATA, "continuous",
                   "TD3 whose actor imitates generated better actions (Liu et al. 2024)."),
+    "oer": About(DATA, "continuous",
+                 "TD3+BC and a policy that clones it and earlier tasks (Gai et al. 2023)."),
     "rebrac": About(DATA, "continuous",
                     "TD3 that pays for distances to the data (Tarasov et al. 2023)."),
     "cql": About(DATA, "continuous",

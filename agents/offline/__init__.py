@@ -7,6 +7,7 @@
 - `awac`: critics of the policy, which clones what they prefer; CRR is a line of it.
 - `td3_bc`, `rebrac`: TD3 whose actor, or also its critics, pay for distances to the data.
 - `prdc`, `a2pr`: TD3 whose actor imitates the nearest of the data, or generated better actions.
+- `oer`: TD3+BC on tasks one after another, and a policy that remembers them.
 - `cql`, `discrete_cql`: SAC and DQN with values that are low without data.
 - `edac`: SAC with many diverse critics.
 - `bcq`, `discrete_bcq`: the best of what the data would do.

@@ -4,6 +4,8 @@ Source: "A minimalist approach to offline reinforcement learning",
 https://arxiv.org/abs/2106.06860.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -47,12 +49,14 @@ def td3_bc(
     Actions have d dimensions, and the mean over the batch has no gradient. The other arguments are
     those of `td3.td3`. Raises an InputError as it does.
     """
-
-    def loss(value: Array, action: Array, batch: Transition) -> Array:
-        size = action[0].size
-        return distance(action, batch.action) / size - hp.value_weight * normalised(value, batch)
-
+    loss = partial(imitating, hp)
     return td3.td3(spec, hp, representation, actor_loss=loss, network=network, optimiser=optimiser)
+
+
+def imitating(hp: Hyperparameters, value: Array, action: Array, batch: Transition) -> Array:
+    """The actor's loss [B] of TD3+BC, for values [B] of its actions [B, *action]."""
+    size = action[0].size
+    return distance(action, batch.action) / size - hp.value_weight * normalised(value, batch)
 
 
 def distance(one: Array, other: Array) -> Array:

@@ -21,7 +21,7 @@ from jaxrl.data.corruption import attacked, corrupted
 from jaxrl.data.episodes import Episodes, compacted, episode_index, episodes, places, subsampled
 from jaxrl.data.labels import labelled, relabelled
 from jaxrl.data.mixtures import concatenated, require_same_spaces, sample_mixture
-from jaxrl.data.neighbours import nearest
+from jaxrl.data.neighbours import nearest, nearest_steps
 from jaxrl.data.quality import coverage, distinct_pairs, trajectory_quality
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "episodes",
     "labelled",
     "nearest",
+    "nearest_steps",
     "places",
     "relabelled",
     "require_same_spaces",

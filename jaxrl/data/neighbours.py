@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import require, require_positive
-from jaxrl.types import Array
+from jaxrl.types import Array, Transition, listed
 
 
 def nearest(
@@ -60,3 +60,21 @@ def nearest(
     parts = (padded.reshape(blocks, block, -1), index)
     (distance, found), _ = jax.lax.scan(compare, start, parts)
     return found, distance
+
+
+def nearest_steps(data: Transition, observations: Array) -> Transition:
+    """The steps [M, ...] of a data set [T, B, ...] that begin nearest to some observations [M, D].
+
+    Observations are one vector. With those of rollouts of a policy in a model this chooses what a
+    learner should remember of a task. Raises an InputError if the shapes do not fit.
+
+    Examples:
+      >>> nearest_steps(data, jnp.array([[1.2], [0.9]])).reward
+      Array([2., 2.], dtype=float32)
+
+    Source: the selection of Gai et al. (2023), "OER: offline experience replay for continual
+    offline reinforcement learning", https://arxiv.org/abs/2305.13804.
+    """
+    steps = listed(data)
+    index, _ = nearest(steps.obs, observations)
+    return jax.tree.map(lambda x: x[index[:, 0]], steps)
