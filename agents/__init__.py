@@ -45,7 +45,10 @@ from agents.offline import (
     discrete_bcq,
     discrete_cql,
     edac,
+    fql,
+    generated_bc,
     icvf,
+    idql,
     iql,
     odice,
     oer,
@@ -54,6 +57,7 @@ from agents.offline import (
     rvs,
     td3_bc,
 )
+from jaxrl.generators import Generation
 from jaxrl.types import Agent, Env, Spec
 from jaxrl.values import Critic, Ensemble, Objective
 
@@ -178,10 +182,16 @@ AGENTS: dict[str, AgentEntry] = {
     ),
     # They learn from data sets without a model.
     "bc": AgentEntry(bc.Hyperparameters(), bc.bc),
+    "diffusion-bc": AgentEntry(generated_bc.Hyperparameters(), generated_bc.generated_bc),
+    "flow-bc": AgentEntry(
+        generated_bc.Hyperparameters(generation=Generation("flow", denoising_steps=10)),
+        generated_bc.generated_bc,
+    ),
     "rvs": AgentEntry(rvs.Hyperparameters(), rvs.rvs),
     "iql": AgentEntry(iql.Hyperparameters(), iql.iql),
     "xql": AgentEntry(iql.Hyperparameters(value="gumbel", temperature=2.0), iql.iql),
     "sql": AgentEntry(iql.Hyperparameters(value="sparse"), iql.iql),
+    "idql": AgentEntry(idql.Hyperparameters(), idql.idql),
     "riql": AgentEntry(
         iql.Hyperparameters(
             huber_width=1.0,
@@ -207,6 +217,7 @@ AGENTS: dict[str, AgentEntry] = {
     "a2pr": AgentEntry(a2pr.Hyperparameters(), a2pr.a2pr),
     "oer": AgentEntry(oer.Hyperparameters(), oer.oer),  # of one task; `kept` are others' steps
     "rebrac": AgentEntry(rebrac.Hyperparameters(), rebrac.rebrac),
+    "fql": AgentEntry(fql.Hyperparameters(), fql.fql),
     "cql": AgentEntry(cql.Hyperparameters(), cql.cql),
     "cal-ql": AgentEntry(cql.Hyperparameters(calibrated=True), cql.cql),
     "discrete-cql": AgentEntry(discrete_cql.Hyperparameters(), discrete_cql.discrete_cql),

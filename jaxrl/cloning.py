@@ -66,6 +66,25 @@ class PolicyNetwork(NamedTuple):
         return within(self.at(params, obs).sample(seed=key))
 
 
+class Imitator(NamedTuple):
+    """A policy that learns by imitation, and how it acts: what agents need of it."""
+
+    init: Callable[[Key], Tree]
+    loss: Callable[[Tree, Transition, float | Array, Key], Array]
+    # loss: (params, batch [B, *], weights [B], key) -> [B]
+    explore: Actor  # both see a learner with the policy's parameters as the entry `actor`
+    exploit: Actor
+
+
+def imitator(policy: PolicyNetwork) -> Imitator:
+    """The imitation of actions by their likelihood under a policy: see `cloning_loss`."""
+
+    def loss(params: Tree, batch: Transition, weight: float | Array, key: Key) -> Array:
+        return cloning_loss(policy.at(params, batch.obs), batch, weight)
+
+    return Imitator(policy.init, loss, *policy_actors(policy))
+
+
 def within(action: Array) -> Array:
     """Actions [..., *action], of which continuous ones are clipped to [-1, 1]."""
     real = jnp.issubdtype(action.dtype, jnp.floating)

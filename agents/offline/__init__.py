@@ -1,8 +1,11 @@
 """Agents that learn from data sets without a model; those with one are beside this folder.
 
 - `bc`: behaviour cloning, of all episodes or of the best.
+- `generated_bc`: behaviour cloning by diffusion, or by a flow, which is a line of it.
 - `rvs`: behaviour cloning conditioned on the return that follows.
 - `iql`: expectiles of values, and weighted cloning.
+- `idql`: IQL that chooses among what a generator clones.
+- `fql`: a policy of one step that imitates a flow.
 - `odice`: values by the dual of staying near the data, with orthogonal gradients.
 - `awac`: critics of the policy, which clones what they prefer; CRR is a line of it.
 - `td3_bc`, `rebrac`: TD3 whose actor, or also its critics, pay for distances to the data.

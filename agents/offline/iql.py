@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import values
-from jaxrl.cloning import cloning_loss, exponential_weight, policy_actors, policy_network
+from jaxrl.cloning import Imitator, exponential_weight, imitator, policy_network
 from jaxrl.errors import unknown
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.logged import require_one_action
@@ -89,6 +89,7 @@ def iql(
     hp: Hyperparameters,
     representation: values.Representation | None = None,
     *,
+    policy: Imitator | None = None,
     network: Own = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
@@ -102,9 +103,9 @@ def iql(
     Gumbel and sparse values have other weights in the first loss, see `jaxrl.state_values`, and
     with sparse ones actions are cloned by the weights min(max(1 + (Q - V) / (2 temperature), 0),
     largest). With a `huber_width` the second loss is that of Huber. All three take one gradient
-    step at once. `representation`, `network`, which is the policy's, and `optimiser` take the place
-    of what `hp` describes. Raises an InputError if the hyperparameters do not fit each other or the
-    actions.
+    step at once. `representation`, `policy`, whose loss is then that of an `Imitator`, `network`,
+    which is the policy's, and `optimiser` take the place of what `hp` describes. Raises an
+    InputError if the hyperparameters do not fit each other or the actions.
     """
     check(spec, hp)
     seen, layers = shown(spec, hp.normalise_observations), hp.network
@@ -112,7 +113,8 @@ def iql(
     judge = values.huber_means(representation, hp.huber_width) if hp.huber_width else representation
     reduced = partial(values.ensemble_critic, judge, hp.ensemble)
     reduced()  # raises
-    policy = policy_network(seen, hp.policy, layers, network)
+    if policy is None:
+        policy = imitator(policy_network(seen, hp.policy, layers, network))
     critics = pair_values(seen, representation, hp.ensemble.members, layers)
     v = state_values(seen, representation, **vars(layers))
 
@@ -122,7 +124,8 @@ def iql(
         return first | {"value": v.init(k_value)}
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        ensemble = reduced(key)
+        k_subset, k_policy = jax.random.split(key)
+        ensemble = reduced(k_subset)
         # V: a high mean of what the target critics say of the actions in the data.
         taken = critics.outputs(target["critics"], batch.obs, batch.action)
         worth = fixed(ensemble.decode(taken))
@@ -141,7 +144,7 @@ def iql(
             weight = jnp.minimum(grown, hp.largest_weight)
         else:
             weight = exponential_weight(advantage, hp.inverse_temperature, hp.largest_weight)
-        cloned = cloning_loss(policy.at(params["actor"], batch.obs), batch, weight)
+        cloned = policy.loss(params["actor"], batch, weight, k_policy)
         total = (batch.weight * (value_error + error + cloned)).mean()
         metrics = {"critic_loss": error.mean(), "value_loss": value_error.mean()}
         metrics |= {"policy_loss": cloned.mean(), "value": value.mean()}
@@ -149,7 +152,7 @@ def iql(
 
     rule = falling_actor(hp) if optimiser is None else optimiser
     update = descend(init, loss, rule, polyak(hp.target_rate))
-    agent = Agent(*policy_actors(policy), update)
+    agent = Agent(policy.explore, policy.exploit, update)
     remember = lambda inner: replayed(inner, hp)
     return replaying(agent, spec, remember, hp.normalise_observations)
 

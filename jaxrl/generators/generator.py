@@ -32,8 +32,8 @@ such as the gradient of a logarithmic likelihood of something that samples shoul
 class Generator(NamedTuple):
     """A distribution of samples [*shape], given a condition, that is learnt from samples.
 
-    Noise is an argument of `sample`, so that the same noise gives the same sample wherever `eta`
-    and `least_noise` are zero: noise may then be an action, or be shared with a student.
+    Noise is an argument of `sample`, so that the same noise gives the same sample unless it is
+    `noisy`: noise may then be an action, or be shared with a student.
     """
 
     shape: tuple[int, ...]
@@ -51,6 +51,7 @@ class Generator(NamedTuple):
     transition: Callable[..., tuple[Array, Array]]
     # transition: (params, x [..., *shape], index [] of the step, condition, guide=None) ->
     # (mean [..., *shape], deviation []) of the next point, without a solver of second order
+    noisy: bool = False  # whether steps have noise, so that the same noise gives other samples
 
     def noise(self, key: Key, *lead: int) -> Array:
         """Standard normal noise [*lead, *shape]."""
@@ -190,8 +191,9 @@ def generator(
         return flow(x, index[-1])[0]
 
     return Generator(
-        shape, path, steps, least_noise, prediction, network.init, loss, sample, predict, transition
-    )
+        shape, path, steps, least_noise, prediction, network.init, loss, sample, predict,
+        transition, stochastic,
+    )  # fmt: skip
 
 
 def diffusion(

@@ -20,7 +20,8 @@ TINY = dict(
 CONTINUOUS = (
     "sac", "redq", "rlpd", "wsrl", "tqc", "td3", "d4pg", "beer", "mbpo", "mopo", "combo", "morec",
     "ravl", "svg", "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac", "cql",
-    "cal-ql", "sac-n", "edac", "bcq", "prdc", "a2pr", "oer",
+    "cal-ql", "sac-n", "edac", "bcq", "prdc", "a2pr", "oer", "diffusion-bc", "flow-bc",
+    "idql", "fql",
 )  # fmt: skip
 
 

@@ -50,6 +50,8 @@ def made(name, env):
         ("d4pg", "Pendulum-v1"), ("bc", "Pendulum-v1"), ("iql", "Pendulum-v1"),
         ("awac", "CartPole-v1"), ("rebrac", "Pendulum-v1"), ("cql", "Pendulum-v1"),
         ("discrete-bcq", "CartPole-v1"), ("o-dice", "Pendulum-v1"),
+        ("flow-bc", "Pendulum-v1"), ("idql", "Pendulum-v1"),
+        ("fql", "Pendulum-v1"),
     ],
 )  # fmt: skip
 def test_data_without_weight_teach_nothing(name, env):
