@@ -67,12 +67,14 @@ BENCHMARKS = (
 )
 REPRODUCTIONS = (
     "classification",
+    "corruption",
     "distributional",
     "dreams",
     "edge",
     "generalisation",
     "gradients",
     "horizon",
+    "implicit-values",
     "lipschitz",
     "mismatch",
     "rates",

@@ -1,12 +1,14 @@
 """Experiments behind published claims: each module is one claim, run by `jaxrl reproduce NAME`.
 
 - `classification`: losses of classification and of regression, in DQN.
+- `corruption`: IQL and the parts of RIQL on corrupted data.
 - `distributional`: DQN, C51, QR-DQN and IQN on two games.
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where values are never learnt, and two remedies.
 - `generalisation`: DQN that learns from replay, from a factored model or from the true one.
 - `gradients`: semi, true and orthogonal gradients of O-DICE, by the weight of the residual.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
+- `implicit-values`: IQL, XQL and SQL beside exact values of the best actions in the data.
 - `lipschitz`: an ensemble of models, or one model and smooth values.
 - `mismatch`: the error of models beside the cost of control.
 - `rates`: the convergence of distributional dynamic programming, beside its bounds.

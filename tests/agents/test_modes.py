@@ -45,7 +45,8 @@ def test_a_run_without_compilation(name):
     "name",
     [
         "ppo", "r2d2", "iqn", "tqc", "q-lambda", "beer", "proto-value", "bc", "iql", "awac", "crr",
-        "rebrac", "cal-ql", "discrete-cql", "bcq", "discrete-bcq", "rvs",
+        "rebrac", "cal-ql", "discrete-cql", "bcq", "discrete-bcq", "rvs", "a2pr",
+        "bisimulation-cql", "icvf",
     ],
 )  # fmt: skip
 def test_a_program_of_double_precision(name):
