@@ -71,6 +71,7 @@ REPRODUCTIONS = (
     "distributional",
     "dreams",
     "edge",
+    "features",
     "generalisation",
     "gradients",
     "horizon",
