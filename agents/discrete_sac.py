@@ -23,7 +23,7 @@ from jaxrl.normalise import shown
 from jaxrl.policies import Categorical, allowed, categorical
 from jaxrl.settings import Collection, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import Learner, delayed, descend, optimiser_for, polyak, require_buffer
+from jaxrl.updates import Late, Learner, delayed, optimiser_for, polyak, require_buffer
 
 fixed = jax.lax.stop_gradient
 
@@ -100,24 +100,27 @@ def learner(
         return hp.target_entropy * jnp.log(count.astype(float))
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        temperature = jnp.exp(params["log_temperature"])
-        # Critics: the pessimistic value of each next action, with its entropy bonus.
+        """Of the critics: the pessimistic value of each next action, with its entropy bonus."""
+        temperature = fixed(jnp.exp(params["log_temperature"]))
         reduced = ensemble(hp.ensemble, key)
         log_policy = cast(Array, pi(fixed(params), batch.final).logits)
         bonus = temperature * hp.entropy_backup
         future = values.entropic(reduced, q(target, batch.final), log_policy, bonus)
         targets = fixed(values.push(future, batch.reward, hp.discount * batch.discount))
-        theta = q(params, batch.obs)
-        error = reduced.loss(values.take(theta, batch.action), targets)
-        # Actor: the expectation over all actions; then temperature.
-        policy = pi(params, batch.obs)
-        scores, entropy = fixed(values.mean(judged.decode(theta))), policy.entropy()
+        error = reduced.loss(values.take(q(params, batch.obs), batch.action), targets)
+        metrics = {"critic_loss": error.mean(), "target_value": values.mean(targets).mean()}
+        return (batch.weight * error).mean(), metrics
+
+    def act(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        """Of the actor, the expectation over all actions, and of the temperature."""
+        temperature, policy = jnp.exp(params["log_temperature"]), pi(params, batch.obs)
+        scores = fixed(values.mean(judged.decode(q(params, batch.obs))))
+        entropy = policy.entropy()
         value = (policy.probs * scores).sum(-1)
         cost = -value - fixed(temperature) * entropy
         balance = params["log_temperature"] * fixed(entropy - aim(batch.obs))
-        total = error + cost + balance * hp.learn_temperature
-        metrics = {"critic_loss": error.mean(), "policy_loss": cost.mean()}
-        metrics |= {"value": value.mean(), "target_value": values.mean(targets).mean()}
+        total = cost + balance * hp.learn_temperature
+        metrics = {"policy_loss": cost.mean(), "value": value.mean()}
         metrics |= {"temperature": temperature, "entropy": entropy.mean()}
         return (batch.weight * total).mean(), metrics
 
@@ -127,9 +130,8 @@ def learner(
     def exploit(view: Learner, obs: Tree, key: Key) -> tuple[Array, Tree]:
         return cast(Array, pi(view.params, obs).mode()), ()
 
-    slower = ("actor", "log_temperature")
-    rule = delayed(optimiser_for(hp, optimiser), hp.actor_period, slower)
-    update = descend(init, loss, rule, polyak(hp.target_rate))
+    late, rule = Late(act, sac.LATE, hp.actor_period), optimiser_for(hp, optimiser)
+    update = delayed(init, loss, late, rule, polyak(hp.target_rate))
     return Agent(memoryless(explore), memoryless(exploit), update)
 
 

@@ -72,18 +72,17 @@ def recurrent_sac(
     features = spec._replace(observation=jax.ShapeDtypeStruct((width,), jnp.result_type(float)))
     layers = Layers(hp.network.hidden, hp.network.activation, "mlp", hp.network.layer_norm)
     heads = sac.networks(features, replace(hp, network=layers), representation)
-    of_sight = sac.objective(space, hp, representation, heads)
+    losses = sac.objectives(space, hp, representation, heads)
     fixed = jax.lax.stop_gradient
 
     def init(key: Key) -> Tree:
         k_memory, k_heads = jax.random.split(key)
         return heads.init(k_heads) | {"memory": net.init(k_memory)}
 
-    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+    def look(params: Tree, target: Tree, batch: Transition) -> tuple[Transition, sac.Sight]:
         late, ((now,), (following,)) = reread(net, params["memory"], batch, hp.burn_in)
         _, (_, (judged,)) = reread(net, target["memory"], batch, hp.burn_in)
-        sight = sac.Sight(now, fixed(now), fixed(following), judged)
-        return of_sight(params, target, late, sight, key)
+        return late, sac.Sight(now, fixed(now), fixed(following), judged)
 
     def act(choose: Callable, view: Learner, memory: Tree, obs: Tree, key: Key) -> tuple:
         (x,), after = net.step(view.params["memory"], memory, obs)
@@ -94,7 +93,7 @@ def recurrent_sac(
 
     explore = Actor(net.memory, partial(act, sampled))
     exploit = Actor(net.memory, partial(act, lambda policy, key: policy.mode()))
-    agent = Agent(explore, exploit, sac.descent(init, loss, hp, optimiser))
+    agent = Agent(explore, exploit, sac.descent(init, look, losses, hp, optimiser))
     return replaying(agent, spec, lambda inner: schedule(inner, hp), hp.normalise_observations)
 
 

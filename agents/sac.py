@@ -23,7 +23,7 @@ from jaxrl.policies import tanh_family
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, Update, memoryless
 from jaxrl.updates import delayed, descend, optimiser_for, polyak, replayed, require_buffer
-from jaxrl.updates.gradient import Loss
+from jaxrl.updates.gradient import Late, Loss
 
 fixed = jax.lax.stop_gradient
 
@@ -200,28 +200,15 @@ def learner(
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
     net = networks(spec, hp, representation, network, actor_sees)
-    of_sight = objective(spec.action, hp, representation, net, penalty, regulariser)
+    losses = objectives(spec.action, hp, representation, net, penalty, regulariser)
 
-    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        sight = Sight(batch.obs, batch.obs, batch.final, batch.final)
-        return of_sight(params, target, batch, sight, key)
+    def look(params: Tree, target: Tree, batch: Transition) -> tuple[Transition, Sight]:
+        return batch, Sight(batch.obs, batch.obs, batch.final, batch.final)
 
     explore = lambda view, obs, key: (net.pi(view.params, obs).sample(seed=key), ())
     exploit = lambda view, obs, key: (net.pi(view.params, obs).mode(), ())
-    update = descent(net.init, loss, hp, optimiser)
+    update = descent(net.init, look, losses, hp, optimiser)
     return Agent(memoryless(explore), memoryless(exploit), update)
-
-
-def descent(
-    init: Callable[[Key], Tree],
-    loss: Loss,
-    hp: Hyperparameters,
-    optimiser: optax.GradientTransformation | None = None,
-) -> Update:
-    """Descend a loss of SAC, with a delayed actor and a target that follows."""
-    slower = ("actor", "log_temperature")
-    rule = delayed(optimiser_for(hp, optimiser), hp.actor_period, slower)
-    return descend(init, loss, rule, polyak(hp.target_rate))
 
 
 class Sight(NamedTuple):
@@ -233,15 +220,49 @@ class Sight(NamedTuple):
     judged: Tree  # what the target critics see of the successor
 
 
-def objective(
+Look = Callable[[Tree, Tree, Transition], tuple[Transition, Sight]]
+"""(params, target, batch) -> what is learnt from, and what the networks see of it."""
+Seeing = Callable[[Tree, Tree, Transition, Sight, Key], tuple[Array, dict]]
+"""(params, target, batch, sight, key) -> (loss [], metrics)."""
+LATE = ("actor", "log_temperature")
+"""The parameters that wait where the actor has a period."""
+
+
+def descent(
+    init: Callable[[Key], Tree],
+    look: Look,
+    losses: tuple[Seeing, Seeing],
+    hp: Hyperparameters,
+    optimiser: optax.GradientTransformation | None = None,
+) -> Update:
+    """Descend the losses of `objectives`, the actor's with a delay; targets follow."""
+
+    def of(*losses: Seeing) -> Loss:
+        def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+            batch, sight = look(params, target, batch)
+            keys = jax.random.split(key, len(losses))
+            found = [one(params, target, batch, sight, k) for one, k in zip(losses, keys)]
+            total = sum((error for error, _ in found), jnp.zeros(()))
+            return total, {name: x for _, told in found for name, x in told.items()}
+
+        return loss
+
+    rule, follow = optimiser_for(hp, optimiser), polyak(hp.target_rate)
+    if hp.actor_period == 1:  # what is seen is computed once
+        return descend(init, of(*losses), rule, follow)
+    late = Late(of(losses[1]), LATE, hp.actor_period)
+    return delayed(init, of(losses[0]), late, rule, follow)
+
+
+def objectives(
     space: Box,
     hp: Hyperparameters,
     representation: values.Representation,
     networks: Networks,
     penalty: Penalty | None = None,
     regulariser: Regulariser | None = None,
-) -> Callable[[Tree, Tree, Transition, Sight, Key], tuple[Array, dict]]:
-    """The loss (params, target, batch, sight, key) of SAC, of batches of any leading axes.
+) -> tuple[Seeing, Seeing]:
+    """The losses of SAC's critics, and of its actor and temperature, of any leading axes.
 
     No gradient of the actor's loss reaches what the critics see. Raises an InputError for an
     ensemble that does not fit.
@@ -255,12 +276,12 @@ def objective(
     def value(params: Tree, obs: Tree) -> Array:
         return values.mean(judged.decode(q(params, obs, pi(fixed(params), obs).mode())))
 
-    def loss(
+    def judge(
         params: Tree, target: Tree, batch: Transition, sight: Sight, key: Key
     ) -> tuple[Array, dict]:
-        k_now, k_next, k_subset, k_penalty = jax.random.split(key, 4)
-        temperature = jnp.exp(params["log_temperature"])
-        # Critics: the pessimistic value of the next action, with its entropy bonus.
+        """Of the critics: the pessimistic value of the next action, with its entropy bonus."""
+        k_next, k_subset, k_penalty = jax.random.split(key, 3)
+        temperature = fixed(jnp.exp(params["log_temperature"]))
         reduced = ensemble(hp.ensemble, k_subset)
         action, log_prob = pi(fixed(params), sight.following).sample_and_log_prob(seed=k_next)
         future = reduced.decode(q(target, sight.judged, action))
@@ -269,20 +290,26 @@ def objective(
         error = reduced.loss(q(params, sight.now, batch.action), targets)
         if penalty is not None:
             error = error + penalty(Judgement(value, each, pi), params, batch, k_penalty)
-        # Actor: its gradient passes through critics whose parameters are fixed; then temperature.
+        metrics = {"critic_loss": error.mean(), "target_value": values.mean(targets).mean()}
+        return (batch.weight * error).mean(), metrics
+
+    def act(
+        params: Tree, target: Tree, batch: Transition, sight: Sight, key: Key
+    ) -> tuple[Array, dict]:
+        """Of the actor, through critics whose parameters are fixed, and of the temperature."""
+        temperature = jnp.exp(params["log_temperature"])
         now = pi(params, sight.acting)
-        action, log_prob = now.sample_and_log_prob(seed=k_now)
+        action, log_prob = now.sample_and_log_prob(seed=key)
         scores = values.mean(judged.decode(q(fixed(params), fixed(sight.now), action)))
         policy = fixed(temperature) * log_prob - scores
         if regulariser is not None:
             policy = policy + regulariser(now, action, batch)
         balance = -params["log_temperature"] * fixed(log_prob + target_entropy)
-        total = (batch.weight * (error + policy + balance)).mean()
-        metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
-        metrics |= {"value": scores.mean(), "target_value": values.mean(targets).mean()}
-        return total, metrics | {"temperature": temperature, "entropy": -log_prob.mean()}
+        metrics = {"policy_loss": policy.mean(), "value": scores.mean()}
+        metrics |= {"temperature": temperature, "entropy": -log_prob.mean()}
+        return (batch.weight * (policy + balance)).mean(), metrics
 
-    return loss
+    return judge, act
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -24,7 +24,7 @@ from jaxrl.networks import blank, flat
 from jaxrl.networks.layers import MLP, Dense, initialise
 from jaxrl.policies import tanh_family
 from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
-from jaxrl.updates import delayed, descend, fitting, optimiser_for, polyak
+from jaxrl.updates import Late, delayed, fitting, optimiser_for, polyak
 
 fixed = jax.lax.stop_gradient
 
@@ -114,18 +114,23 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
         return jax.lax.scan(one, start, keys, length)[1]
 
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
-        view, data = batch
-        k_now, k_next, k_subset = jax.random.split(key, 3)
+        """Of critics of single steps: the next action is the first of a new sequence."""
+        data = batch[1]
+        k_next, k_subset = jax.random.split(key)
         reduced = ensemble(hp.ensemble, k_subset)
-        temperature = jnp.exp(params["log_temperature"])
-        # Critics of single steps: the next action is the first of a new sequence.
+        temperature = fixed(jnp.exp(params["log_temperature"]))
         first, log_prob = (x[0] for x in unfold(fixed(params), data.final, k_next[None], 1))
         future = reduced.decode(base.q(target, data.final, first))
         cost = temperature * log_prob * hp.entropy_backup
         aim = sac.soft_target(future, cost, data, hp.discount)
         error = reduced.loss(base.q(params, data.obs, data.action), aim)
-        # Temporal recall: each action is evaluated in the state that the ones before it lead to.
-        actions, log_probs = unfold(params, data.obs, jax.random.split(k_now, hp.length), hp.length)
+        return (data.weight * error).mean(), {"critic_loss": error.mean()}
+
+    def act(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
+        """Temporal recall: each action is evaluated in the state that those before it lead to."""
+        view, data = batch
+        temperature = jnp.exp(params["log_temperature"])
+        actions, log_probs = unfold(params, data.obs, jax.random.split(key, hp.length), hp.length)
 
         def meet(obs: Array, action: Array) -> tuple[Array, Array]:
             return predict(dynamics, view, obs, action).mean[0, :, :-1], obs
@@ -134,9 +139,9 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
         scores = values.mean(mean_of.decode(base.q(fixed(params), fixed(met), actions)))
         policy = (fixed(temperature) * log_probs - scores).mean(0)
         balance = -params["log_temperature"] * fixed(log_probs.mean(0) + target_entropy)
-        total = (data.weight * (error + policy + balance)).mean()
-        metrics = {"critic_loss": error.mean(), "policy_loss": policy.mean()}
-        return total, metrics | {"temperature": temperature, "entropy": -log_probs.mean()}
+        metrics = {"policy_loss": policy.mean(), "temperature": temperature}
+        total = (data.weight * (policy + balance)).mean()
+        return total, metrics | {"entropy": -log_probs.mean()}
 
     def actor(sampled: bool) -> Actor:
         def init(batch_size: int) -> tuple[Array, Array]:
@@ -153,9 +158,8 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
 
         return Actor(init, step)
 
-    slower = ("actor", "log_temperature")
-    optimiser = delayed(optimiser_for(hp), hp.actor_period, slower)
-    update = descend(init, loss, optimiser, polyak(hp.target_rate))
+    late = Late(act, sac.LATE, hp.actor_period)
+    update = delayed(init, loss, late, optimiser_for(hp), polyak(hp.target_rate))
     return sac.remembering(Agent(actor(True), actor(False), fitting(update, world)), spec, hp)
 
 

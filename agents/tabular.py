@@ -19,7 +19,7 @@ from jaxrl.errors import require, require_table, unknown
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.policies import allowed, epsilon_greedy
 from jaxrl.settings import Collection, EpsilonGreedy
-from jaxrl.types import Agent, Array, Discrete, Env, Key, Spec, Transition, Update
+from jaxrl.types import Agent, Array, Counter, Discrete, Env, Key, Spec, Transition, Update
 from jaxrl.updates import Learner
 
 
@@ -110,7 +110,9 @@ def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
     q = ActionValues(init, outputs, values.scalar(), values.mean, partial(allowed, spec))
 
     def begin(key: Key, example: Transition) -> Learner:
-        return Learner(init(key), (), jnp.zeros(shape, jnp.int32), jnp.zeros((), jnp.int32))
+        return Learner(
+            init(key), (), jnp.zeros(shape, jnp.int32), Counter(jnp.zeros((), jnp.int32))
+        )
 
     def apply(state: Learner, batch: Transition, key: Key) -> tuple[Learner, dict]:
         table, visits = state.params, state.opt
@@ -130,7 +132,7 @@ def tabular(spec: Spec, hp: Hyperparameters) -> Agent:
         table = table + rate * at_pairs(batch.weight * error) / jnp.maximum(count, 1.0)
         metrics = {"loss": jnp.square(error).mean(), "td_error": jnp.abs(error).mean()}
         metrics |= {"value": now.max(-1).mean(), "target_value": targets.mean()}
-        return Learner(table, (), visits + (count > 0), state.step + 1), metrics
+        return Learner(table, (), visits + (count > 0), Counter(state.step + 1)), metrics
 
     update = Update(begin, apply, lambda state: state)
     return Agent(*epsilon_actors(q, hp.exploration), update)

@@ -20,8 +20,8 @@ from jaxrl.normalise import replaying, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import (
+    Late,
     delayed,
-    descend,
     every,
     n_step,
     optimiser_for,
@@ -153,8 +153,8 @@ def learner(
         return {"actor": actor.init(k_actor), "critics": critics.init(k_critics)}
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        """Of the critics: the pessimistic value of an action close to the policy's next one."""
         k_noise, k_subset = jax.random.split(key)
-        # Critics: the pessimistic value of an action close to the policy's next one.
         reduced = ensemble(hp.ensemble, k_subset)
         action = near(mu(target, batch.final), hp.target_noise, hp.noise_clip, k_noise)
         future = reduced.decode(q(target, batch.final, action))
@@ -166,20 +166,24 @@ def learner(
         if penalty is not None:
             extra = penalty(critics, params["critics"], target["critics"], batch, action)
             error, metrics = error + extra, metrics | {"penalty": extra.mean()}
-        # Actor: its gradient passes through critics whose parameters are fixed.
+        return (batch.weight * error).mean(), metrics
+
+    def climb(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        """Of the actor: its gradient passes through critics whose parameters are fixed."""
         own = mu(params, batch.obs)
         value = values.mean(judged.decode(q(fixed(params), batch.obs, own)[..., :judges]))
         policy = -value if actor_loss is None else actor_loss(value, own, batch)
-        total = (batch.weight * (error + policy)).mean()
-        return total, metrics | {"policy_loss": policy.mean(), "value": value.mean()}
+        metrics = {"policy_loss": policy.mean(), "value": value.mean()}
+        return (batch.weight * policy).mean(), metrics
 
     def explore(view: Tree, obs: Tree, key: Key) -> tuple[Array, tuple]:
         return near(mu(view.params, obs), hp.exploration_noise, jnp.inf, key), ()
 
     exploit = lambda view, obs, key: (mu(view.params, obs), ())
-    rule = delayed(optimiser_for(hp, optimiser), hp.actor_period, ("actor",))
+    late = Late(climb, ("actor",), hp.actor_period)
     follow = every(hp.actor_period, polyak(hp.target_rate))
-    return Agent(memoryless(explore), memoryless(exploit), descend(init, loss, rule, follow))
+    update = delayed(init, loss, late, optimiser_for(hp, optimiser), follow)
+    return Agent(memoryless(explore), memoryless(exploit), update)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -73,7 +73,7 @@ def _taken_over(new: Learner, base: Learner) -> Learner:
     fits = _shapes(new.opt) == _shapes(base.opt)
     fits = fits and jax.tree.structure(new.opt) == jax.tree.structure(base.opt)
     opt = jax.tree.map(begun, new.opt, base.opt, is_leaf=schedule) if fits else new.opt
-    return Learner(base.params, target, opt, base.step)
+    return Learner(base.params, target, opt, base.taken)
 
 
 def _shapes(tree: Tree) -> dict[str, str]:

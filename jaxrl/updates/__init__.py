@@ -31,7 +31,7 @@ from jaxrl.updates.configured import (
     require_buffer,
     require_passes,
 )
-from jaxrl.updates.gradient import Learner, delayed, descend, every, polyak, separate
+from jaxrl.updates.gradient import Late, Learner, delayed, descend, every, polyak, separate
 from jaxrl.updates.imagined import (
     Dream,
     dreaming,
@@ -56,6 +56,7 @@ from jaxrl.updates.residual import (
 __all__ = [
     "GRADIENTS",
     "Dream",
+    "Late",
     "Learner",
     "cosine",
     "decay_updates",

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 
-from jaxrl.types import Array, Key, Tree, Update
+from jaxrl.types import Array, Counter, Key, Tree, Update, count
 
 Loss = Callable[[Tree, Tree, Tree, Key], tuple[Array, dict]]
 """(params, target, batch, key) -> (loss [], metrics)."""
@@ -22,7 +21,20 @@ class Learner(NamedTuple):
     params: Tree
     target: Tree  # () if nothing follows the parameters
     opt: Tree
-    step: Array  # [] int32, gradient steps taken
+    taken: Counter  # gradient steps
+
+    @property
+    def step(self) -> Array:
+        """The number [] of gradient steps taken."""
+        return self.taken.value
+
+
+class Late(NamedTuple):
+    """A loss that some entries of the parameters descend at every `period`-th step only."""
+
+    loss: Loss
+    entries: Collection[str]
+    period: int = 2
 
 
 def descend(
@@ -33,8 +45,8 @@ def descend(
 ) -> Update:
     """Descend the gradient of `loss`, and let a target network `follow` the new parameters.
 
-    Rates per module, delays, clipping and averaging over devices are properties of `optimiser`.
-    The metrics are those of the loss and the gradient's global norm, `gradient_norm`.
+    Rates per module, clipping and averaging over devices are properties of `optimiser`. The
+    metrics are those of the loss and the gradient's global norm, `gradient_norm`.
 
     Examples:
         >>> square = lambda params, target, batch, key: (params**2, {})
@@ -46,18 +58,112 @@ def descend(
     def start(key: Key, example: Any) -> Learner:
         params = init(key)
         target = () if follow is None else params
-        return Learner(params, target, optimiser.init(params), jnp.zeros((), jnp.int32))
+        return Learner(params, target, optimiser.init(params), count())
 
     def apply(state: Learner, batch: Tree, key: Key) -> tuple[Learner, dict]:
         gradient, metrics = jax.grad(loss, has_aux=True)(state.params, state.target, batch, key)
         change, opt = optimiser.update(gradient, state.opt, state.params)
         params = optax.apply_updates(state.params, change)
-        step = state.step + 1
-        target = () if follow is None else follow(params, state.target, step)
         metrics = {"gradient_norm": optax.tree.norm(gradient)} | metrics
-        return Learner(params, target, opt, step), metrics
+        return _followed(state, params, opt, follow), metrics
 
     return Update(start, apply, lambda state: state)
+
+
+def delayed(
+    init: Callable[[Key], Tree],
+    loss: Loss,
+    late: Late,
+    optimiser: optax.GradientTransformation,
+    follow: Follow | None = None,
+) -> Update:
+    """Descend `loss` at each step, and another one, of entries of its own, at every n-th only.
+
+    The parameters are a mapping; those that are not in `late.entries` descend `loss`. At a step of
+    both, both gradients are taken before anything moves; at the others, that of `late.loss` is not
+    computed. Each part has a state of the optimiser, whose learning rate falls with all steps. The
+    metrics are those of `descend`, and those of `late.loss` times the period where it is due and 0
+    elsewhere, so that means over many steps are its own. Delays of 1 are a `descend` of the sum.
+    Source: the delayed policy updates of Fujimoto et al. (2018), section 5.2.
+
+    Examples:
+        >>> slope = lambda name: lambda params, target, batch, key: (params[name], {})
+        >>> late = updates.Late(slope("actor"), ["actor"], period=2)
+        >>> init = lambda key: {"actor": jnp.array(1.0), "critic": jnp.array(1.0)}
+        >>> update = updates.delayed(init, slope("critic"), late, optax.sgd(0.5))
+        >>> first = update.apply(update.init(key, batch), batch, key)[0]
+        >>> print(first.params["actor"], first.params["critic"])
+        1.0 0.5
+    """
+    if late.period == 1:
+        return descend(init, _summed(loss, late.loss), optimiser, follow)
+    parted = lambda params: (
+        {name: value for name, value in params.items() if name not in late.entries},
+        {name: params[name] for name in late.entries},
+    )
+
+    def start(key: Key, example: Any) -> Learner:
+        params = init(key)
+        opt = tuple(optimiser.init(part) for part in parted(params))
+        return Learner(params, () if follow is None else params, opt, count())
+
+    def apply(state: Learner, batch: Tree, key: Key) -> tuple[Learner, dict]:
+        now, slow = parted(state.params)
+        k_now, k_late = jax.random.split(key)
+        of = lambda loss, key: jax.grad(
+            lambda own: loss(state.params | own, state.target, batch, key), has_aux=True
+        )
+        gradient, metrics = of(loss, k_now)(now)
+        change, opt = optimiser.update(gradient, state.opt[0], now)
+        norm = optax.tree.norm(gradient)
+
+        def learn() -> tuple[Tree, Tree, Array, dict]:
+            gradient, metrics = of(late.loss, k_late)(slow)
+            change, opt = optimiser.update(gradient, state.opt[1], slow)
+            metrics = jax.tree.map(lambda x: late.period * x, metrics)
+            return optax.apply_updates(slow, change), opt, optax.tree.norm(gradient), metrics
+
+        def wait() -> tuple[Tree, Tree, Array, dict]:
+            told = jax.eval_shape(late.loss, state.params, state.target, batch, k_late)[1]
+            none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), told)
+            return slow, _later(state.opt[1]), jnp.zeros_like(norm), none
+
+        # The first step is number 0, and is skipped like the next period - 2.
+        due = (state.step + 1) % late.period == 0
+        moved, waited, other, more = jax.lax.cond(due, learn, wait)
+        params = optax.apply_updates(now, change) | moved
+        done = _followed(state, params, (opt, waited), follow)
+        return done, {"gradient_norm": jnp.hypot(norm, other)} | metrics | more
+
+    return Update(start, apply, lambda state: state)
+
+
+def _followed(state: Learner, params: Tree, opt: Tree, follow: Follow | None) -> Learner:
+    """The learner after a step that led to `params`."""
+    step = state.step + 1
+    target = () if follow is None else follow(params, state.target, step)
+    return Learner(params, target, opt, Counter(step))
+
+
+def _summed(one: Loss, other: Loss) -> Loss:
+    """The sum of two losses, with the metrics of both."""
+
+    def loss(params: Tree, target: Tree, batch: Tree, key: Key) -> tuple[Array, dict]:
+        k_one, k_other = jax.random.split(key)
+        a, told = one(params, target, batch, k_one)
+        b, more = other(params, target, batch, k_other)
+        return a + b, told | more
+
+    return loss
+
+
+def _later(opt: Tree) -> Tree:
+    """The state of an optimiser after a step that it waited for: schedules go on."""
+    scheduled = lambda node: isinstance(node, optax.ScaleByScheduleState)
+    tick = lambda node: node._replace(count=optax.safe_increment(node.count))
+    return jax.tree.map(
+        lambda node: tick(node) if scheduled(node) else node, opt, is_leaf=scheduled
+    )
 
 
 def polyak(rate: float | Array) -> Follow:
@@ -85,38 +191,11 @@ def every(period: int, follow: Follow) -> Follow:
     """
 
     def periodic(params: Tree, target: Tree, step: Array) -> Tree:
-        # Not lax.cond: under vmap it would become this select, and a copy beside it.
-        moved = follow(params, target, step)
-        return jax.tree.map(lambda new, old: jnp.where(step % period == 0, new, old), moved, target)
+        return jax.lax.cond(
+            step % period == 0, lambda: follow(params, target, step), lambda: target
+        )
 
     return periodic
-
-
-def delayed(
-    optimiser: optax.GradientTransformation, period: int, slower: Collection[str]
-) -> optax.GradientTransformation:
-    """Update the entries `slower` of the parameters, a mapping, at every `period`-th step only.
-
-    Their gradients are not used at the other steps. Source: the delayed policy updates of Fujimoto
-    et al. (2018), section 5.2.
-
-    Examples:
-        >>> params = {"actor": jnp.array(1.0), "critic": jnp.array(1.0)}
-        >>> rule = updates.delayed(optax.sgd(0.5), period=2, slower=["actor"])
-        >>> change = rule.update(params, rule.init(params), params)[0]
-        >>> print(change["actor"], change["critic"])  # of the first step
-        0.0 -0.5
-    """
-    if period == 1:
-        return optimiser
-
-    # The first step is number 0, and is skipped like the next period - 2.
-    def due(step: ArrayLike, **extra_args: Any) -> Array:
-        return (jnp.asarray(step) + 1) % period == 0
-
-    later = optax.transforms.conditionally_mask(optimiser, due)
-    label = lambda params: {name: "slow" if name in slower else "fast" for name in params}
-    return optax.partition({"slow": later, "fast": optimiser}, label)
 
 
 def separate(

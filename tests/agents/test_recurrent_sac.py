@@ -73,7 +73,7 @@ def test_targets_are_those_of_a_loop_over_single_steps(memory, burn_in):
     seen = env.spec._replace(observation=jax.ShapeDtypeStruct((8,), jnp.float32))
     layers = sac.Hyperparameters(network=Layers((8,)))
     policy = sac.networks(seen, layers, values.scalar()).pi(params, following)
-    k_next = jax.random.split(KEYS[4], 4)[1]
+    k_next = jax.random.split(jax.random.split(KEYS[4])[0], 3)[0]  # as sac.objectives does
     action, log_prob = policy.sample_and_log_prob(seed=k_next)
     future = critics(target, judged, action).min(-1) - log_prob  # at an initial temperature of 1
     aim = late.reward + 0.9 * late.discount * future

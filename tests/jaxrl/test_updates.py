@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import chisquare
 
 from jaxrl import updates
-from jaxrl.types import Transition, Update
+from jaxrl.types import Transition, Update, population_axes
 from jaxrl.updates import onpolicy
 
 KEY = jax.random.key(0)
@@ -163,20 +163,51 @@ def test_prioritised_replay_prefers_surprise_and_corrects_for_it():
     np.testing.assert_allclose(weights, raw / raw.max(1, keepdims=True), rtol=1e-3)
 
 
-def test_delayed_entries_move_at_every_third_step_only():
-    """Plain gradient descent on a constant slope of 1, counted by hand."""
-    optimiser = updates.delayed(optax.sgd(1.0), 3, ("slow",))
-    update = updates.descend(
-        lambda key: {"slow": {"a": jnp.zeros(())}, "fast": jnp.zeros(2)},
-        lambda params, target, batch, key: (params["slow"]["a"] + params["fast"].sum(), {}),
-        optimiser,
-    )
+def test_a_late_loss_is_descended_at_every_third_step_only():
+    """Plain gradient descent on constant slopes, counted by hand, with a rate that falls."""
+    slow = lambda params, target, batch, key: (params["slow"]["a"], {"late": jnp.array(2.0)})
+    fast = lambda params, target, batch, key: (params["fast"].sum(), {"now": jnp.array(1.0)})
+    init = lambda key: {"slow": {"a": jnp.zeros(())}, "fast": jnp.zeros(2)}
+    falling = optax.sgd(lambda step: 1.0 - step / 8)
+    period = updates.every(2, updates.polyak(1.0))
+    late = updates.Late(slow, ("slow",), 3)
+    update = updates.delayed(init, fast, late, falling, period)
     state = jax.jit(update.init)(KEY, None)
-    seen, apply = [], jax.jit(update.apply)
+    seen, told, apply = [], [], jax.jit(update.apply)
     for _ in range(7):
-        state, _ = jax.tree.map(np.asarray, apply(state, None, KEY))
+        state, metrics = jax.tree.map(np.asarray, apply(state, None, KEY))
         seen.append((float(state.params["slow"]["a"]), float(state.params["fast"][0])))
-    assert seen == [(0, -1), (0, -2), (-1, -3), (-1, -4), (-1, -5), (-2, -6), (-2, -7)]
+        told.append((float(metrics["late"]), float(metrics["now"])))
+        norm = np.sqrt(3 if metrics["late"] else 2)
+        np.testing.assert_allclose(metrics["gradient_norm"], norm, rtol=1e-6)
+    rate = 1 - np.arange(7) / 8  # of all steps, in both parts
+    moved = -np.cumsum(np.where(np.arange(7) % 3 == 2, rate, 0))
+    np.testing.assert_allclose(seen, np.stack([moved, -np.cumsum(rate)], 1), rtol=1e-6)
+    assert told == [(0, 1), (0, 1), (6, 1)] * 2 + [(0, 1)]
+    assert state.target["fast"][0] == np.float32(seen[5][1])  # as it was after the sixth step
+    # Without a delay it is the sum, clipped as one.
+    at_once = updates.delayed(init, fast, updates.Late(slow, ("slow",), 1), optax.sgd(1.0))
+    state, metrics = jax.jit(at_once.apply)(at_once.init(KEY, None), None, KEY)
+    assert state.params["slow"]["a"] == state.params["fast"][0] == -1
+    assert metrics["late"] == 2 and metrics["now"] == 1
+
+
+def test_what_is_not_due_is_not_computed_for_any_number_of_members():
+    """In a population the condition remains one, since all members count alike."""
+    update = updates.delayed(
+        lambda key: {"slow": jax.random.normal(key), "fast": jnp.zeros(())},
+        lambda params, target, batch, key: (params["fast"] ** 2, {}),
+        updates.Late(lambda params, target, batch, key: (jnp.sin(params["slow"]), {}), ("slow",)),
+        optax.sgd(1.0),
+    )
+    keys = jax.random.split(KEY, 3)
+    axes = population_axes(jax.eval_shape(update.init, KEY, None))
+    members = jax.vmap(lambda key: update.init(key, None), 0, axes)(keys)
+    assert members.taken.value.shape == () and members.params["slow"].shape == (3,)
+    step = jax.vmap(lambda state, key: update.apply(state, None, key)[0], (axes, 0), axes)
+    jaxpr = jax.make_jaxpr(step)(members, keys).jaxpr
+    names = [eqn.primitive.name for eqn in jaxpr.eqns]
+    assert "cond" in names and "cos" not in names  # the derivative of the late loss is within
 
 
 def test_moments_and_explained_variance_are_those_of_weighted_numpy():
