@@ -26,6 +26,11 @@ CLAIMS = {
         assert optimum - 0.01 <= mean.max() + 5 and scores.max() < optimum + 0.01
         assert mean[-3:, -3:].mean() > mean[-3:, :3].mean() + 10 > mean[:3, :3].mean() + 30
     """,
+    "from_a_data_set_to_an_online_agent": """
+        assert data.reward.size == 8000 and metrics["episode_return"] < 100
+        assert cautious[:, -5:].mean() > cloned[:, -5:].mean() > metrics["episode_return"] + 50
+        assert further.mean() > anew.mean() + 100  # with two seeds; 275 with four
+    """,
     "your_own_parts": """
         last = lambda run: float(run["evaluation_return"][:, -2:].mean())  # at random: 22
         assert last(attentive) > 150 and last(paired) > 120 and last(scheduled) > 60
@@ -42,6 +47,7 @@ FEWER = {
         "random.key(1), 4)": "random.key(1), 1)",
     },
     "an_agent_inside_its_own_dream": {"random.key(0), 4)": "random.key(0), 2)"},
+    "from_a_data_set_to_an_online_agent": {"random.key(0), 4)": "random.key(0), 2)"},
 }
 COMPILES = ("one_backup_many_value_functions",)  # more than it computes: it is not optimised
 # As for the tests, the collector need not look at what tracing makes.
