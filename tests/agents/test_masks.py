@@ -20,7 +20,7 @@ TINY = dict(
     num_envs=8, rollout_length=8, hidden=(8,), batch_size=8, buffer_size=512, warmup=128,
     minibatches=2, epochs=1, burn_in=1, sequence_length=3, epsilon=0.5, epsilon_updates=0.0,
     tasks=2, discount=GAMMA, simulations=4, state_size=8, size=8, groups=2, classes=4, horizon=2,
-    updates=2,
+    updates=2, normalise_observations=False,
 )  # fmt: skip
 DISCRETE = [name for name in AGENTS if name not in CONTINUOUS]
 COSTLY = ("alphazero", "gumbel-muzero", "dreamer", "repo")
