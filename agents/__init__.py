@@ -42,8 +42,10 @@ from agents.offline import (
     bcq,
     bisimulation,
     cql,
+    decision_transformer,
     discrete_bcq,
     discrete_cql,
+    doc,
     edac,
     fql,
     generated_bc,
@@ -58,7 +60,7 @@ from agents.offline import (
     td3_bc,
 )
 from jaxrl.generators import Generation
-from jaxrl.types import Agent, Env, Spec
+from jaxrl.types import Agent, Env, Spec, Transition
 from jaxrl.values import Critic, Ensemble, Objective
 
 
@@ -68,6 +70,9 @@ class AgentEntry(NamedTuple):
     defaults: Any  # a record of hyperparameters
     make: Callable[..., Agent]  # (spec, hyperparameters)
     world: Callable[[Env, Any], Env] = lambda env, hp: env  # how it wants to see an environment
+    told: Callable[[Transition, Any], Transition] | None = None
+    # told: (data set [T, B, ...] of the environment itself, hyperparameters) -> as the agent sees
+    # it, where `world` changes what is observed
     plans: bool = False  # in the environment itself, which `make` then takes as a third argument
 
     def maker(self, env: Env) -> Callable[[Spec, Any], Agent]:
@@ -188,6 +193,13 @@ AGENTS: dict[str, AgentEntry] = {
         generated_bc.generated_bc,
     ),
     "rvs": AgentEntry(rvs.Hyperparameters(), rvs.rvs),
+    "decision-transformer": AgentEntry(
+        decision_transformer.Hyperparameters(),
+        decision_transformer.decision_transformer,
+        decision_transformer.world,
+        decision_transformer.told,
+    ),
+    "doc": AgentEntry(doc.Hyperparameters(), doc.doc),
     "iql": AgentEntry(iql.Hyperparameters(), iql.iql),
     "xql": AgentEntry(iql.Hyperparameters(value="gumbel", temperature=2.0), iql.iql),
     "sql": AgentEntry(iql.Hyperparameters(value="sparse"), iql.iql),

@@ -194,8 +194,10 @@ def load_data(config: Configuration) -> Transition:
         hasattr(hp, "replay"),
         f"{config.agent} does not replay, and cannot learn from a data set: try sac or dqn.",
     )
-    env = AGENTS[config.agent].world(make_env(config), hp)
+    entry, env = AGENTS[config.agent], make_env(config)
+    env = env if entry.told else entry.world(env, hp)
     data = datasets.load(config.dataset, env, hp.collection.num_envs, hp.collection.rollout_length)
+    data = entry.told(data, hp) if entry.told else data
     data = jax.tree.map(np.asarray, data)
     require(
         config.data in ({}, summary_of(data)),

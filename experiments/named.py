@@ -67,6 +67,7 @@ BENCHMARKS = (
 )
 REPRODUCTIONS = (
     "classification",
+    "control",
     "corruption",
     "distributional",
     "dreams",

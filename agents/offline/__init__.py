@@ -3,6 +3,8 @@
 - `bc`: behaviour cloning, of all episodes or of the best.
 - `generated_bc`: behaviour cloning by diffusion, or by a flow, which is a line of it.
 - `rvs`: behaviour cloning conditioned on the return that follows.
+- `decision_transformer`: the same of sequences, read by a memory.
+- `doc`: behaviour cloning conditioned on plans, which know nothing of luck.
 - `iql`: expectiles of values, and weighted cloning.
 - `idql`: IQL that chooses among what a generator clones.
 - `fql`: a policy of one step that imitates a flow.

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import configuration, continuing, training
+from agents import AGENTS
+from experiments import configuration, continuing, records, training
 from experiments.cli import main
 from experiments.population import gather, start
 from tests.experiments.runs import state, table
@@ -107,3 +108,22 @@ def test_a_run_without_a_checkpoint_a_sweep_and_missing_data_are_refused(base, t
     ):
         assert main(["train", *words, "--out", str(tmp_path / "new")]) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_data_are_told_with_returns_to_go_where_an_agent_wants_them(base):
+    """CartPole pays 1 a step, so that they count the steps to the end of the episode or lane."""
+    own = records.flat(AGENTS["decision-transformer"].defaults)
+    own |= {"num_envs": 2, "rollout_length": 2, "sequence_length": 3, "window": 3, "hidden": (8,)}
+    before = configuration.load(base)
+    config = dataclasses.replace(
+        before, agent="decision-transformer", hyperparameters=own, data={}, steps=32
+    )
+    data = configuration.load_data(config)
+    ends = data.last.copy()
+    ends[-1] = True
+    left = np.zeros(2)
+    for t in reversed(range(len(ends))):
+        left = np.where(ends[t], 0, left) + 1
+        np.testing.assert_array_equal(data.obs.context[t], left)
+    np.testing.assert_array_equal(data.final.context, data.obs.context - 1)
+    configuration.validate(config)
