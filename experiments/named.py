@@ -77,6 +77,7 @@ REPRODUCTIONS = (
     "gradients",
     "horizon",
     "implicit-values",
+    "labels",
     "lipschitz",
     "mismatch",
     "rates",

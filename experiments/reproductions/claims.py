@@ -102,6 +102,16 @@ CLAIMS: dict[str, Claim] = {
         "actions in the data. Expectiles of sampled returns, without a value of actions between, "
         "take luck for skill: their error rises again, to 5.5.",
     ),
+    "labels": Claim(
+        "A tenth of the actions, of bad episodes, is nearly enough: an inverse model tells the "
+        "others (Zheng et al. 2023).",
+        "Confirmed",
+        "Where one action explains a step, IQL comes 0.62 [0.59, 0.65] of the way to the best with "
+        "told actions and 0.68 with all, TD3+BC 0.79 [0.61, 0.90] and 0.88; with the known tenth "
+        "alone both are worse than the data. Where noise hides the actions, which is the negative "
+        "control, told actions are hardly better than the known tenth for IQL (0.06 and 0.07, of "
+        "0.70 with all).",
+    ),
     "lipschitz": Claim(
         "One model with smooth values is as good as an ensemble (Zheng et al. 2023).",
         "Not reproduced",
