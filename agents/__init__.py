@@ -15,6 +15,7 @@ from agents import (
     dqn,
     dreamer,
     dyna,
+    expo,
     mbpo,
     morec,
     munchausen,
@@ -176,6 +177,8 @@ AGENTS: dict[str, AgentEntry] = {
     "sindy": AgentEntry(sindy.Hyperparameters(), sindy.sindy),
     "pets": AgentEntry(pets.Hyperparameters(), pets.pets),
     "td3": td3_with(),
+    # It clones what it collects, and data if there are any.
+    "expo": AgentEntry(expo.Hyperparameters(), expo.expo),
     "beer": AgentEntry(beer.Hyperparameters(), beer.beer),
     "proto-value": AgentEntry(proto_value.Hyperparameters(), proto_value.proto_value),
     "d4pg": td3_with(

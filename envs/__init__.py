@@ -6,6 +6,7 @@ A chain for training reads from the inside out:
     env = envs.auto_reset(envs.vectorize(envs.episode_statistics(env), 64))
 """
 
+from envs.actions import chunked, decoded
 from envs.catalogue import make, names, tabular_mdp
 from envs.check import check
 from envs.games import matrix_game, nim, tic_tac_toe
@@ -43,7 +44,9 @@ __all__ = [
     "bound_actions",
     "cast_observation",
     "check",
+    "chunked",
     "clip_actions",
+    "decoded",
     "distracted",
     "episode_statistics",
     "flatten_observation",

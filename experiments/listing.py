@@ -103,6 +103,8 @@ ABOUT = {
                   "Planning in a learnt ensemble, without a policy (Chua et al. 2018)."),
     "td3": About(POLICIES, "continuous",
                  "Twin delayed deterministic policy gradients (Fujimoto et al. 2018)."),
+    "expo": About(POLICIES, "continuous",
+                  "The best of what a generator makes and its edits (Dong et al. 2025)."),
     "beer": About(POLICIES, "continuous",
                   "TD3 with a bound on the similarity of features (He et al. 2024)."),
     "proto-value": About("representation", "discrete",

@@ -16,7 +16,7 @@ Examples:
   >>> data = Transition(obs, 0 * obs, reward, discount, last, obs + 1, (), one)
 """
 
-from jaxrl.data.chunks import chunked, chunks_at, cut
+from jaxrl.data.chunks import chunked, chunks_at, cut, joined
 from jaxrl.data.corruption import attacked, corrupted
 from jaxrl.data.episodes import Episodes, compacted, episode_index, episodes, places, subsampled
 from jaxrl.data.labels import labelled, relabelled
@@ -37,6 +37,7 @@ __all__ = [
     "distinct_pairs",
     "episode_index",
     "episodes",
+    "joined",
     "labelled",
     "nearest",
     "nearest_steps",

@@ -1,4 +1,4 @@
-"""Parts of episodes: sub-trajectories in place, and chunks of one length."""
+"""Parts of episodes: sub-trajectories in place, chunks of one length, and chunks as actions."""
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ from jax.core import Tracer
 from jaxrl.data.episodes import in_lanes_of, places
 from jaxrl.errors import require, require_positive
 from jaxrl.types import Array, Transition
+from jaxrl.updates.offpolicy import folded
 
 
 def cut(data: Transition, length: int | Array) -> Transition:
@@ -95,3 +96,18 @@ def chunked(data: Transition, length: int, number: int | None = None) -> Transit
         there = jnp.arange(size) < len(found)
     chunks = chunks_at(data, start, length)
     return chunks._replace(weight=chunks.weight * there)
+
+
+def joined(chunks: Transition, discount: float | Array = 1.0) -> Transition:
+    """Chunks [L, M, ...] as transitions [M, ...] whose actions are all L actions [L, *action].
+
+    Rewards are added up with powers of `discount` and successors are those of the last step, as in
+    an environment whose actions are chunks, see `envs.chunked`. Learn from overlapping chunks, by
+    `chunks_at` of every step, to act again before a chunk has ended.
+
+    Examples:
+      >>> print(joined(chunks_at(data, jnp.array([0]), 2)).reward)
+      [3.]
+    """
+    action = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), chunks.action)
+    return folded(chunks, discount)._replace(action=action)

@@ -8,7 +8,7 @@ from jaxrl.errors import require
 from jaxrl.generators.generator import Generator
 from jaxrl.generators.paths import noised
 from jaxrl.generators.policy import GeneratedPolicy
-from jaxrl.types import Actor, Array, Key, Tree
+from jaxrl.types import Actor, Array, Key, Tree, select
 
 
 def refined(
@@ -49,10 +49,10 @@ def receding(policy: GeneratedPolicy, passes: int) -> Actor:
     """The actor that plans anew in each step, from its last plan, and takes the first action.
 
     Actions of the policy [H, *action] are plans of H steps. The guess of a plan is the last plan
-    without its first action, whose final action is repeated, and zero at the start of an episode;
-    it is `refined` by a number of `passes` and clipped to [-1, 1]. With all passes of the generator
-    plans begin as noise. The actor sees the policy's parameters. Raises an InputError as `refined`
-    does.
+    without its first action, whose final action is repeated. It is `refined` by a number of
+    `passes` and clipped to [-1, 1]. At the start of an episode, and with all passes of the
+    generator, plans begin as noise. The actor sees the policy's parameters. Raises an InputError as
+    `refined` does.
 
     Examples:
         >>> from jaxrl.types import Box, Spec
@@ -66,14 +66,23 @@ def receding(policy: GeneratedPolicy, passes: int) -> Actor:
     generator = policy.generator
     require_passes(generator, passes)
 
-    def step(view: Tree, plan: Array, obs: Tree, key: Key) -> tuple[Array, Array, tuple]:
-        k_noise, k_sample = jax.random.split(key)
+    def step(view: Tree, memory: tuple, obs: Tree, key: Key) -> tuple[Array, tuple, tuple]:
+        plan, begins = memory
+        k_noise, k_sample, k_first = jax.random.split(key, 3)
         guess = jnp.concatenate([plan[:, 1:], plan[:, -1:]], 1)
         noise = generator.noise(k_noise, len(plan))
-        plan = within(refined(generator, view, guess, noise, obs, k_sample, passes))
-        return plan[:, 0], plan, ()
+        later = refined(generator, view, guess, noise, obs, k_sample, passes)
+        # Episodes begin rarely, and all passes are the cost that is to be saved.
+        first = jax.lax.cond(
+            begins.any(), lambda: generator.sample(view, noise, obs, k_first), lambda: later
+        )
+        plan = within(select(begins, first, later))
+        return plan[:, 0], (plan, jnp.zeros_like(begins)), ()
 
-    return Actor(lambda batch_size: jnp.zeros((batch_size, *generator.shape)), step)
+    def init(batch_size: int) -> tuple[Array, Array]:
+        return jnp.zeros((batch_size, *generator.shape)), jnp.ones(batch_size, bool)
+
+    return Actor(init, step)
 
 
 def require_passes(generator: Generator, passes: int) -> None:

@@ -43,7 +43,14 @@ from jaxrl.updates.imagined import (
     together,
     waking,
 )
-from jaxrl.updates.offpolicy import enriched, n_step, prioritised, replay, with_next_actions
+from jaxrl.updates.offpolicy import (
+    enriched,
+    folded,
+    n_step,
+    prioritised,
+    replay,
+    with_next_actions,
+)
 from jaxrl.updates.onpolicy import epochs, explained_variance, prepared, standardised
 from jaxrl.updates.residual import (
     GRADIENTS,
@@ -68,6 +75,7 @@ __all__ = [
     "every",
     "explained_variance",
     "fitting",
+    "folded",
     "half_gradients",
     "imagined",
     "in_passes",

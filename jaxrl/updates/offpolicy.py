@@ -157,6 +157,33 @@ def prioritised(
     return Update(init, apply, lambda state: update.read(state.inner))
 
 
+def folded(sequence: Transition, discount: float | Array) -> Transition:
+    """Sequences [n, B, ...] as transitions [B, ...] over n steps or to a boundary: see `n_step`.
+
+    Examples:
+        >>> print(updates.folded(batch, discount=0.5).discount)
+        [0.5 0.5]
+    """
+    first = jax.tree.map(lambda x: x[0], sequence)
+    if sequence.reward.shape[0] == 1:  # a scan of no steps does not run without compilation
+        return first
+
+    def back(future: Transition, now: Transition) -> tuple[Transition, None]:
+        longer = future._replace(
+            reward=now.reward + discount * now.discount * future.reward,
+            discount=discount * now.discount * future.discount,
+        )
+        return select(now.last, now, longer), None
+
+    tail = jax.tree.map(lambda x: x[-1], sequence)
+    rest = jax.tree.map(lambda x: x[:-1], sequence)
+    whole, _ = jax.lax.scan(back, tail, rest, reverse=True)
+    return whole._replace(
+        obs=first.obs, action=first.action, extras=first.extras, weight=first.weight,
+        signals=first.signals,
+    )  # fmt: skip
+
+
 def n_step(update: Update, discount: float | Array) -> Update:
     """Fold sequences [n, B, ...] into transitions over n steps, cut at episode boundaries.
 
@@ -171,28 +198,8 @@ def n_step(update: Update, discount: float | Array) -> Update:
         3.0
     """
 
-    def fold(sequence: Transition) -> Transition:
-        first = jax.tree.map(lambda x: x[0], sequence)
-        if sequence.reward.shape[0] == 1:  # a scan of no steps does not run without compilation
-            return first
-
-        def back(future: Transition, now: Transition) -> tuple[Transition, None]:
-            longer = future._replace(
-                reward=now.reward + discount * now.discount * future.reward,
-                discount=discount * now.discount * future.discount,
-            )
-            return select(now.last, now, longer), None
-
-        tail = jax.tree.map(lambda x: x[-1], sequence)
-        rest = jax.tree.map(lambda x: x[:-1], sequence)
-        folded, _ = jax.lax.scan(back, tail, rest, reverse=True)
-        return folded._replace(
-            obs=first.obs, action=first.action, extras=first.extras, weight=first.weight,
-            signals=first.signals,
-        )  # fmt: skip
-
     def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
-        return update.apply(state, fold(batch), key)
+        return update.apply(state, folded(batch, discount), key)
 
     return update._replace(apply=apply)
 

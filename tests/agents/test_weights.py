@@ -51,7 +51,7 @@ def made(name, env):
         ("awac", "CartPole-v1"), ("rebrac", "Pendulum-v1"), ("cql", "Pendulum-v1"),
         ("discrete-bcq", "CartPole-v1"), ("o-dice", "Pendulum-v1"),
         ("flow-bc", "Pendulum-v1"), ("idql", "Pendulum-v1"),
-        ("fql", "Pendulum-v1"),
+        ("fql", "Pendulum-v1"), ("expo", "Pendulum-v1"),
     ],
 )  # fmt: skip
 def test_data_without_weight_teach_nothing(name, env):

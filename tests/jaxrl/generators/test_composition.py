@@ -99,12 +99,24 @@ def test_a_plan_goes_on_from_the_last_one():
     flow = generators.generator(network, (4, 1), STRAIGHT, "data", steps=10_000)
     policy = GeneratedPolicy(flow, flow.init, jax.ShapeDtypeStruct((1,), jnp.float32))
     actor = generators.receding(policy, passes=1)
-    assert actor.init(3).shape == (3, 4, 1) and not actor.init(3).any()
-    plan, taken = jnp.array([[[0.1], [0.2], [0.3], [0.4]]]), []
+    plan, taken = (jnp.array([[[0.1], [0.2], [0.3], [0.4]]]), jnp.zeros(1, bool)), []
     for key in jax.random.split(KEY, 4):
         action, plan, _ = actor.step((), plan, jnp.zeros((1, 1)), key)
         taken.append(float(action[0, 0]))
     np.testing.assert_allclose(taken, [0.2, 0.3, 0.4, 0.4], atol=2e-3)
+
+
+def test_episodes_begin_with_plans_of_all_passes():
+    """They are samples; one pass from a plan of zeros hardly leaves it."""
+    flow = generators.generator(normal(0.3), (2,), STRAIGHT, "data", steps=50)
+    policy = GeneratedPolicy(flow, flow.init, jax.ShapeDtypeStruct((2,), jnp.float32))
+    actor = generators.receding(policy, passes=1)
+    obs, (plan, begins) = jnp.tile(jnp.array([[0.5, -0.5]]), (200, 1)), actor.init(200)
+    assert begins.all()
+    _, (made, after), _ = actor.step((), (plan, begins.at[100:].set(False)), obs, KEY)
+    assert not after.any() and abs(made[100:]).max() < 0.15
+    np.testing.assert_allclose(made[:100].mean(0), [0.5, -0.5], atol=5 * 0.3 / 10)
+    np.testing.assert_allclose(made[:100].std(0), 0.3, atol=0.12)
 
 
 def test_bad_input_is_one_sentence():
