@@ -12,8 +12,7 @@ diagnostics  how good a model is, and for what
 tabular      counts of finite processes
 abstract     states that mean what they predict: the model of MuZero
 latent       categorical states on a backbone: the model of Dreamer
-
-Trajectory diffusion will be another way to make `branched`'s transitions.
+trajectories all steps of a rollout at once by diffusion, led by a policy
 """
 
 from jaxrl.models.dynamics import Dynamics, deterministic_mlp, gaussian_mlp, predict
@@ -57,10 +56,13 @@ from jaxrl.models.sparse import (
     waves,
 )
 from jaxrl.models.survival import logistic_survival, survival_probability
+from jaxrl.models.trajectories import Scale, Trajectories, scale_of, trajectories
 
 __all__ = [
     "Dynamics",
     "Model",
+    "Scale",
+    "Trajectories",
     "average",
     "best_scored",
     "branched",
@@ -86,6 +88,7 @@ __all__ = [
     "polynomials",
     "predict",
     "random_member",
+    "scale_of",
     "sparse_dynamics",
     "sparse_model",
     "squared_error",
@@ -93,6 +96,7 @@ __all__ = [
     "survival_probability",
     "terminating",
     "thresholded_ridge",
+    "trajectories",
     "trajectory_member",
     "true_model",
     "truncated",
