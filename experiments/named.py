@@ -83,6 +83,7 @@ REPRODUCTIONS = (
     "rates",
     "reach",
     "recall",
+    "receding",
     "robust",
     "search",
     "stock",

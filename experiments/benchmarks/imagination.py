@@ -1,9 +1,9 @@
 """Imagined steps per second, beside the bare forward passes of the same networks.
 
 `jaxrl benchmark imagination` measures, for ensembles, whole rollouts with actions, noise, ends and
-bookkeeping, and the network alone in a loop; for Dreamer, a round of acting and learning beside
-its matrix products, each at the speed that it has alone. Candidates take turns; numbers are medians
-without compilation.
+bookkeeping, and the network alone in a loop; for generators of actions, sampling beside as many
+forward passes; for Dreamer, a round of acting and learning beside its matrix products, each at the
+speed that it has alone. Candidates take turns; numbers are medians without compilation.
 """
 
 import time
@@ -20,12 +20,13 @@ import jax.numpy as jnp
 import envs
 from agents import AGENTS
 from experiments import options
-from jaxrl import models
+from jaxrl import generators, models
 from jaxrl.environments import scale_actions
 from jaxrl.errors import require_positive
 from jaxrl.loop import assemble
 from jaxrl.models.dynamics import View, empty_scales
 from jaxrl.rollouts import random_actions
+from jaxrl.settings import Layers
 from jaxrl.types import Array, Key, Spec, Tree, memoryless
 
 LANES, LENGTH, HIDDEN = 2048, 10, (200, 200)
@@ -91,6 +92,31 @@ def dreams(members: int, spec: Spec) -> dict[str, Callable[[], Any]]:
         "imagined, with all for uncertainty": lambda: whole(view, obs, key),
         "bare forward pass of one network": lambda: alone(params, one),
         "bare forward pass of all": lambda: together(params, many),
+    }
+
+
+def samplers(lanes: int = 1024, steps: int = 10) -> dict[str, Callable[[], Any]]:
+    """Samples of generators of actions, and as many passes of their network alone."""
+    shape, obs = (6,), jnp.ones((lanes, 17))
+    seen = jax.ShapeDtypeStruct((17,), jnp.float32)
+    network = generators.denoiser(shape, seen, Layers(hidden=(256, 256)))
+    flow = generators.flow_matching(network, shape, steps)
+    path = generators.cosine()
+    diffusion = generators.diffusion(network, shape, path, steps=steps, bound=1.0)
+    k_init, k_noise, key = jax.random.split(jax.random.key(0), 3)
+    params, noise = network.init(k_init), jax.random.normal(k_noise, (lanes, *shape))
+    time = jnp.full(lanes, 0.5)
+
+    def bare(params: Tree, x: Array, obs: Array) -> Array:
+        """The same number of forward passes, each of the output of the one before."""
+        again = lambda x, _: (x + 1e-3 * network.apply(params, x, time, obs), None)
+        return jax.lax.scan(again, x, None, steps)[0]
+
+    passes, sampled, diffused = jax.jit(bare), jax.jit(flow.sample), jax.jit(diffusion.sample)
+    return {
+        "bare forward passes": lambda: passes(params, noise, obs),
+        "flow, by Euler's method": lambda: sampled(params, noise, obs, None),
+        "diffusion, ancestral": lambda: diffused(params, noise, obs, key),
     }
 
 
@@ -164,6 +190,11 @@ def main(arguments: list[str]) -> None:
             rate = LANES * LENGTH / seconds
             share = found["bare forward pass of one network"] / seconds
             print(f"  {name:36}{rate:12.3g} steps/s {100 * share:7.0f} % of one network's")
+    found = in_turns(samplers(), chosen.repeats, 4 * chosen.calls)
+    print("Actions of six numbers from ten passes of 256 x 256 units, in 1024 lanes")
+    for name, seconds in found.items():
+        share = found["bare forward passes"] / seconds
+        print(f"  {name:36}{1024 / seconds:12.3g} actions/s {100 * share:5.0f} % are its passes")
     step, jaxpr, parameters = dreamer()
     shapes = products(jaxpr)
     seconds = in_turns({"": step}, chosen.repeats, chosen.calls)[""]

@@ -16,6 +16,7 @@
 - `rates`: the convergence of distributional dynamic programming, beside its bounds.
 - `reach`: offline Pendulum in rollouts of the true simulator, by length and number of critics.
 - `recall`: the memory of gated cells, state spaces and transformers, and the cost of their steps.
+- `receding`: plans of a flow that begin as noise, or go on from the last plan.
 - `robust`: robust beside nominal planning under shifted kernels.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `stock`: one network for all levels of risk, beside the exact optimum.

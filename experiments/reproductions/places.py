@@ -1,0 +1,58 @@
+"""A world of two places behind a disc, and demonstrations that find either of them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import envs
+from jaxrl.offline import from_arrays
+from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep, Transition
+
+PLACES = np.array([[0.8, 0.6], [0.8, -0.6]], np.float32)  # the first one pays
+START, RADIUS, LIMIT, PACE = np.array([-0.8, 0.0], np.float32), 0.15, 40, 0.1
+UPPER, DEMONSTRATIONS = 0.2, 200
+
+
+def world() -> Env:
+    """A point in a square with a disc in the middle; actions are its steps, of up to 0.1."""
+
+    def emit(place: Array, found: Array) -> TimeStep:
+        ends = found.any().astype(jnp.float32)
+        return TimeStep(place, found[0].astype(jnp.float32), 1 - ends, ends > 0, place, {})
+
+    def init(key: Key) -> tuple[Array, TimeStep]:
+        place = START + 0.1 * jax.random.uniform(key, (2,), minval=-1.0)
+        return place, emit(place, jnp.zeros(2, bool))
+
+    def step(place: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
+        new = jnp.clip(place + PACE * action, -1.0, 1.0)
+        place = jnp.where(jnp.linalg.norm(new) < 0.4, place, new)  # the disc cannot be entered
+        return place, emit(place, jnp.linalg.norm(place - PLACES, axis=-1) < RADIUS)
+
+    box = Box(-jnp.ones(2), jnp.ones(2))
+    env = Env(init, step, Spec(jax.ShapeDtypeStruct((2,), jnp.float32), box))
+    return envs.time_limit(env, LIMIT)
+
+
+def demonstrations() -> Transition:
+    """Noisy walks around the disc to either place."""
+    rng, rows = np.random.default_rng(0), []
+    for episode in range(DEMONSTRATIONS):
+        side = 1.0 if episode < UPPER * DEMONSTRATIONS else -1.0
+        place = START + rng.uniform(-0.1, 0.1, 2)
+        for step in range(LIMIT):
+            aim = np.array([0.0, 0.7 * side]) if place[0] < 0 else np.array([0.8, 0.6 * side])
+            way = aim - place
+            action = np.clip(0.8 * way / np.linalg.norm(way) + 0.15 * rng.normal(size=2), -1, 1)
+            new = np.clip(place + PACE * action, -1, 1)
+            new = place if np.linalg.norm(new) < 0.4 else new
+            ends = (np.linalg.norm(new - PLACES, axis=-1) < RADIUS).any()
+            rows.append((place, action, new, ends, step == LIMIT - 1 and not ends))
+            place = new
+            if ends:
+                break
+    obs, action, final, ends, cut = (np.array(x) for x in zip(*rows))
+    return from_arrays(
+        obs.astype(np.float32), action.astype(np.float32), np.zeros(len(obs), np.float32), ends,
+        cut, world().spec, next_observations=final.astype(np.float32),
+    )  # fmt: skip
