@@ -148,7 +148,9 @@ def conservative(
 
     kinds = [(uniform, flat), drawn(batch.obs, k_now), drawn(batch.final, k_next)]
     action, density = (jnp.concatenate(x) for x in zip(*kinds))
-    value = jax.vmap(lambda action: judge.each(params, batch.obs, action))(action)
+    # As one batch: vmap would sum as many gradients of the weights as there are samples.
+    obs = jax.tree.map(lambda x: jnp.broadcast_to(x, (3 * samples, *x.shape)), batch.obs)
+    value = judge.each(params, obs, action)
     if calibrated:
         bounded = jnp.maximum(value[samples:], batch.extras[:, None])
         value = jnp.concatenate([value[:samples], bounded])

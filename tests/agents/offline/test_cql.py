@@ -50,7 +50,7 @@ def test_calibrated_values_are_pushed_down_to_the_datas_returns_only():
     """Without a bound it is CQL. Where returns are higher than all values, no gradient passes the
     policy's actions: with values that are equal outside of the data, only uniform ones have any."""
     data = jnp.full((4, 1), 0.5)
-    each = lambda params, obs, action: params * jnp.ones((4, 1))
+    each = lambda params, obs, action: params * jnp.ones((*action.shape[:-1], 1))
     policy = lambda params, obs: tanh_gaussian(jnp.zeros((4, 1)), jnp.zeros((4, 1)))
     judge = sac.Judgement(lambda *_: jnp.zeros(4), each, policy)
 
