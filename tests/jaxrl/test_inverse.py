@@ -56,7 +56,7 @@ def test_the_best_of_what_was_held_out_is_kept():
         data = steps(k_data, lambda a: 0 * a, 80)
         noise = jax.random.uniform(k_noise, data.action.shape, minval=-0.9, maxval=0.9)
         inverse = inverse_model(
-            SPEC, data._replace(action=noise), k_fit, layers=Layers((64, 64)), steps=1500,
+            SPEC, data._replace(action=noise), k_fit, layers=Layers((64, 64)), steps=700,
             batch_size=32, learning_rate=3e-3, held_out=0.3, checks=checks,
         )  # fmt: skip
         return jnp.abs(inverse(data.obs, data.final)).mean()
