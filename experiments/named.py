@@ -69,6 +69,7 @@ REPRODUCTIONS = (
     "classification",
     "control",
     "corruption",
+    "data-quality",
     "distributional",
     "dreams",
     "edge",

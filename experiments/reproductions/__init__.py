@@ -2,6 +2,7 @@
 
 - `classification`: losses of classification and of regression, in DQN.
 - `corruption`: IQL and the parts of RIQL on corrupted data.
+- `data-quality`: algorithms by the quality and the coverage of their data sets.
 - `distributional`: DQN, C51, QR-DQN and IQN on two games.
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where values are never learnt, and two remedies.

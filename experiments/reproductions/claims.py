@@ -40,6 +40,16 @@ CLAIMS: dict[str, Claim] = {
         "data. The other two parts change nothing here, and noise in successors or observations "
         "does no harm to plain IQL (0.75 to 0.78), as the paper says of IQL.",
     ),
+    "data-quality": Claim(
+        "Cloning depends on the quality TQ of the data, unconstrained Q-learning on their coverage "
+        "SACo, and constrained algorithms on both (Schweighofer et al. 2022).",
+        "Partly",
+        "The rank correlation with TQ is 0.86 [0.78, 0.89] for cloning, and that with SACo 0.56 "
+        "[0.23, 0.83] for DQN and 0.50 [0.29, 0.71] for QR-DQN, which come 0.7 to 0.8 of the way "
+        "to the best with covered data and are below random with an expert's. Constrained "
+        "algorithms need no coverage here: CQL and BCQ reach 1.00 with the expert's data (SACo "
+        "0.24) as with replay, and 0.78 and 0.77 with random data.",
+    ),
     "distributional": Claim(
         "Critics of whole distributions learn faster than critics of means on MinAtar.",
         "Partly",
