@@ -79,6 +79,7 @@ REPRODUCTIONS = (
     "horizon",
     "implicit-values",
     "labels",
+    "levels",
     "lipschitz",
     "mismatch",
     "rates",

@@ -12,6 +12,7 @@
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `implicit-values`: IQL, XQL and SQL beside exact values of the best actions in the data.
 - `labels`: data whose actions are mostly told by an inverse model.
+- `levels`: offline learning in new mazes, by the number of levels and of steps.
 - `lipschitz`: an ensemble of models, or one model and smooth values.
 - `mismatch`: the error of models beside the cost of control.
 - `rates`: the convergence of distributional dynamic programming, beside its bounds.
