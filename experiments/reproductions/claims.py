@@ -123,8 +123,8 @@ CLAIMS: dict[str, Claim] = {
         "0.70 with all).",
     ),
     "levels": Claim(
-        "Offline learning generalises by the number of levels and not of steps, and cloning does so "
-        "best (Mediratta et al. 2024).",
+        "Offline learning generalises by the number of levels and not of steps, and cloning does "
+        "so best (Mediratta et al. 2024).",
         "Partly",
         "With 8000 steps of 1, 10, 100 and 1000 mazes, cloning solves 0.06, 0.17, 0.38 and 0.62 of "
         "new mazes. Sixteen times as many steps of 100 mazes raise that from 0.28 to 0.38 only. "

@@ -129,12 +129,14 @@ def main(arguments: list[str]) -> None:
     for which, axes in enumerate(panels):
         by = [s for s in SETTINGS if (s[1] == MOST if which == 0 else s[0] == 100)]
         by = sorted(by, key=lambda s: s[which])
+        x = [s[which] for s in by]
         for name in TRIED:
             mean, low, high = np.array([new[name, *s] for s in by]).T
-            x = [s[which] for s in by]
             (line,) = axes.plot(x, mean, marker="o", label=name)
             axes.fill_between(x, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
         axes.set(xscale="log", xlabel=(f"levels, of {MOST} steps", "steps, of 100 levels")[which])
+        axes.set_xticks(x, [str(number) for number in x])
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("share of new mazes that are solved")
     panels[0].legend(frameon=False)
