@@ -76,6 +76,7 @@ REPRODUCTIONS = (
     "features",
     "generalisation",
     "gradients",
+    "guided",
     "horizon",
     "implicit-values",
     "labels",

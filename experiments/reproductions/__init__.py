@@ -9,6 +9,7 @@
 - `features`: features of data without actions, and values that are linear in them.
 - `generalisation`: DQN that learns from replay, from a factored model or from the true one.
 - `gradients`: semi, true and orthogonal gradients of O-DICE, by the weight of the residual.
+- `guided`: trajectories by diffusion that a policy leads, beside rollouts of an ensemble.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `implicit-values`: IQL, XQL and SQL beside exact values of the best actions in the data.
 - `labels`: data whose actions are mostly told by an inverse model.

@@ -97,6 +97,14 @@ CLAIMS: dict[str, Claim] = {
         "gradients are alike, for the second half has a cosine of -1 with the first. The true "
         "gradient is the worst at a weight of 0.4 and the best at 0.7.",
     ),
+    "guided": Claim(
+        "Trajectories by diffusion that a policy leads have a lower dynamics error than "
+        "rollouts of a model, at the same likelihood under the policy (Jackson et al. 2024).",
+        "Not reproduced",
+        "At log-probabilities of -0.35, -0.27 and -0.39, the error after 16 steps is 1.6 with "
+        "guided diffusion, 3.4 with an ensemble fitted by likelihood and 0.35 with one fitted by "
+        "squared error, which is better at every likelihood and depth.",
+    ),
     "horizon": Claim(
         "The effective horizon predicts how long deep agents need (Laidlaw et al. 2024).",
         "Confirmed",

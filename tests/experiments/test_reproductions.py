@@ -10,7 +10,7 @@ import pytest
 import envs
 from agents import AGENTS
 from experiments.cli import main
-from experiments.reproductions import edge, stock
+from experiments.reproductions import edge, guided, stock
 from experiments.reproductions.curves import Trial, panels, tune
 from tests.compiling import OPTIMISED
 
@@ -103,3 +103,14 @@ def test_the_better_learning_rate_is_taken_and_drawn_beside_others():
     assert [row["what"] for row in table] == ["good", "bad"]
     assert table[0]["final return"] - table[1]["final return"] == pytest.approx(1.0)
     assert len(figure.axes) == 1
+
+
+def test_true_trajectories_have_no_error_at_any_depth():
+    """And one that is wrong by 0.1 in its third state has that error there, and none before."""
+    data = guided.logged(jax.random.key(0))
+    error, likely = jax.jit(guided.judged)(data)
+    np.testing.assert_allclose(error, 0, atol=1e-5)
+    by_hand = np.asarray(data.action) - np.asarray(guided.seeking(guided.TARGET, data.obs))
+    np.testing.assert_allclose(likely, -0.5 * np.square(by_hand).sum(-1).mean(), rtol=1e-5)
+    wrong = data._replace(final=data.final.at[2, :, 0].add(0.1))
+    np.testing.assert_allclose(guided.judged(wrong)[0][:4], [0, 0, 0.1, 0], atol=1e-5)
