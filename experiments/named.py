@@ -89,6 +89,7 @@ REPRODUCTIONS = (
     "receding",
     "robust",
     "search",
+    "steering",
     "stock",
     "surrogates",
     "wanted",

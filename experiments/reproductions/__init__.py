@@ -22,6 +22,7 @@
 - `receding`: plans of a flow that begin as noise, or go on from the last plan.
 - `robust`: robust beside nominal planning under shifted kernels.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
+- `steering`: a cloned flow that is steered by its noise, or edited, beside learning anew.
 - `stock`: one network for all levels of risk, beside the exact optimum.
 - `surrogates`: PPO in a sparse surrogate, beside PPO in the environment.
 - `wanted`: one network that obtains the return it is asked for, in a game.

@@ -1,12 +1,18 @@
-"""A world of two places behind a disc, and demonstrations that find either of them."""
+"""A world of two places behind a disc, demonstrations of both, and flows that clone them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import envs
-from jaxrl.offline import from_arrays
-from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep, Transition
+from agents.offline import generated_bc
+from jaxrl import data, generators
+from jaxrl.loop import advance
+from jaxrl.offline import from_arrays, offline
+from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep, Transition, Tree
 
 PLACES = np.array([[0.8, 0.6], [0.8, -0.6]], np.float32)  # the first one pays
 START, RADIUS, LIMIT, PACE = np.array([-0.8, 0.0], np.float32), 0.15, 40, 0.1
@@ -56,3 +62,32 @@ def demonstrations() -> Transition:
         obs.astype(np.float32), action.astype(np.float32), np.zeros(len(obs), np.float32), ends,
         cut, world().spec, next_observations=final.astype(np.float32),
     )  # fmt: skip
+
+
+class Cloner(NamedTuple):
+    """A flow of several actions at once that clones all demonstrations."""
+
+    spec: Spec
+    policy: generators.GeneratedPolicy
+    learn: Callable[[Key, int], Tree]  # (key, gradient steps) -> parameters
+
+
+def cloner(length: int, denoising_steps: int, hidden: tuple[int, ...]) -> Cloner:
+    """The flow of `length` actions, made in a number of steps by a network with hidden layers."""
+    logged = demonstrations()
+    plans = data.joined(data.chunks_at(logged, jnp.arange(logged.reward.size), length))
+    plans = jax.tree.map(lambda x: x[:, None], plans)  # of one lane
+    spec, size = envs.chunked(world(), length).spec, plans.reward.size
+    flow = generators.Generation("flow", denoising_steps)
+    hp = generated_bc.Hyperparameters(
+        generation=flow, buffer_size=size, warmup=size, hidden=hidden, learning_rate=2e-3,
+        target_rate=0.01,
+    )  # fmt: skip
+    agent = generated_bc.generated_bc(spec, hp)
+    exp = offline(agent, plans)
+
+    def learn(key: Key, steps: int) -> Tree:
+        learner = advance(exp, exp.init(key), steps)[0].learner
+        return agent.update.read(learner).target["actor"]
+
+    return Cloner(spec, generators.generated_policy(spec, flow, hp.network), learn)

@@ -14,45 +14,32 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from agents.offline import generated_bc
 from experiments import options
 from experiments.plots import band
-from experiments.reproductions.places import LIMIT, demonstrations, world
+from experiments.reproductions.places import LIMIT, cloner, world
 from experiments.reproductions.report import save
 from experiments.statistics import interval
-from jaxrl import data, evaluate, generators
+from jaxrl import evaluate, generators
 from jaxrl.errors import require_positive
-from jaxrl.generators import Generation
-from jaxrl.loop import advance
-from jaxrl.offline import offline
-from jaxrl.types import Array, Box, Key
+from jaxrl.settings import Layers
+from jaxrl.types import Array, Key
 
 TITLE = (
     "Success in finding a place by plans of eight actions, by passes of the network in each step"
 )
-PLAN, STEPS, PASSES = 8, 20, (1, 2, 3, 5, 10, 20)
+PLAN, STEPS, PASSES, HIDDEN = 8, 20, (1, 2, 3, 5, 10, 20), (128, 128)
 
 
 def success(key: Key, steps: int, episodes: int) -> Array:
     """The success [2, P] of plans from noise and from the last plan, of one flow."""
     k_learn, k_act = jax.random.split(key)
-    logged = demonstrations()
-    plans = data.joined(data.chunks_at(logged, jnp.arange(logged.reward.size), PLAN))
-    plans = jax.tree.map(lambda x: x[:, None], plans)  # of one lane
-    box = Box(-jnp.ones((PLAN, 2)), jnp.ones((PLAN, 2)))
-    spec = world().spec._replace(action=box)
-    size = plans.reward.size
-    hp = generated_bc.Hyperparameters(
-        generation=Generation("flow", denoising_steps=STEPS), buffer_size=size, warmup=size,
-        hidden=(128, 128), learning_rate=2e-3, target_rate=0.01,
-    )  # fmt: skip
-    agent = generated_bc.generated_bc(spec, hp)
-    exp = offline(agent, plans)
-    learner = advance(exp, exp.init(k_learn), steps)[0].learner
-    params = agent.update.read(learner).target["actor"]
+    flow = cloner(PLAN, STEPS, HIDDEN)
+    params = flow.learn(k_learn, steps)
 
     def found(steps: int, passes: int) -> Array:
-        policy = generators.generated_policy(spec, Generation("flow", steps), hp.network)
+        policy = generators.generated_policy(
+            flow.spec, generators.Generation("flow", steps), Layers(hidden=HIDDEN)
+        )
         actor = generators.receding(policy, passes)
         return (evaluate(world(), actor, params, k_act, episodes).lengths < LIMIT).mean()
 

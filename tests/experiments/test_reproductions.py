@@ -10,7 +10,7 @@ import pytest
 import envs
 from agents import AGENTS
 from experiments.cli import main
-from experiments.reproductions import edge, guided, stock
+from experiments.reproductions import edge, guided, steering, stock
 from experiments.reproductions.curves import Trial, panels, tune
 from tests.compiling import OPTIMISED
 
@@ -114,3 +114,9 @@ def test_true_trajectories_have_no_error_at_any_depth():
     np.testing.assert_allclose(likely, -0.5 * np.square(by_hand).sum(-1).mean(), rtol=1e-5)
     wrong = data._replace(final=data.final.at[2, :, 0].add(0.1))
     np.testing.assert_allclose(guided.judged(wrong)[0][:4], [0, 0, 0.1, 0], atol=1e-5)
+
+
+def test_steps_to_a_level_count_from_where_it_lasts():
+    success = np.array([[0.0, 0.95, 0.5, 0.9, 1.0], [0.0, 0.0, 0.0, 0.0, 0.8]])
+    found = steering.steps_to(0.9, np.arange(5) * 100, success)
+    np.testing.assert_array_equal(found, [300, np.inf])
