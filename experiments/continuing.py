@@ -88,8 +88,10 @@ def _is_counter(node: Any) -> bool:
 
 
 def _members(found: Tree, chosen: np.ndarray) -> Tree:
-    # On the host, from where they go to whatever devices the members of the new run are on.
-    pick = lambda x: x if _is_counter(x) else np.asarray(x)[chosen]
+    def pick(x: Any) -> Any:
+        # On the host, from where they go to whatever devices the members of the new run are on.
+        return Counter(np.asarray(x.value)) if _is_counter(x) else np.asarray(x)[chosen]
+
     return jax.tree.map(pick, found, is_leaf=_is_counter)
 
 
