@@ -1,5 +1,6 @@
 """Proximal policy optimisation (Schulman et al. 2017), feed-forward or recurrent."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -83,6 +84,10 @@ class Sample(NamedTuple):
     weight: Array
 
 
+Auxiliary = Callable[[Callable[[Tree, Tree], distrax.Distribution], Tree, Key], Array]
+"""((params, obs [B, *]) -> policy, params, key) -> a term of the loss []."""
+
+
 def ppo(
     spec: Spec,
     hp: Hyperparameters,
@@ -91,16 +96,23 @@ def ppo(
     actor_sees: networks.See | None = None,
     network: networks.Own = None,
     optimiser: optax.GradientTransformation | None = None,
+    auxiliary: Auxiliary | None = None,
 ) -> Agent:
     """PPO for discrete or continuous actions, with a critic of any representation but implicit.
 
     Every mean over transitions is weighted by `Transition.weight`. `representation`, `actor_sees`,
     `network` and `optimiser` take the place of what `hp` describes; the network has two outputs,
-    for the policy and the critic. If the actor sees only a part of the observation, such as
+    for the policy and the critic. An `auxiliary` term, such as `jaxrl.cloning.demonstrated`, is
+    added to the loss of each minibatch. If the actor sees only a part of the observation, such as
     `actor_sees=lambda obs: obs["camera"]`, the critic has a network of its own. Raises an
     InputError if the hyperparameters do not fit each other or the spec.
     """
     check(spec, hp)
+    require(
+        auxiliary is None or (hp.network.memory == "none" and not hp.normalise_observations),
+        "An auxiliary loss is of single observations as they are: leave memory at none and "
+        "normalise_observations off.",
+    )
     representation = values.critic(hp.critic) if representation is None else representation
     values.require_explicit(representation, "ppo")
     family = policy_family(spec.action)
@@ -118,6 +130,10 @@ def ppo(
 
     def pi(params: Tree, outputs: Array, obs: Tree) -> distrax.Distribution:
         return family.distribution(outputs, params["free"], allowed(spec, obs))
+
+    def alone(params: Tree, obs: Tree) -> distrax.Distribution:
+        outputs = net.step(params["network"], (), obs)[0][0]
+        return pi(params, outputs, obs)
 
     def init(key: Key) -> Tree:
         return {"network": net.init(key), "free": family.free}
@@ -154,6 +170,8 @@ def ppo(
         error = over(representation.loss(theta, values.dirac(batch.target)))
         entropy = over(policy.entropy())
         total = hp.value_coefficient * error - surrogate - hp.entropy_coefficient * entropy
+        if auxiliary is not None:
+            total = total + auxiliary(alone, params, key)
         return total, {
             "policy_loss": -surrogate,
             "value_loss": error,

@@ -15,6 +15,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
+from jaxrl import buffers
 from jaxrl.errors import require, unknown
 from jaxrl.networks import Own, network
 from jaxrl.policies import (
@@ -160,6 +161,25 @@ def cloning_loss(
             action = jnp.clip(action, MARGIN - 1.0, 1.0 - MARGIN)
         error = -jnp.asarray(policy.log_prob(action))
     return fixed(weight) * error
+
+
+def demonstrated(
+    data: buffers.Buffer, coefficient: float | Array, batch_size: int
+) -> Callable[[Callable[[Tree, Tree], distrax.Distribution], Tree, Key], Array]:
+    """A term of a policy's loss: `coefficient` times that of cloning a batch of a data set.
+
+    It is a function ((params, obs) -> policy, params, key) -> [], as PPO takes it for `auxiliary`.
+    Source of cloning concurrently with PPO: Andres et al. (2023), "Using offline data to speed-up
+    reinforcement learning in procedurally generated environments",
+    https://arxiv.org/abs/2304.09825.
+    """
+
+    def term(policy: Callable[[Tree, Tree], distrax.Distribution], params: Tree, key: Key) -> Array:
+        batch = buffers.sample(data, key, batch_size)
+        error = cloning_loss(policy(params, batch.obs), batch)
+        return coefficient * (batch.weight * error).mean()
+
+    return term
 
 
 def exponential_weight(

@@ -43,6 +43,7 @@ from jaxrl.updates.imagined import (
     together,
     waking,
 )
+from jaxrl.updates.marked import symmetric
 from jaxrl.updates.offpolicy import (
     enriched,
     folded,
@@ -96,6 +97,7 @@ __all__ = [
     "residual_loss",
     "separate",
     "standardised",
+    "symmetric",
     "together",
     "waking",
     "with_next_actions",

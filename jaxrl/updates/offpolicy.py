@@ -39,7 +39,7 @@ def replay(
     [batch_size, ...], or sequences [length, batch_size, ...] of consecutive steps if a `length` is
     given. Of each sample, the first round(`share` batch_size) come from a data set, if
     `jaxrl.continuing.retaining` has given one to the experiment. Source of such batches, with a
-    share of one half: Ball et al. (2023), section 4.1, https://arxiv.org/abs/2302.02948.
+    share of one half: Ball et al. (2023), https://arxiv.org/abs/2302.02948.
 
     What compares a sample with the whole buffer is made by `beside`, such as neighbours as the
     sample's `extras`: the buffer is seen as steps [rows * B, ...], one lane beside another, and

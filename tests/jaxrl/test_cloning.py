@@ -1,19 +1,26 @@
 """Weights of actions by hand, and losses of cloning by the densities of numpy."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import envs
+from agents import ppo
+from jaxrl import buffers
 from jaxrl.cloning import (
     binary_weight,
     bounded_family,
     cloning_loss,
+    demonstrated,
     exponential_weight,
     policy_network,
     softmax_weight,
 )
 from jaxrl.errors import InputError
+from jaxrl.loop import assemble
 from jaxrl.policies import categorical, tanh_gaussian
 from jaxrl.types import Box, Discrete, Spec, Transition
 
@@ -94,3 +101,32 @@ def test_samples_are_within_bounds_and_kinds_are_named():
     discrete = policy_network(spec._replace(action=Discrete(4)))
     found = discrete.sample(discrete.init(jax.random.key(0)), jnp.ones((9, 3)), jax.random.key(1))
     assert found.shape == (9,) and found.dtype == jnp.int32
+
+
+def test_demonstrations_add_their_loss_to_that_of_a_policy():
+    """Two steps in one buffer, of which the second has no weight: by hand, and within PPO."""
+    data = batch_of(jnp.array([1, 0]))._replace(weight=jnp.array([1.0, 0.0]))
+    data = jax.tree.map(lambda x: x[:, None], data)
+    term = demonstrated(buffers.init(data, 2), 0.5, 4000)
+    logits = np.log([0.2, 0.8])
+    policy = lambda params, obs: categorical(jnp.broadcast_to(params, (len(obs), 2)))
+    found = term(policy, jnp.asarray(logits, jnp.float32), jax.random.key(0))
+    np.testing.assert_allclose(found, 0.5 * 0.5 * -np.log(0.8), rtol=0.1)  # half of the samples
+
+    env, seen = envs.make("chain"), []
+    hp = ppo.Hyperparameters(num_envs=2, rollout_length=4, minibatches=2, epochs=1, hidden=(3,))
+
+    def auxiliary(policy, params, key):
+        seen.append(policy(params, jnp.eye(10)[:5]).logits.shape)
+        return 1e6 * jnp.square(params["network"]["params"]["Dense_0"]["bias"] - 1.0).sum()
+
+    setup = assemble(partial(ppo.ppo, auxiliary=auxiliary), env, hp)
+    run, _ = jax.jit(lambda key: setup.experiment.step(setup.experiment.init(key)))(
+        jax.random.key(0)
+    )
+    assert seen and set(seen) == {(5, 2)}
+    bias = run.learner.inner.params["network"]["params"]["Dense_0"]["bias"]
+    assert (bias > 0).all()  # it moved towards 1
+    with pytest.raises(InputError, match="An auxiliary loss is of single observations"):
+        recurrent = hp.replace(memory="gru", sequence_length=2, minibatches=1)
+        assemble(partial(ppo.ppo, auxiliary=auxiliary), env, recurrent)
