@@ -19,7 +19,7 @@ from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.logged import empty
 from jaxrl.loop import Setup, assemble
 from jaxrl.offline import offline, stored_data
-from jaxrl.types import Env, Key, Run, Transition, Tree
+from jaxrl.types import Env, Experiment, Key, Run, Transition, Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,9 +173,15 @@ def build(
         learning = learning if base is None else beginning(learning, base)
         return alone._replace(experiment=learning)
     beside = assemble(entry.maker(env), env, hp, base=base)
-    kept = stored_data(alone.agent.update.init(jax.random.key(0), data))
-    require(bool(kept), f"{config.agent} takes no share of its batches from a data set: try sac.")
-    return beside._replace(experiment=retaining(beside.experiment, kept[0]))
+
+    def init(key: Key) -> Run:
+        # Here and not outside, so that whoever only builds an agent computes nothing.
+        kept = stored_data(alone.agent.update.init(jax.random.key(0), data))
+        words = f"{config.agent} takes no share of its batches from a data set: try sac."
+        require(bool(kept), words)
+        return retaining(beside.experiment, kept[0]).init(key)
+
+    return beside._replace(experiment=Experiment(init, beside.experiment.step))
 
 
 def load_data(config: Configuration) -> Transition:
