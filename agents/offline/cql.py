@@ -147,10 +147,11 @@ def conservative(
         return fixed(action), jnp.asarray(fixed(density))
 
     kinds = [(uniform, flat), drawn(batch.obs, k_now), drawn(batch.final, k_next)]
-    action, density = (jnp.concatenate(x) for x in zip(*kinds))
-    # As one batch: vmap would sum as many gradients of the weights as there are samples.
-    obs = jax.tree.map(lambda x: jnp.broadcast_to(x, (3 * samples, *x.shape)), batch.obs)
-    value = judge.each(params, obs, action)
+    density = jnp.concatenate([density for _, density in kinds])
+    # Batches of one kind each fit in caches better than one of all, and vmap over samples would sum
+    # as many gradients of the weights.
+    obs = jax.tree.map(lambda x: jnp.broadcast_to(x, (samples, *x.shape)), batch.obs)
+    value = jnp.concatenate([judge.each(params, obs, action) for action, _ in kinds])
     if calibrated:
         bounded = jnp.maximum(value[samples:], batch.extras[:, None])
         value = jnp.concatenate([value[:samples], bounded])

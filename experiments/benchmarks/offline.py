@@ -7,6 +7,7 @@ publish to be run, which are fetched and left as they are.
 """
 
 import dataclasses
+from typing import Any
 
 from experiments.benchmarks import turns
 from experiments.benchmarks.peers.processes import Peer
@@ -50,6 +51,11 @@ POPULATIONS = {name: name[: -len("-8-seeds")] for name in SETTINGS if name.endsw
 @dataclasses.dataclass(frozen=True)
 class Options(turns.Options):
     """Measure gradient steps per second on a data set beside other libraries, installed first."""
+
+
+def table(report: dict[str, Any]) -> str:
+    """The tables in markdown of an `offline.json`."""
+    return turns.table(turns.stored(report, SETTINGS), SETTINGS, POPULATIONS)
 
 
 def main(arguments: list[str]) -> None:
