@@ -137,6 +137,7 @@ def reference(package: str) -> Callable[[], str]:
 # The packages with pages of their own in the reference.
 APART = (
     "jaxrl", "jaxrl.values", "jaxrl.dp", "jaxrl.models", "jaxrl.updates", "jaxrl.returns",
+    "jaxrl.data",
     "jaxrl.generators",
 )  # fmt: skip
 
