@@ -194,11 +194,16 @@ def test_the_frozen_policy_warms_up_and_a_rate_of_zero_keeps_it():
     assert (begun.learner.inner.step == 2).all()
     assert (end.learner.inner.step == 6).all()
     layout = begun.learner.buffer.layout
+    compared = 0
     for i in range(2):
         rows = buffers.unpack(begun.learner.buffer.words[i], layout)
         taken = jax.tree.map(lambda x: x[:4].reshape(12, *x.shape[2:]), rows)
         params = jax.tree.map(lambda x, i=i: x[i], base.params)
-        np.testing.assert_array_equal(taken.action, values_of(params, taken.obs).argmax(-1))
+        values = values_of(params, taken.obs)
+        clear = np.ptp(values, axis=-1) > 1e-4  # units that are all at rest leave a tie
+        compared += clear.sum()
+        np.testing.assert_array_equal(taken.action[clear], values.argmax(-1)[clear])
+    assert compared > 8  # of 24
     first, second = (jax.tree.map(lambda x, i=i: x[i], base.params) for i in range(2))
     different = jax.tree.map(lambda x, y: bool((x != y).any()), first, second)
     assert any(jax.tree.leaves(different))
