@@ -19,7 +19,7 @@ from jaxrl.errors import require_discrete
 from jaxrl.fields import FRACTION, check_fields, number, record, static
 from jaxrl.networks import Own, partly
 from jaxrl.networks import network as network_of
-from jaxrl.normalise import shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.policies import Categorical, allowed, categorical
 from jaxrl.settings import Collection, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
@@ -61,7 +61,7 @@ def discrete_sac(
     """
     seen = shown(spec, hp.normalise_observations)
     agent = learner(seen, hp, representation, network, optimiser)
-    return sac.remembering(agent, spec, hp)
+    return remembering(agent, spec, hp)
 
 
 def learner(

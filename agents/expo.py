@@ -18,10 +18,10 @@ from jaxrl.errors import require_continuous
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.generators import Generation, best, candidates, generated_policy
 from jaxrl.networks import Own, critic_ensemble
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import Learner, descend, optimiser_for, polyak, replayed, require_buffer
+from jaxrl.updates import Learner, descend, optimiser_for, polyak, require_buffer
 
 fixed = jax.lax.stop_gradient
 
@@ -148,5 +148,4 @@ def expo(
 
     update = descend(init, loss, optimiser_for(hp, optimiser), polyak(hp.target_rate))
     agent = Agent(memoryless(act), memoryless(act), update)
-    remember = lambda inner: replayed(inner, hp)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return remembering(agent, spec, hp)

@@ -21,14 +21,14 @@ from jax.core import Tracer
 
 from agents import sac
 from jaxrl import models, values
-from jaxrl.errors import require, unknown
+from jaxrl.errors import require, require_known
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.lipschitz import worst_nearby
 from jaxrl.models import Dynamics, Model
 from jaxrl.models.ensemble import Choice
 from jaxrl.models.fitting import ModelLoss
 from jaxrl.models.losses import Value
-from jaxrl.normalise import shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates import imagined, mixed
 
@@ -112,7 +112,7 @@ def mbpo(
         return models.branched(model, base.explore, view, starts, key, hp.horizon, weight)[0]
 
     update = imagined(base.update, world.update, mixed(dream, hp.real_share), hp.dreams)
-    return sac.remembering(base._replace(update=update), spec, hp)
+    return remembering(base._replace(update=update), spec, hp)
 
 
 def both(one: sac.Penalty, other: sac.Penalty) -> sac.Penalty:
@@ -193,13 +193,9 @@ def model_of(dynamics: Dynamics, view: Tree, hp: Hyperparameters, choice: Choice
 def check(hp: Hyperparameters) -> None:
     """Raise an InputError if the model's hyperparameters do not fit each other."""
     check_fields(hp)
-    for kind, name, valid in (
-        ("choice", hp.choice, CHOICES),
-        ("uncertainty", hp.uncertainty, UNCERTAINTIES),
-        ("model_loss", hp.model_loss, LOSSES),
-    ):
-        if name not in valid:
-            raise unknown(kind, name, valid)
+    require_known("choice", hp.choice, CHOICES)
+    require_known("uncertainty", hp.uncertainty, UNCERTAINTIES)
+    require_known("model_loss", hp.model_loss, LOSSES)
     if hp.uncertainty == "none":
         for name, idle in (("penalty", 0.0), ("edge", Hyperparameters.edge)):
             value = getattr(hp, name)

@@ -18,11 +18,11 @@ from jaxrl.errors import require_continuous
 from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
 from jaxrl.lipschitz import bounded
 from jaxrl.networks import Own, See, critic_ensemble, network, partly
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.policies import tanh_family
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, Update, memoryless
-from jaxrl.updates import delayed, descend, optimiser_for, polyak, replayed, require_buffer
+from jaxrl.updates import delayed, descend, optimiser_for, polyak, require_buffer
 from jaxrl.updates.gradient import Late, Loss
 
 fixed = jax.lax.stop_gradient
@@ -107,11 +107,6 @@ def sac(
     own = partial(learner, network=network, optimiser=optimiser, actor_sees=actor_sees)
     agent = own(seen, hp, representation, penalty, regulariser)
     return remembering(agent, spec, hp)
-
-
-def remembering(agent: Agent, spec: Spec, hp: Hyperparameters) -> Agent:
-    """The agent with a replay, and with standardised observations if the hyperparameters say so."""
-    return replaying(agent, spec, lambda inner: replayed(inner, hp), hp.normalise_observations)
 
 
 class Networks(NamedTuple):

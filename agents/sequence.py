@@ -22,6 +22,7 @@ from jaxrl.fields import POSITIVE, number, record, static
 from jaxrl.models.dynamics import predict, vector_size
 from jaxrl.networks import blank, flat
 from jaxrl.networks.layers import MLP, Dense, initialise
+from jaxrl.normalise import remembering
 from jaxrl.policies import tanh_family
 from jaxrl.types import Actor, Agent, Array, Box, Key, Spec, Tree, select
 from jaxrl.updates import Late, delayed, fitting, optimiser_for, polyak
@@ -160,7 +161,7 @@ def sequence_sac(spec: Spec, hp: Hyperparameters) -> Agent:
 
     late = Late(act, sac.LATE, hp.actor_period)
     update = delayed(init, loss, late, optimiser_for(hp), polyak(hp.target_rate))
-    return sac.remembering(Agent(actor(True), actor(False), fitting(update, world)), spec, hp)
+    return remembering(Agent(actor(True), actor(False), fitting(update, world)), spec, hp)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

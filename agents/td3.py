@@ -16,7 +16,7 @@ from jaxrl import networks, values
 from jaxrl.errors import require_continuous
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import Critics, critic_ensemble
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import (
@@ -26,7 +26,6 @@ from jaxrl.updates import (
     n_step,
     optimiser_for,
     polyak,
-    replayed,
     require_buffer,
 )
 
@@ -105,8 +104,7 @@ def td3(
         seen, hp, representation, penalty, actor_loss, network=network, optimiser=optimiser
     )
     agent = agent._replace(update=n_step(agent.update, hp.discount))
-    remember = lambda inner: replayed(inner, hp, hp.n_step)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return remembering(agent, spec, hp, hp.n_step)
 
 
 def learner(

@@ -121,3 +121,10 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     near = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(valid)}."
     return InputError(f"There is no {kind} called {name!r}: {hint}")
+
+
+def require_known(kind: str, name: str, valid: Iterable[str]) -> None:
+    """Raise `unknown` unless a name is among the `valid` ones."""
+    valid = list(valid)
+    if name not in valid:
+        raise unknown(kind, name, valid)

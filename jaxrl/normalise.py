@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import require
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update
+from jaxrl.updates.configured import replayed
+from jaxrl.updates.offpolicy import Beside
 
 # Beyond this many samples the statistics become a slow moving average: a float32 count stops
 # growing at 2^24, and the sampling error is negligible by then.
@@ -173,6 +175,17 @@ def normalise_observations(agent: Agent, spec: Spec, axis_name: str | None = Non
 
     actors = seeing(agent.explore), seeing(agent.exploit)
     return Agent(*actors, Update(start, apply, read))
+
+
+def remembering(
+    agent: Agent, spec: Spec, hp: Any, length: int | None = None, beside: Beside | None = None
+) -> Agent:
+    """An agent with the replay and the standardised observations that `hp` asks for.
+
+    `length` and `beside` are those of `jaxrl.updates.replayed`.
+    """
+    remember = lambda inner: replayed(inner, hp, length, beside)
+    return replaying(agent, spec, remember, hp.normalise_observations)
 
 
 def replaying(

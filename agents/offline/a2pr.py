@@ -18,10 +18,10 @@ from jaxrl.action_vae import action_vae
 from jaxrl.errors import require
 from jaxrl.fields import NOT_NEGATIVE, number, record
 from jaxrl.networks import Own, critic_ensemble
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.state_values import state_values
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
-from jaxrl.updates import Learner, descend, imagined, optimiser_for, replayed
+from jaxrl.updates import Learner, descend, imagined, optimiser_for
 
 fixed = jax.lax.stop_gradient
 
@@ -117,5 +117,4 @@ def a2pr(
 
     judge = descend(begin, judged, optimiser_for(hp))
     agent = agent._replace(update=imagined(agent.update, judge, aimed))
-    remember = lambda inner: replayed(inner, hp)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return remembering(agent, spec, hp)

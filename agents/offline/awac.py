@@ -21,15 +21,15 @@ from jaxrl.cloning import (
     policy_network,
     softmax_weight,
 )
-from jaxrl.errors import unknown
+from jaxrl.errors import require_known
 from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
 from jaxrl.logged import require_one_action
 from jaxrl.networks import Own
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.pair_values import pair_values
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
-from jaxrl.updates import descend, every, optimiser_for, polyak, replayed, require_buffer
+from jaxrl.updates import descend, every, optimiser_for, polyak, require_buffer
 
 fixed = jax.lax.stop_gradient
 
@@ -145,18 +145,13 @@ def awac(
     follow = every(hp.target_period, polyak(hp.target_rate))
     update = descend(init, loss, optimiser_for(hp, optimiser), follow)
     agent = Agent(*policy_actors(policy), update)
-    remember = lambda inner: replayed(inner, hp)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return remembering(agent, spec, hp)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_one_action(spec)
     check_fields(hp)
-    for kind, name, valid in (
-        ("kind of weights", hp.weights, WEIGHTS),
-        ("baseline", hp.baseline, BASELINES),
-    ):
-        if name not in valid:
-            raise unknown(kind, name, valid)
+    require_known("kind of weights", hp.weights, WEIGHTS)
+    require_known("baseline", hp.baseline, BASELINES)
     require_buffer(hp)

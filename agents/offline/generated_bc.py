@@ -10,10 +10,10 @@ import optax
 from jaxrl.fields import FRACTION, check_fields, number, record, static
 from jaxrl.generators import Generation, generated_policy
 from jaxrl.networks import Own
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import Learner, descend, optimiser_for, polyak, replayed, require_buffer
+from jaxrl.updates import Learner, descend, optimiser_for, polyak, require_buffer
 
 
 @record
@@ -65,5 +65,4 @@ def generated_bc(
     init = lambda key: {"actor": policy.init(key)}
     update = descend(init, loss, optimiser_for(hp, optimiser), polyak(hp.target_rate))
     agent = Agent(memoryless(act), memoryless(act), update)
-    remember = lambda inner: replayed(inner, hp)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return remembering(agent, spec, hp)

@@ -26,12 +26,12 @@ from jaxrl.errors import unknown
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.logged import require_one_action
 from jaxrl.networks import Own
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.pair_values import pair_values
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.state_values import expectile_weight, gumbel_weight, sparse_weight, state_values
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
-from jaxrl.updates import descend, optimiser_for, polyak, replayed, require_buffer, separate
+from jaxrl.updates import descend, optimiser_for, polyak, require_buffer, separate
 
 fixed = jax.lax.stop_gradient
 
@@ -153,8 +153,7 @@ def iql(
     rule = falling_actor(hp) if optimiser is None else optimiser
     update = descend(init, loss, rule, polyak(hp.target_rate))
     agent = Agent(policy.explore, policy.exploit, update)
-    remember = lambda inner: replayed(inner, hp)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return remembering(agent, spec, hp)
 
 
 def falling_actor(hp: Hyperparameters) -> optax.GradientTransformation:

@@ -17,7 +17,7 @@ import optax
 from jaxrl import values
 from jaxrl.cloning import cloning_loss, policy_actors, policy_network
 from jaxrl.divergences import Divergence, divergence
-from jaxrl.errors import unknown
+from jaxrl.errors import require_known
 from jaxrl.fields import (
     BELOW_ONE,
     FRACTION,
@@ -30,7 +30,7 @@ from jaxrl.fields import (
 )
 from jaxrl.logged import require_one_action
 from jaxrl.networks import Own
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.state_values import state_values
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
@@ -39,7 +39,6 @@ from jaxrl.updates import (
     descend,
     optimiser_for,
     polyak,
-    replayed,
     require_buffer,
     residual_loss,
     separate,
@@ -151,18 +150,13 @@ def odice(
     rule = separate(optimiser_for(replace(hp, optimisation=steady)), actor=optimiser_for(hp))
     update = descend(init, loss, rule if optimiser is None else optimiser, polyak(hp.target_rate))
     agent = Agent(*policy_actors(policy), update)
-    remember = lambda inner: replayed(inner, hp)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return remembering(agent, spec, hp)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_one_action(spec)
     check_fields(hp)
-    for kind, name, valid in (
-        ("gradient", hp.gradient, GRADIENTS),
-        ("kind of weights", hp.weights, WEIGHTS),
-    ):
-        if name not in valid:
-            raise unknown(kind, name, valid)
+    require_known("gradient", hp.gradient, GRADIENTS)
+    require_known("kind of weights", hp.weights, WEIGHTS)
     require_buffer(hp)

@@ -17,9 +17,8 @@ from jaxrl.data import nearest
 from jaxrl.errors import require
 from jaxrl.fields import NOT_NEGATIVE, number, record
 from jaxrl.networks import Own, flat, flat_action, scaled
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.types import Agent, Array, Spec, Transition, Tree
-from jaxrl.updates import replayed
 
 fixed = jax.lax.stop_gradient
 
@@ -70,5 +69,4 @@ def prdc(
         seen, hp, representation, actor_loss=loss, network=network, optimiser=optimiser
     )
     beside = lambda batch, stored: batch._replace(extras=stored._replace(extras=()))
-    remember = lambda inner: replayed(inner, hp, beside=beside)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return remembering(agent, spec, hp, beside=beside)

@@ -14,10 +14,10 @@ from jaxrl import values
 from jaxrl.errors import require
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, number, record, static
 from jaxrl.networks import Own
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import remembering, shown
 from jaxrl.settings import Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Spec, Transition
-from jaxrl.updates import replayed, require_buffer, with_next_actions
+from jaxrl.updates import require_buffer, with_next_actions
 
 
 @record
@@ -76,5 +76,4 @@ def rebrac(
         network=network, optimiser=optimiser,
     )  # fmt: skip
     agent = agent._replace(update=with_next_actions(agent.update))
-    remember = lambda inner: replayed(inner, hp, 2)
-    return replaying(agent, spec, remember, hp.normalise_observations)
+    return remembering(agent, spec, hp, 2)

@@ -50,7 +50,7 @@ POPULATIONS = {name: name[: -len("-8-seeds")] for name in SETTINGS if name.endsw
 
 @dataclasses.dataclass(frozen=True)
 class Options(turns.Options):
-    """Measure gradient steps per second on a data set beside other libraries, installed first."""
+    """Measure gradient steps per second on a data set beside other libraries."""
 
 
 def table(report: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from statistics import median
 from experiments import options, results
 from experiments.benchmarks.peers.processes import Failed, Worker, command, prepare
 from experiments.benchmarks.speed import PPO_SMALL
-from experiments.benchmarks.turns import machine
+from experiments.benchmarks.turns import machine, span
 from jaxrl.errors import InputError, require_positive
 
 PEER = "rejax-optuna"
@@ -130,8 +130,3 @@ def table(found: dict[str, list[dict[str, float]]], chosen: Options) -> str:
     own, peer = found.values()
     ratio = [b["seconds"] / a["seconds"] for a, b in zip(own, peer)]
     return "\n".join([*lines, "", f"Ratio of speeds: {span(ratio)}."]) + "\n"
-
-
-def span(numbers: list[float]) -> str:
-    """The median of numbers and their range."""
-    return f"{median(numbers):.3g} ({min(numbers):.3g}-{max(numbers):.3g})"

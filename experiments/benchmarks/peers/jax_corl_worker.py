@@ -40,14 +40,4 @@ def advance(run, dataset):
     return jax.lax.scan(several, run, None, s["steps"] // config.n_jitted_updates)[0]
 
 
-keys = jax.random.split(jax.random.PRNGKey(0), s["seeds"])
-if s["seeds"] == 1:
-    keys, many = keys[0], advance
-else:
-    init, many = jax.vmap(init), jax.vmap(advance, (0, None))
-protocol.serve_compiled(
-    jax.jit(lambda keys: (init(keys), dataset)),
-    jax.jit(lambda state: (many(*state), state[1]), donate_argnums=0),
-    keys,
-    s["steps"] * s["seeds"],
-)
+logged.serve(init, advance, dataset, s)

@@ -1,4 +1,4 @@
-"""The data set of `jaxrl benchmark offline`, for workers of all libraries; numpy only."""
+"""The data set of `jaxrl benchmark offline`, and what workers of several libraries share."""
 
 import importlib
 import sys
@@ -42,3 +42,21 @@ class Absent(ModuleType):
         if name[0].isupper():
             return type(name, (), {})
         return lambda *args, **kwargs: args[0] if args else lambda function: function
+
+
+def serve(init, advance, dataset, s):
+    """Serve JAX functions `init(key) -> run` and `advance(run, dataset) -> run` of a setting."""
+    import jax
+    import protocol
+
+    keys = jax.random.split(jax.random.PRNGKey(0), s["seeds"])
+    if s["seeds"] == 1:
+        keys, many = keys[0], advance
+    else:
+        init, many = jax.vmap(init), jax.vmap(advance, (0, None))
+    protocol.serve_compiled(
+        jax.jit(lambda keys: (init(keys), dataset)),
+        jax.jit(lambda state: (many(*state), state[1]), donate_argnums=0),
+        keys,
+        s["steps"] * s["seeds"],
+    )
