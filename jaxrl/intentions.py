@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxrl.buffers import Buffer, fetch
 from jaxrl.networks import blank, inputs
 from jaxrl.networks.encoders import torso
 from jaxrl.networks.layers import MLP, Dense
@@ -150,15 +151,17 @@ def displaced(steps: Transition) -> Transition:
     return steps._replace(extras=(none, none), weight=jnp.zeros_like(steps.weight))
 
 
-def intended(batch: Transition, stored: Transition, lanes: int, key: Key) -> Intended:
+def intended(batch: Transition, stored: Buffer, key: Key) -> Intended:
     """Steps [B] of a `placed` data set, with outcomes and intents that are drawn from it.
 
-    Each of the two is any stored observation, a later one of the same episode, or that of the step,
-    in shares of 0.3, 0.5 and 0.2; half of the outcomes are the intents. Source: the authors' code.
+    The buffer began with the data set, and only what is drawn is read from it. Each of the two is
+    any stored observation, a later one of the same episode, or that of the step, in shares of 0.3,
+    0.5 and 0.2; half of the outcomes are the intents. Source: the authors' code.
     """
     k_intent, k_outcome, k_same = jax.random.split(key, 3)
     now, end = (jnp.maximum(x, 0) for x in batch.extras)
-    number = jnp.maximum((stored.weight > 0).sum(), 1)
+    lanes = stored.words.shape[1]
+    number = max(stored.warmup * lanes, 1)
 
     def drawn(key: Key) -> Array:
         """The numbers [B] of stored steps."""
@@ -173,7 +176,7 @@ def intended(batch: Transition, stored: Transition, lanes: int, key: Key) -> Int
     intent = drawn(k_intent)
     same = jax.random.bernoulli(k_same, 0.5, now.shape)
     outcome = jnp.where(same, intent, drawn(k_outcome))
-    see = lambda index: jax.tree.map(lambda x: x[index], stored.obs)
+    see = lambda index: fetch(stored, index).obs
     return Intended(
         batch.obs, batch.final, see(outcome), see(intent), outcome == now, intent == now
     )

@@ -175,8 +175,7 @@ def empty(spec: Spec, lanes: int) -> Transition:
     """No transitions [0, lanes, ...], of the shapes and types that `from_arrays` returns."""
     array = lambda x: jnp.zeros((0, lanes, *x.shape), x.dtype)
     obs, zero = jax.tree.map(array, spec.observation), jnp.zeros((0, lanes), jnp.float32)
-    whole = zero.astype(jnp.int32)
-    box = spec.action
+    box, whole = spec.action, zero.astype(jnp.int32)
     action = jnp.zeros((0, lanes, *box.shape)) if isinstance(box, Box) else whole
     return Transition(obs, action, zero, zero, zero > 0, obs, (), zero)
 
@@ -187,14 +186,19 @@ def outcomes(
     """Rewards [N] as float32, and terminations and truncations [N] as bools.
 
     Raises an InputError in the name of `who` unless they are that, there is one, and all rewards
-    are finite.
+    are finite, and small enough for the squares of their sums.
     """
     reward = np.asarray(rewards)
     number = len(reward) if reward.ndim else 0
     require(number > 0, f"{who} has no steps.")
-    real_reward = reward.ndim == 1 and reward.dtype.kind in "fiub"
-    require(real_reward, f"{who} has rewards that are not one number for each step.")
+    real = reward.ndim == 1 and reward.dtype.kind in "fiub"
+    require(real, f"{who} has rewards that are not one number for each step.")
     reward = finite(reward, np.float32, f"{who} has a reward that is not finite.")
+    large = np.abs(reward).max()  # squares of sums of 1e4 rewards of 1e15 are finite
+    words = (
+        f"{who} has a reward of size {large:g}, but squares of sums of such beyond 1e15 overflow"
+    )
+    require(bool(large <= 1e15), f"{words}: divide all rewards by one number.")
     ends = {"terminations": np.asarray(terminations), "truncations": np.asarray(truncations)}
     for name, value in ends.items():
         fits = value.shape == (number,) and bool(np.isin(value, (0, 1)).all())
@@ -243,9 +247,8 @@ def observations_of(obs: Tree, spec: Spec, number: int, who: str, why: str = "")
     """Observations [`number`, ...], of the structure and the dtypes of the spec.
 
     Several arrays become one vector, as by `envs.flatten_observation`, where the spec has one that
-    is as long.
-    Raises an InputError in the name of `who` unless shapes and kinds of number agree, and they are
-    as many, for the reason `why`.
+    is as long. Raises an InputError in the name of `who` unless shapes and kinds of number agree,
+    and they are as many, for the reason `why`.
     """
     plain = jax.tree.map(np.asarray, obs)
     same = jax.tree.structure(plain) == jax.tree.structure(spec.observation)

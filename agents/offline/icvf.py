@@ -6,6 +6,9 @@ actions begins from these features. Source: "Reinforcement learning from passive
 intentions", https://arxiv.org/abs/2304.04782.
 """
 
+from collections.abc import Callable
+
+from jaxrl.buffers import Buffer
 from jaxrl.errors import require
 from jaxrl.fields import FRACTION, check_fields, number, record
 from jaxrl.intentions import (
@@ -62,9 +65,7 @@ def icvf(spec: Spec, hp: Hyperparameters) -> Agent:
 
     def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
         sample, stored = batch.extras
-        steps: Intended = intended(
-            batch._replace(extras=sample), stored, hp.collection.num_envs, key
-        )
+        steps: Intended = intended(batch._replace(extras=sample), stored, key)
         each = intention_loss(made.value, params, target, steps, hp.discount, hp.expectile)
         total = (batch.weight * each).mean()
         value = made.value(params, steps.obs, steps.intent, steps.intent)
@@ -73,8 +74,8 @@ def icvf(spec: Spec, hp: Hyperparameters) -> Agent:
     def act(view: Tree, obs: Tree, key: Key) -> tuple[Array, tuple]:
         return random_actions(spec, lanes(obs), key, obs), ()
 
-    def beside(batch: Transition, stored: Transition) -> Transition:
-        return batch._replace(extras=(batch.extras, stored))
+    def beside(buffer: Buffer) -> Callable[[Transition], Transition]:
+        return lambda batch: batch._replace(extras=(batch.extras, buffer))
 
     update = descend(made.init, loss, optimiser_for(hp), polyak(hp.target_rate))
     update = enriched(replayed(update, hp, beside=beside), placed, displaced)

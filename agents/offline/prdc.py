@@ -5,6 +5,8 @@ of the data set that was taken in a similar state. Source: "Policy regularizatio
 constraint for offline reinforcement learning", https://arxiv.org/abs/2306.06569.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -13,6 +15,7 @@ from agents import td3
 from agents.offline import td3_bc
 from agents.offline.td3_bc import distance, normalised
 from jaxrl import values
+from jaxrl.buffers import Buffer, everything
 from jaxrl.data import nearest
 from jaxrl.errors import require
 from jaxrl.fields import NOT_NEGATIVE, number, record
@@ -68,5 +71,9 @@ def prdc(
     agent = td3.learner(
         seen, hp, representation, actor_loss=loss, network=network, optimiser=optimiser
     )
-    beside = lambda batch, stored: batch._replace(extras=stored._replace(extras=()))
+
+    def beside(buffer: Buffer) -> Callable[[Transition], Transition]:
+        stored = everything(buffer)._replace(extras=())
+        return lambda batch: batch._replace(extras=stored)
+
     return remembering(agent, spec, hp, beside=beside)

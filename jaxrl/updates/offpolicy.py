@@ -20,8 +20,8 @@ class Replay(NamedTuple):
     data: buffers.Retained | tuple = ()  # () if batches have no share of a data set
 
 
-Beside = Callable[[Transition, Transition], Transition]
-"""(a sample, all steps [N, ...] that are stored) -> the batch that is learnt from."""
+Beside = Callable[[buffers.Buffer], Callable[[Transition], Transition]]
+"""What is stored -> (a sample -> the batch that is learnt from)."""
 
 
 def replay(
@@ -41,9 +41,8 @@ def replay(
     `jaxrl.continuing.retaining` has given one to the experiment. Source of such batches, with a
     share of one half: Ball et al. (2023), https://arxiv.org/abs/2302.02948.
 
-    What compares a sample with the whole buffer is made by `beside`, such as neighbours as the
-    sample's `extras`: the buffer is seen as steps [rows * B, ...], one lane beside another, and
-    where nothing is stored yet they have weight 0.
+    What compares a sample with the whole buffer is made by `beside(buffer)`, such as neighbours or
+    the buffer itself as the sample's `extras`. It is called once for all samples of a round.
 
     Examples:
         >>> update = updates.replay(total, rows=2, batch_size=3, updates=2)
@@ -72,7 +71,7 @@ def replay(
     def apply(state: Replay, new: Transition, key: Key) -> tuple[Replay, dict]:
         buffer = buffers.add(state.buffer, new)
         kept = state.data.buffer if isinstance(state.data, buffers.Retained) else ()
-        stored = None if beside is None else buffers.everything(buffer)
+        enlarged = (lambda batch: batch) if beside is None else beside(buffer)
 
         def one(inner: Tree, keys: Key) -> tuple[Tree, dict]:
             k_draw, k_learn = keys
@@ -80,9 +79,7 @@ def replay(
                 batch = blended(kept, buffer, k_draw)
             else:
                 batch = drawn(buffer, k_draw, batch_size)
-            if beside is not None and stored is not None:
-                batch = beside(batch, stored)
-            return update.apply(inner, batch, k_learn)
+            return update.apply(inner, enlarged(batch), k_learn)
 
         inner, metrics = jax.lax.scan(one, state.inner, jax.random.split(key, (updates, 2)))
         return Replay(inner, buffer, state.data), metrics

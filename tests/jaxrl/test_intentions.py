@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrl import buffers
 from jaxrl.intentions import Intended, displaced, intended, intention_loss, placed
 from jaxrl.types import Transition
 
@@ -82,11 +83,11 @@ def test_goals_are_of_the_same_episode_of_any_or_of_the_step_itself():
     np.testing.assert_array_equal(made.extras[0], number)
     ends = [[22, 7]] * 4 + [[22, 17]] * 5 + [[22, 23]] * 3
     np.testing.assert_array_equal(made.extras[1], ends)
-    stored = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), made)
+    stored = buffers.init(made, steps + 2)  # with room for later ones, which are never drawn
     for row, lane, later in ((4, 1, [11, 13, 15, 17]), (0, 0, range(2, 23, 2)), (3, 1, [7])):
         one = jax.tree.map(itemgetter((row, lane)), made)
         batch = jax.tree.map(lambda x: jnp.repeat(x[None], 20_000, 0), one)
-        found = intended(batch, stored, lanes, jax.random.key(0))
+        found = intended(batch, stored, jax.random.key(0))
         own = row * lanes + lane
         for goal, there in ((found.outcome, found.reached), (found.intent, found.satisfied)):
             goal = np.asarray(goal)[:, 0]

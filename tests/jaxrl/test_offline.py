@@ -88,6 +88,7 @@ DISCRETE = SPEC._replace(action=Discrete(3))
         ({"next_observations": {"a": SEEN}}, "^As next_observations, .* 11 observations, but"),
         ({"next_observations": {"a": SEEN[FIRST] > 0}}, "type bool, and the environment float32"),
         ({"rewards": np.full(8, 1e39)}, "a reward that is not finite"),
+        ({"rewards": np.full(8, -1e16)}, r"reward of size 1e\+16, .* 1e15 overflow"),
         ({"rewards": np.ones((8, 1))}, "not one number for each step"),
         ({"rewards": np.ones(7)}, "7 rewards, but its terminations"),
         ({"rewards": []}, "no steps"),
