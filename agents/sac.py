@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 import distrax
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -94,18 +95,20 @@ def sac(
     regulariser: Regulariser | None = None,
     actor_sees: See | None = None,
     network: Own = None,
+    critic_encoder: nn.Module | None = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """SAC for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
     `representation`, `actor_sees`, which may be a function of the observation, `network`, which is
-    the policy's and sees what it does, and `optimiser` take the place of what `hp` describes. A
-    `penalty` is added to the critics' loss and a `regulariser` to the actor's. Raises
-    an InputError if the hyperparameters do not fit each other, or actions are discrete.
+    the policy's and sees what it does, `critic_encoder`, see `jaxrl.networks.critic_ensemble`, and
+    `optimiser` take the place of what `hp` describes. A `penalty` is added to the critics' loss and
+    a `regulariser` to the actor's. Raises an InputError if the hyperparameters do not fit each
+    other, or actions are discrete.
     """
     seen = shown(spec, hp.normalise_observations)
-    own = partial(learner, network=network, optimiser=optimiser, actor_sees=actor_sees)
-    agent = own(seen, hp, representation, penalty, regulariser)
+    own = partial(learner, network=network, critic_encoder=critic_encoder, optimiser=optimiser)
+    agent = own(seen, hp, representation, penalty, regulariser, actor_sees=actor_sees)
     return remembering(agent, spec, hp)
 
 
@@ -124,16 +127,19 @@ def networks(
     representation: values.Representation,
     own: Own = None,
     actor_sees: See | None = None,
+    critic_encoder: nn.Module | None = None,
 ) -> Networks:
     """The networks that the hyperparameters ask for, with critics of a representation.
 
-    A person's `own` network takes the place of the policy's, and `actor_sees` that of `hp`.
+    A person's `own` network takes the place of the policy's, `critic_encoder` that of the critics'
+    layers, and `actor_sees` that of `hp`.
     """
     box = require_continuous(spec, "sac")
     family, layers = tanh_family(box), hp.network
     make = lambda part: network(part, (family.size,), (0.01,), **vars(layers), own=own)
     actor = partly(hp.actor_sees if actor_sees is None else actor_sees, spec, make)
-    critics = critic_ensemble(spec, representation.size, hp.ensemble.members, layers)
+    members = hp.ensemble.members
+    critics = critic_ensemble(spec, representation.size, members, layers, critic_encoder)
 
     def init(key: Key) -> Tree:
         return initial(actor.init, critics.init, hp, key)
@@ -186,6 +192,7 @@ def learner(
     network: Own = None,
     optimiser: optax.GradientTransformation | None = None,
     actor_sees: See | None = None,
+    critic_encoder: nn.Module | None = None,
 ) -> Agent:
     """SAC without a replay buffer: it learns from the batches [B, ...] that it is given.
 
@@ -194,7 +201,7 @@ def learner(
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
-    net = networks(spec, hp, representation, network, actor_sees)
+    net = networks(spec, hp, representation, network, actor_sees, critic_encoder)
     losses = objectives(spec.action, hp, representation, net, penalty, regulariser)
 
     def look(params: Tree, target: Tree, batch: Transition) -> tuple[Transition, Sight]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -89,20 +90,20 @@ def td3(
     *,
     actor_loss: ActorLoss | None = None,
     network: networks.Own = None,
+    critic_encoder: nn.Module | None = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """TD3 for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
-    `representation`, `network`, which is the policy's, and `optimiser` take the place of what `hp`
-    describes; a `penalty` is added to the critics' loss, and `actor_loss` takes the place of the
-    negative value. Raises an InputError if the hyperparameters do not fit each other, or actions
-    are discrete.
+    `representation`, `network`, which is the policy's, `critic_encoder`, see
+    `jaxrl.networks.critic_ensemble`, and `optimiser` take the place of what `hp` describes; a
+    `penalty` is added to the critics' loss, and `actor_loss` takes the place of the negative value.
+    Raises an InputError if the hyperparameters do not fit each other, or actions are discrete.
     """
     check(spec, hp)
     seen = shown(spec, hp.normalise_observations)
-    agent = learner(
-        seen, hp, representation, penalty, actor_loss, network=network, optimiser=optimiser
-    )
+    own = partial(learner, network=network, critic_encoder=critic_encoder, optimiser=optimiser)
+    agent = own(seen, hp, representation, penalty, actor_loss)
     agent = agent._replace(update=n_step(agent.update, hp.discount))
     return remembering(agent, spec, hp, hp.n_step)
 
@@ -116,6 +117,7 @@ def learner(
     *,
     cost: Cost | None = None,
     critic_layers: Layers | None = None,
+    critic_encoder: nn.Module | None = None,
     network: networks.Own = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
@@ -129,7 +131,8 @@ def learner(
     representation = values.critic(hp.critic) if representation is None else representation
     space, layers, size = spec.action, hp.network, representation.size
     actor = networks.network(spec, (space.low.size,), (0.01,), **vars(layers), own=network)
-    critics = critic_ensemble(spec, size, hp.ensemble.members, critic_layers or layers)
+    members, dense = hp.ensemble.members, critic_layers or layers
+    critics = critic_ensemble(spec, size, members, dense, critic_encoder)
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises
     judged, judges = representation, size

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -61,6 +62,7 @@ def cql(
     representation: values.Representation | None = None,
     *,
     network: Own = None,
+    critic_encoder: nn.Module | None = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """SAC with conservative critics, for continuous actions in [-1, 1]; see `conservative`.
@@ -69,8 +71,9 @@ def cql(
     other arguments are those of `sac.sac`. Raises an InputError as it does.
     """
     sac.check(spec, hp)
-    make = partial(weighted, spec, hp, representation, network, optimiser)
-    return fading(make, hp)
+    own = partial(learner, network=network, critic_encoder=critic_encoder, optimiser=optimiser)
+    make = partial(own, shown(spec, hp.normalise_observations), hp, representation)
+    return fading(lambda weight: remembering(make(weight), spec, hp), hp)
 
 
 def fading(make: Callable[[Any], Agent], hp: Any) -> Agent:
@@ -80,22 +83,28 @@ def fading(make: Callable[[Any], Agent], hp: Any) -> Agent:
     return faded(make, hp.conservatism, rounds) if rounds else make(hp.conservatism)
 
 
-def weighted(
+def learner(
     spec: Spec,
     hp: Hyperparameters,
     representation: values.Representation | None,
-    network: Own,
-    optimiser: optax.GradientTransformation | None,
     weight: float | Array,
+    *,
+    network: Own = None,
+    critic_encoder: nn.Module | None = None,
+    optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
-    """CQL whose penalty has a weight."""
+    """CQL without a replay buffer, whose penalty has a weight."""
     slower = replace(hp.optimisation, learning_rate=hp.actor_learning_rate)
     own = separate(optimiser_for(hp), actor=optimiser_for(replace(hp, optimisation=slower)))
-    agent = sac.learner(
-        shown(spec, hp.normalise_observations), hp, representation,
-        partial(conservative, weight, hp.samples, hp.calibrated), None, network,
-        own if optimiser is None else optimiser,
+    return sac.learner(
+        spec, hp, representation, partial(conservative, weight, hp.samples, hp.calibrated),
+        network=network, critic_encoder=critic_encoder,
+        optimiser=own if optimiser is None else optimiser,
     )  # fmt: skip
+
+
+def remembering(agent: Agent, spec: Spec, hp: Hyperparameters) -> Agent:
+    """A learner with the replay, of returns if values are calibrated, that `hp` asks for."""
 
     def remember(update: Update) -> Update:
         stored, earned = replayed(update, hp), partial(returns_to_go, hp.return_discount)

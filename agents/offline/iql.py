@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -91,6 +92,7 @@ def iql(
     *,
     policy: Imitator | None = None,
     network: Own = None,
+    critic_encoder: nn.Module | None = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """IQL for discrete actions or continuous ones in [-1, 1], with critics of any representation.
@@ -104,19 +106,39 @@ def iql(
     with sparse ones actions are cloned by the weights min(max(1 + (Q - V) / (2 temperature), 0),
     largest). With a `huber_width` the second loss is that of Huber. All three take one gradient
     step at once. `representation`, `policy`, whose loss is then that of an `Imitator`, `network`,
-    which is the policy's, and `optimiser` take the place of what `hp` describes. Raises an
-    InputError if the hyperparameters do not fit each other or the actions.
+    which is the policy's, `critic_encoder`, see `jaxrl.networks.critic_ensemble`, and `optimiser`
+    take the place of what `hp` describes. Raises an InputError if the hyperparameters do not fit
+    each other or the actions.
+    """
+    own = partial(learner, network=network, critic_encoder=critic_encoder, optimiser=optimiser)
+    seen = shown(spec, hp.normalise_observations)
+    return remembering(own(seen, hp, representation, policy=policy), spec, hp)
+
+
+def learner(
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    *,
+    policy: Imitator | None = None,
+    network: Own = None,
+    critic_encoder: nn.Module | None = None,
+    optimiser: optax.GradientTransformation | None = None,
+) -> Agent:
+    """IQL without a replay buffer: it learns from the batches [B, ...] that it is given.
+
+    The arguments are those of `iql`.
     """
     check(spec, hp)
-    seen, layers = shown(spec, hp.normalise_observations), hp.network
+    layers = hp.network
     representation = values.critic(hp.critic) if representation is None else representation
     judge = values.huber_means(representation, hp.huber_width) if hp.huber_width else representation
     reduced = partial(values.ensemble_critic, judge, hp.ensemble)
     reduced()  # raises
     if policy is None:
-        policy = imitator(policy_network(seen, hp.policy, layers, network))
-    critics = pair_values(seen, representation, hp.ensemble.members, layers)
-    v = state_values(seen, representation, **vars(layers))
+        policy = imitator(policy_network(spec, hp.policy, layers, network))
+    critics = pair_values(spec, representation, hp.ensemble.members, layers, critic_encoder)
+    v = state_values(spec, representation, **vars(layers))
 
     def init(key: Key) -> Tree:
         k_actor, k_critics, k_value = jax.random.split(key, 3)
@@ -152,8 +174,7 @@ def iql(
 
     rule = falling_actor(hp) if optimiser is None else optimiser
     update = descend(init, loss, rule, polyak(hp.target_rate))
-    agent = Agent(policy.explore, policy.exploit, update)
-    return remembering(agent, spec, hp)
+    return Agent(policy.explore, policy.exploit, update)
 
 
 def falling_actor(hp: Hyperparameters) -> optax.GradientTransformation:

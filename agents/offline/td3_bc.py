@@ -6,6 +6,7 @@ https://arxiv.org/abs/2106.06860.
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -42,6 +43,7 @@ def td3_bc(
     representation: values.Representation | None = None,
     *,
     network: Own = None,
+    critic_encoder: nn.Module | None = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """TD3 with the actor's loss -weight Q(s, pi(s)) / mean |Q| + |pi(s) - a|^2 / d.
@@ -49,8 +51,8 @@ def td3_bc(
     Actions have d dimensions, and the mean over the batch has no gradient. The other arguments are
     those of `td3.td3`. Raises an InputError as it does.
     """
-    loss = partial(imitating, hp)
-    return td3.td3(spec, hp, representation, actor_loss=loss, network=network, optimiser=optimiser)
+    own = partial(td3.td3, network=network, critic_encoder=critic_encoder, optimiser=optimiser)
+    return own(spec, hp, representation, actor_loss=partial(imitating, hp))
 
 
 def imitating(hp: Hyperparameters, value: Array, action: Array, batch: Transition) -> Array:

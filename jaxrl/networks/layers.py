@@ -129,13 +129,13 @@ class Tower(nn.Module):
         """The head."""
         self.head = Dense(self.size, self.scale)
 
-    def __call__(self, x: Array) -> Array:
-        """Outputs [..., size] of inputs [..., D]."""
-        return self.head(self.features(x))
+    def __call__(self, *x: Any) -> Array:
+        """Outputs [..., size] of what the torso takes, such as inputs [..., D]."""
+        return self.head(self.features(*x))
 
-    def features(self, x: Array) -> Array:
-        """What the head is linear in [..., H], of inputs [..., D]."""
-        return cast(Array, self.torso(x))
+    def features(self, *x: Any) -> Array:
+        """What the head is linear in [..., H], of what the torso takes."""
+        return cast(Array, self.torso(*x))
 
 
 def initialise(module: nn.Module, key: Key, *inputs: Any) -> Tree:
