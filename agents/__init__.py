@@ -42,6 +42,7 @@ from agents.offline import (
     bc,
     bcq,
     bisimulation,
+    cocoa,
     cql,
     decision_transformer,
     discrete_bcq,
@@ -59,6 +60,7 @@ from agents.offline import (
     rebrac,
     rvs,
     td3_bc,
+    uni_o4,
 )
 from jaxrl.generators import Generation
 from jaxrl.types import Agent, Env, Spec, Transition
@@ -235,10 +237,12 @@ AGENTS: dict[str, AgentEntry] = {
     "fql": AgentEntry(fql.Hyperparameters(), fql.fql),
     "cql": AgentEntry(cql.Hyperparameters(), cql.cql),
     "cal-ql": AgentEntry(cql.Hyperparameters(calibrated=True), cql.cql),
+    "cocoa": AgentEntry(cocoa.Hyperparameters(), cocoa.cocoa),
     "discrete-cql": AgentEntry(discrete_cql.Hyperparameters(), discrete_cql.discrete_cql),
     "sac-n": sac_with(ensemble=Ensemble(10), learning_rate=3e-4, hidden=(256, 256, 256)),
     "edac": AgentEntry(edac.Hyperparameters(), edac.edac),
     "bcq": AgentEntry(bcq.Hyperparameters(), bcq.bcq),
+    "uni-o4": AgentEntry(uni_o4.Hyperparameters(), uni_o4.uni_o4),  # `ppo` goes on from it
     "discrete-bcq": AgentEntry(discrete_bcq.Hyperparameters(), discrete_bcq.discrete_bcq),
     "bisimulation-cql": AgentEntry(bisimulation.Hyperparameters(), bisimulation.bisimulation_cql),
     # It learns features from a data set, without its actions and rewards.

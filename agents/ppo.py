@@ -18,6 +18,7 @@ from jaxrl.returns import gae
 from jaxrl.settings import Collection, Optimisation, Passes, Recurrent
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree
 from jaxrl.updates import (
+    Learner,
     descend,
     explained_variance,
     in_passes,
@@ -25,6 +26,7 @@ from jaxrl.updates import (
     prepared,
     require_passes,
 )
+from jaxrl.updates.gradient import Loss
 from jaxrl.updates.onpolicy import check_sequences, standardised
 
 
@@ -84,6 +86,17 @@ class Sample(NamedTuple):
     weight: Array
 
 
+class Parts(NamedTuple):
+    """What PPO is made of, for what learns by its loss from other samples."""
+
+    init: Callable[[Key], Tree]
+    loss: Loss  # (params, target, samples [L, B, ...], key) -> (loss [], metrics)
+    prepare: Callable[[Learner, Transition], Sample]  # (view, rollout [T, B, ...]) -> samples
+    policy: Callable[[Tree, Tree], distrax.Distribution]  # (params, obs), without a memory
+    explore: Actor
+    exploit: Actor
+
+
 Auxiliary = Callable[[Callable[[Tree, Tree], distrax.Distribution], Tree, Key], Array]
 """((params, obs [B, *]) -> policy, params, key) -> a term of the loss []."""
 
@@ -113,19 +126,41 @@ def ppo(
         "An auxiliary loss is of single observations as they are: leave memory at none and "
         "normalise_observations off.",
     )
+    seen = shown(spec, hp.normalise_observations)
+    own = parts(seen, hp, representation, actor_sees, network, auxiliary)
+
+    def fit(batch: Transition, sample: Sample) -> dict:
+        explained = explained_variance(batch.extras.value, sample.target, batch.weight)
+        return {"explained_variance": explained}
+
+    update = descend(own.init, own.loss, optimiser_for(hp, optimiser))
+    update = in_passes(update, hp, hp.sequence_length)
+    agent = Agent(own.explore, own.exploit, prepared(update, own.prepare, fit))
+    agent = normalise_observations(agent, spec) if hp.normalise_observations else agent
+    return normalise_rewards(agent, hp.discount) if hp.normalise_rewards else agent
+
+
+def parts(
+    spec: Spec,
+    hp: Hyperparameters,
+    representation: values.Representation | None = None,
+    actor_sees: networks.See | None = None,
+    network: networks.Own = None,
+    auxiliary: Auxiliary | None = None,
+) -> Parts:
+    """The networks, the loss and the actors of PPO for what it sees; the arguments are its own."""
     representation = values.critic(hp.critic) if representation is None else representation
     values.require_explicit(representation, "ppo")
     family = policy_family(spec.action)
     sizes, scales = (family.size, representation.size), (0.01, 1.0)
-    seen = shown(spec, hp.normalise_observations)
     make = partial(networks.network, **vars(hp.network), own=network)
     see = hp.actor_sees if actor_sees is None else actor_sees
     if callable(see) or see:
         require(network is None, "actor_sees and a network of your own exclude each other.")
-        actor = networks.partly(see, seen, lambda part: make(part, sizes[:1], scales[:1]))
-        net = networks.paired(actor, make(seen, sizes[1:], scales[1:]))
+        actor = networks.partly(see, spec, lambda part: make(part, sizes[:1], scales[:1]))
+        net = networks.paired(actor, make(spec, sizes[1:], scales[1:]))
     else:
-        net = make(seen, sizes, scales)
+        net = make(spec, sizes, scales)
     v = lambda theta: values.mean(representation.decode(theta))
 
     def pi(params: Tree, outputs: Array, obs: Tree) -> distrax.Distribution:
@@ -154,10 +189,6 @@ def ppo(
             batch.obs, batch.action, batch.last, memory, log_prob, normal, target, batch.weight
         )
 
-    def fit(batch: Transition, sample: Sample) -> dict:
-        explained = explained_variance(batch.extras.value, sample.target, batch.weight)
-        return {"explained_variance": explained}
-
     def loss(params: Tree, target: Tree, batch: Sample, key: Key) -> tuple[Array, dict]:
         over = lambda x: (batch.weight * x).mean()
         memory = jax.tree.map(lambda x: x[0], batch.memory)
@@ -183,12 +214,8 @@ def ppo(
 
     explore = partial(act, lambda policy, key: policy.sample_and_log_prob(seed=key))
     exploit = partial(act, lambda policy, key: (policy.mode(), jnp.zeros(())))
-    update = descend(init, loss, optimiser_for(hp, optimiser))
-    update = in_passes(update, hp, hp.sequence_length)
-    update = prepared(update, advantages, fit)
-    agent = Agent(Actor(net.memory, explore), Actor(net.memory, exploit), update)
-    agent = normalise_observations(agent, spec) if hp.normalise_observations else agent
-    return normalise_rewards(agent, hp.discount) if hp.normalise_rewards else agent
+    actors = (Actor(net.memory, act) for act in (explore, exploit))
+    return Parts(init, loss, advantages, alone, *actors)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -21,16 +21,27 @@ from jaxrl.updates.gradient import Learner
 from jaxrl.updates.offpolicy import Replay
 
 
+class Handed(NamedTuple):
+    """What an agent of another kind goes on from, within a state that has more parameters."""
+
+    learner: Learner
+
+
 def inherited(new: Tree, base: Tree) -> Tree:
     """The new state of an update, with what the state `base` of another one has learnt.
 
     It takes over parameters, target networks, the number of gradient steps and the statistics of
     observations; and the state of the optimiser where that has the same arrays, but for schedules,
     which begin anew. Whatever else there is, such as buffers, stays new. A state without gradient
-    learners, such as a table, is taken over as a whole. Raises an InputError that names what
+    learners, such as a table, is taken over as a whole, and of one that has something `Handed` an
+    agent with other sets of parameters takes over that. Raises an InputError that names what
     differs, unless the parameters have the same names and shapes.
     """
     mine, theirs = _nodes(new, Learner), _nodes(base, Learner)
+    handed = _nodes(base, Handed)
+    if handed and len(mine) != len(theirs):
+        base = handed[0]
+        theirs = _nodes(base, Learner)
     require(
         len(mine) == len(theirs),
         f"The run to go on from has {len(theirs)} sets of parameters, and this agent has "

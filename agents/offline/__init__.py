@@ -14,7 +14,9 @@
 - `prdc`, `a2pr`: TD3 whose actor imitates the nearest of the data, or generated better actions.
 - `oer`: TD3+BC on tasks one after another, and a policy that remembers them.
 - `cql`, `discrete_cql`: SAC and DQN with values that are low without data.
+- `cocoa`: CQL that sees anchors near the data, and differences from them.
 - `edac`: SAC with many diverse critics.
+- `uni_o4`: PPO from cloned policies, as far as a model approves of it.
 - `bcq`, `discrete_bcq`: the best of what the data would do.
 - `bisimulation`: conservative values of features with a bisimulation loss, for histories.
 - `icvf`: features of states, from data without actions.

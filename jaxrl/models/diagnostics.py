@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from jaxrl.errors import require_positive
 from jaxrl.models.dynamics import Prediction
-from jaxrl.models.model import Model, reached, starting_from
+from jaxrl.models.model import Model, branched, reached, starting_from
 from jaxrl.networks import flat
-from jaxrl.types import Array, Key, Transition, Tree
+from jaxrl.types import Actor, Array, Key, Transition, Tree
 
 
 def error_curve(model: Model, batch: Transition, key: Key) -> Array:
@@ -34,6 +34,26 @@ def error_curve(model: Model, batch: Transition, key: Key) -> Array:
     counted = reached(jnp.ones_like(batch.reward), batch.last) * batch.weight
     errors = jnp.where(counted > 0, errors, 0.0)
     return (counted * errors).sum(1) / jnp.where(counted.sum(1) > 0, counted.sum(1), 1)
+
+
+def visited_value(
+    model: Model,
+    actor: Actor,
+    view: Tree,
+    value: Callable[[Tree, Array], Array],
+    obs: Tree,
+    key: Key,
+    length: int,
+) -> Array:
+    """The mean [] of `value(obs, action)` [B] over rollouts of `length` steps from obs [B, *].
+
+    It ranks policies by what a critic says of where they go, without acting in the environment.
+    After a termination nothing follows, and steps count as 0. Source: the offline evaluation of Lei
+    et al. (2024), https://arxiv.org/abs/2311.03351; the authors' code leaves these steps out of the
+    mean, so that early terminations are not penalised.
+    """
+    steps, _ = branched(model, actor, view, obs, key, length)
+    return (steps.weight * jax.vmap(value)(steps.obs, steps.action)).mean()
 
 
 def coverage(seen: Prediction, target: Array, levels: Array) -> Array:

@@ -21,7 +21,7 @@ CONTINUOUS = (
     "sac", "redq", "rlpd", "wsrl", "tqc", "td3", "d4pg", "beer", "mbpo", "mopo", "combo", "morec",
     "ravl", "svg", "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac", "cql",
     "cal-ql", "sac-n", "edac", "bcq", "prdc", "a2pr", "oer", "diffusion-bc", "flow-bc",
-    "idql", "fql", "expo",
+    "idql", "fql", "expo", "cocoa",
 )  # fmt: skip
 
 
