@@ -10,6 +10,7 @@
 - `horizon`, `fitted`: the effective horizon, and planning from random rollouts.
 - `continuous`: policy iteration in continuous time by quadrature.
 - `successor`: successor features, occupancies and proto-value functions.
+- `rewards`: shaping, canonical forms of rewards and their distances, rewards of sets.
 
 Examples:
     The examples of this package share one process. In state 0 one may stop for a reward of 1, or
@@ -100,6 +101,18 @@ from jaxrl.dp.operator import (
     stages,
     zeros,
 )
+from jaxrl.dp.rewards import (
+    canonical_reward,
+    collecting,
+    dard_canonical,
+    dard_distance,
+    epic_canonical,
+    epic_distance,
+    pearson_distance,
+    redistributed,
+    shaped,
+    starc_distance,
+)
 from jaxrl.dp.robust import (
     WorstCase,
     robust_expectation,
@@ -157,10 +170,14 @@ __all__ = [
     "bayesian_quadrature",
     "best_stock_for_cvar",
     "best_stock_for_upper_cvar",
+    "canonical_reward",
     "chosen",
     "closed_loop",
     "collapsed",
+    "collecting",
     "contract",
+    "dard_canonical",
+    "dard_distance",
     "dense",
     "discounted",
     "distributional_finite_horizon",
@@ -168,6 +185,8 @@ __all__ = [
     "distributional_policy_iteration",
     "distributional_value_iteration",
     "effective_horizon",
+    "epic_canonical",
+    "epic_distance",
     "expect",
     "expectation",
     "finite_horizon",
@@ -190,6 +209,7 @@ __all__ = [
     "occupancy_by_iteration",
     "optimal_backups",
     "paired",
+    "pearson_distance",
     "policy_evaluation",
     "policy_iteration",
     "policy_kernel",
@@ -198,6 +218,7 @@ __all__ = [
     "proto_value_functions",
     "random_suffixes",
     "reachable_stocks",
+    "redistributed",
     "regularised",
     "relative_value_iteration",
     "robust_expectation",
@@ -206,12 +227,14 @@ __all__ = [
     "robust_policy_evaluation",
     "robust_value_iteration",
     "running_cost",
+    "shaped",
     "simpson",
     "soft_value_iteration",
     "sparse",
     "sqirl",
     "stacked",
     "stages",
+    "starc_distance",
     "static_robust_control",
     "stock_augmented",
     "stock_greedy",
