@@ -1,9 +1,52 @@
 """Where rewards come from: shaping, judges, preferences and rewards that are learnt.
 
 - `shaping`: transforms of the rewards of environments and of scores.
+- `segments`: segments of behaviour, comparisons of them, and what a segment is worth.
+- `judges`: simulated judges of pairs of segments, their mistakes, delays and budgets.
+- `losses`: losses of preferences between scores of any kind.
 
 Exact counterparts are in `jaxrl.dp.rewards`, `occupancies` and `constrained`."""
 
+from jaxrl.rewards.judges import (
+    Annotator,
+    Judge,
+    Verdict,
+    abstaining,
+    annotator,
+    boltzmann,
+    budgeted,
+    cyclic,
+    delayed,
+    hierarchical,
+    indifferent,
+    mistaken,
+    rational,
+    users,
+)
+from jaxrl.rewards.losses import (
+    LOSSES,
+    PreferenceLoss,
+    bradley_terry,
+    chance_above,
+    hinge,
+    identity_preference,
+    listwise,
+    preference_loss,
+    squared,
+    unpaired,
+)
+from jaxrl.rewards.segments import (
+    Comparisons,
+    Score,
+    deterministic_regret,
+    halves,
+    log_likelihood,
+    partial_return,
+    regret,
+    summed,
+    total,
+    within_episode,
+)
 from jaxrl.rewards.shaping import (
     Gold,
     bonus_once,
@@ -18,14 +61,48 @@ from jaxrl.rewards.shaping import (
 )
 
 __all__ = [
+    "LOSSES",
+    "Annotator",
+    "Comparisons",
     "Gold",
+    "Judge",
+    "PreferenceLoss",
+    "Score",
+    "Verdict",
+    "abstaining",
+    "annotator",
+    "boltzmann",
     "bonus_once",
+    "bradley_terry",
+    "budgeted",
     "capped",
+    "chance_above",
+    "cyclic",
+    "delayed",
+    "deterministic_regret",
     "differenced",
+    "halves",
+    "hierarchical",
+    "hinge",
+    "identity_preference",
+    "indifferent",
     "lexicographic",
+    "listwise",
+    "log_likelihood",
     "marginal_gains",
+    "mistaken",
+    "partial_return",
+    "preference_loss",
+    "rational",
+    "regret",
     "relative_to",
     "rewarded_by",
     "shaped",
+    "squared",
+    "summed",
+    "total",
+    "unpaired",
     "unseen",
+    "users",
+    "within_episode",
 ]
