@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 PACKAGES = ("jaxrl.values", "jaxrl.dp", "jaxrl.returns", "jaxrl.updates", "jaxrl.data",
-            "jaxrl.generators")  # fmt: skip
+            "jaxrl.generators", "jaxrl.optimism", "jaxrl.policy_gradients")  # fmt: skip
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.?\d*(?:e[-+]?\d+)?(?![\w])")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

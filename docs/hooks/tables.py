@@ -138,7 +138,7 @@ def reference(package: str) -> Callable[[], str]:
 APART = (
     "jaxrl", "jaxrl.values", "jaxrl.dp", "jaxrl.models", "jaxrl.updates", "jaxrl.returns",
     "jaxrl.data",
-    "jaxrl.generators",
+    "jaxrl.generators", "jaxrl.optimism", "jaxrl.policy_gradients",
 )  # fmt: skip
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -89,6 +89,24 @@ def chi_square(
     return least + (first - (second - first**2) / (4 * price)).max(-1)
 
 
+def constrained_total_variation(
+    regress: Regress,
+    values: Array,
+    least: Array,
+    most: Array,
+    radius: float | Array,
+    levels: int = 257,
+) -> Array:
+    """Return the worst case if at most `radius` of probability moves to the worst value in data.
+
+    It is the maximum over levels a of E[min(V, a)] - radius (a - min V), of `levels` equidistant
+    ones for each factor: as many regressions as levels, where a price needs one.
+    """
+    level = jnp.linspace(values.min(), values.max(), levels)
+    capped = regress(jnp.minimum(values[:, None], level))
+    return (capped - radius * (level - values.min())).max(-1)
+
+
 def least_squares_value_iteration(
     batch: LinearBatch,
     expectation: Expectation = nominal,
@@ -102,11 +120,11 @@ def least_squares_value_iteration(
     With L = ridge I + sum of f f' over the features f of a step, the value of a pair of features f
     is lowered by pessimism * sum_i |f_i| sqrt((L^-1)_ii), one elliptical norm for each factor,
     because each has its own worst case. `least` and `most` bound the reward of a step, and thereby
-    the values. Robust expectations are `total_variation`, `kl` and `chi_square` with their price
-    given by `functools.partial`; they assume features that are probabilities of factors. Raises
-    `InputError` unless `ridge` is above zero. Source: Tang, Liu
-    and Xu (2025), "Robust offline reinforcement learning with linearly structured f-divergence
-    regularization".
+    the values. Robust expectations are `total_variation`, `kl` and `chi_square` with their price,
+    or `constrained_total_variation` with its radius, given by `functools.partial`; they assume
+    features that are probabilities of factors. Raises `InputError` unless `ridge` is above zero.
+    Source: Tang, Liu and Xu (2025), "Robust offline reinforcement learning with linearly structured
+    f-divergence regularization".
 
     Examples:
         >>> ones = jnp.ones((1, 3, 1))

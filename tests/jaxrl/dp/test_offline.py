@@ -45,6 +45,12 @@ def worst(name, values, price, floor):
         return values.mean()
     if name == "tv":
         return np.minimum(values, floor + price).mean()
+    if name == "moved":
+        # The best of equal shares give way to the floor, until `price` has moved.
+        shares = np.full(len(values), 1 / len(values))
+        order = np.argsort(values)
+        kept = np.minimum(shares[order], np.maximum(1 - price - shares.cumsum() + shares, 0))
+        return (kept * values[order]).sum() + (1 - kept.sum()) * floor
     if name == "kl":
         return -price * np.log(np.exp(-values / price).mean())
 
@@ -86,6 +92,7 @@ EXPECTATIONS = {
     "tv": (partial(offline.total_variation, price=0.3), 0.3),
     "kl": (partial(offline.kl, price=0.5), 0.5),
     "chi": (partial(offline.chi_square, price=0.4), 0.4),
+    "moved": (partial(offline.constrained_total_variation, radius=0.15), 0.15),
 }
 
 
