@@ -19,7 +19,7 @@ from jaxrl.errors import require_discrete
 from jaxrl.fields import FRACTION, check_fields, number, record, static
 from jaxrl.networks import Own, partly
 from jaxrl.networks import network as network_of
-from jaxrl.normalise import remembering, shown
+from jaxrl.normalise import Schedule, remembering, shown
 from jaxrl.policies import Categorical, allowed, categorical
 from jaxrl.settings import Collection, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
@@ -52,16 +52,18 @@ def discrete_sac(
     *,
     network: Own = None,
     optimiser: optax.GradientTransformation | None = None,
+    schedule: Schedule | None = None,
 ) -> Agent:
     """SAC for discrete actions, with an ensemble of critics of any representation but implicit.
 
-    `representation`, `network`, which is the policy's, and `optimiser` take the place of what `hp`
-    describes. Actions that `spec.mask` forbids have probability 0, also in targets. Raises an
-    InputError if the hyperparameters do not fit each other, or actions are not discrete.
+    `representation`, `network`, which is the policy's, `optimiser` and `schedule`, by which it
+    replays, take the place of what `hp` describes. Actions that `spec.mask` forbids have
+    probability 0, also in targets. Raises an InputError if the hyperparameters do not fit each
+    other, or actions are not discrete.
     """
     seen = shown(spec, hp.normalise_observations)
     agent = learner(seen, hp, representation, network, optimiser)
-    return remembering(agent, spec, hp)
+    return remembering(agent, spec, hp, schedule=schedule)
 
 
 def learner(

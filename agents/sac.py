@@ -19,7 +19,7 @@ from jaxrl.errors import require_continuous
 from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
 from jaxrl.lipschitz import bounded
 from jaxrl.networks import Own, See, critic_ensemble, network, partly
-from jaxrl.normalise import remembering, shown
+from jaxrl.normalise import Schedule, remembering, shown
 from jaxrl.policies import tanh_family
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, Update, memoryless
@@ -97,19 +97,20 @@ def sac(
     network: Own = None,
     critic_encoder: nn.Module | None = None,
     optimiser: optax.GradientTransformation | None = None,
+    schedule: Schedule | None = None,
 ) -> Agent:
     """SAC for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
     `representation`, `actor_sees`, which may be a function of the observation, `network`, which is
-    the policy's and sees what it does, `critic_encoder`, see `jaxrl.networks.critic_ensemble`, and
-    `optimiser` take the place of what `hp` describes. A `penalty` is added to the critics' loss and
-    a `regulariser` to the actor's. Raises an InputError if the hyperparameters do not fit each
-    other, or actions are discrete.
+    the policy's and sees what it does, `critic_encoder`, see `jaxrl.networks.critic_ensemble`,
+    `optimiser` and `schedule`, by which it replays, take the place of what `hp` describes. A
+    `penalty` is added to the critics' loss and a `regulariser` to the actor's. Raises an InputError
+    if the hyperparameters do not fit each other, or actions are discrete.
     """
     seen = shown(spec, hp.normalise_observations)
     own = partial(learner, network=network, critic_encoder=critic_encoder, optimiser=optimiser)
     agent = own(seen, hp, representation, penalty, regulariser, actor_sees=actor_sees)
-    return remembering(agent, spec, hp)
+    return remembering(agent, spec, hp, schedule=schedule)
 
 
 class Networks(NamedTuple):

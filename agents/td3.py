@@ -17,7 +17,7 @@ from jaxrl import networks, values
 from jaxrl.errors import require_continuous
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import Critics, critic_ensemble
-from jaxrl.normalise import remembering, shown
+from jaxrl.normalise import Schedule, remembering, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import (
@@ -92,20 +92,22 @@ def td3(
     network: networks.Own = None,
     critic_encoder: nn.Module | None = None,
     optimiser: optax.GradientTransformation | None = None,
+    schedule: Schedule | None = None,
 ) -> Agent:
     """TD3 for continuous actions in [-1, 1], with an ensemble of critics of any representation.
 
     `representation`, `network`, which is the policy's, `critic_encoder`, see
-    `jaxrl.networks.critic_ensemble`, and `optimiser` take the place of what `hp` describes; a
-    `penalty` is added to the critics' loss, and `actor_loss` takes the place of the negative value.
-    Raises an InputError if the hyperparameters do not fit each other, or actions are discrete.
+    `jaxrl.networks.critic_ensemble`, `optimiser` and `schedule`, by which it replays, take the
+    place of what `hp` describes; a `penalty` is added to the critics' loss, and `actor_loss` takes
+    the place of the negative value. Raises an InputError if the hyperparameters do not fit each
+    other, or actions are discrete.
     """
     check(spec, hp)
     seen = shown(spec, hp.normalise_observations)
     own = partial(learner, network=network, critic_encoder=critic_encoder, optimiser=optimiser)
     agent = own(seen, hp, representation, penalty, actor_loss)
     agent = agent._replace(update=n_step(agent.update, hp.discount))
-    return remembering(agent, spec, hp, hp.n_step)
+    return remembering(agent, spec, hp, hp.n_step, schedule=schedule)
 
 
 def learner(

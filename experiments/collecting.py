@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents import AGENTS
-from experiments import configuration, host, lanes, population
+from experiments import configuration, host, lanes, population, rewarding
 from experiments.configuration import Configuration
 from experiments.evaluation import best_member, restore_member
 from jaxrl import spaces
@@ -198,7 +198,7 @@ def history(folder: Path, spec: Spec, steps: int | None = None) -> Transition:
     own = configuration.make_env(config)
     env = entry.world(own, hp)
     require_collector(folder, config, env.spec, spec)
-    make = entry.maker(env)
+    make = rewarding.maker(config.reward, entry.maker(env), config.agent)
     exp = assemble(lambda spec, hp: recorded(make(spec, hp)), env, hp, config.steps).experiment
     spent, number = config.budget, hp.collection.num_envs
     key = population.member_keys(np.array([config.seed + member % config.seeds]))[0, 0]

@@ -12,7 +12,16 @@ import numpy as np
 
 import envs
 from agents import AGENTS
-from experiments import datasets, lanes, programs, provenance, records, results, stored
+from experiments import (
+    datasets,
+    lanes,
+    programs,
+    provenance,
+    records,
+    results,
+    rewarding,
+    stored,
+)
 from jaxrl.budget import Budget, budget, decay_over
 from jaxrl.continuing import beginning, retaining
 from jaxrl.errors import InputError, require, require_positive, unknown
@@ -40,6 +49,8 @@ class Configuration:
     members_at_once: int = 0  # in one vmapped run, all of them if 0
     dataset: str = ""  # folder of a data set to learn from, instead of the environment
     data: dict[str, Any] = dataclasses.field(default_factory=dict)  # its size and fingerprint
+    reward: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # reward: {} for the environment's, else its kind and parameters, see `rewarding`
     base: str = ""  # folder of a run whose learners this one goes on from
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)  # their fingerprint
     spacing: list[int] = dataclasses.field(default_factory=list)
@@ -149,20 +160,21 @@ def build(
     entry = AGENTS[config.agent]
     own = make_env(config) if env is None else env
     env = entry.world(own, hp)
+    make = rewarding.maker(config.reward, entry.maker(env), config.agent)
     if lanes.outside(config.env):
         require(
             env is own and not entry.plans,
             f"{config.agent} transforms its environment or plans in it, which {config.env} does "
             "not allow: it runs outside of compiled functions.",
         )
-        return assemble(entry.maker(env), env, hp, lanes=lanes.blank_lanes)
+        return assemble(make, env, hp, lanes=lanes.blank_lanes)
     if not config.dataset:
-        return assemble(entry.maker(env), env, hp, base=base)
+        return assemble(make, env, hp, base=base)
     data = empty(env.spec, hp.collection.num_envs) if data is None else data
     size = (config.data or described(config))["transitions"]
     whole = dataclasses.replace(hp, buffer_size=size, warmup=size, data_share=0.0)
     try:
-        alone = assemble(entry.maker(env), env, whole)
+        alone = assemble(make, env, whole)
     except InputError as error:
         if not str(error).startswith("buffer_size"):
             raise
@@ -172,7 +184,7 @@ def build(
         learning = offline(alone.agent, data)
         learning = learning if base is None else beginning(learning, base)
         return alone._replace(experiment=learning)
-    beside = assemble(entry.maker(env), env, hp, base=base)
+    beside = assemble(make, env, hp, base=base)
 
     def init(key: Key) -> Run:
         # Here and not outside, so that whoever only builds an agent computes nothing.

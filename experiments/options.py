@@ -9,7 +9,7 @@ from typing import Any
 
 import envs
 from agents import AGENTS
-from experiments import continuing, lanes, records
+from experiments import continuing, lanes, records, rewarding
 from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
 from experiments.listing import ABOUT
@@ -31,6 +31,10 @@ class Common:
     EnvPool, as gymnasium/CartPole-v1, run outside of the compiled program."""
     env_params: tuple[str, ...] = ()
     """Parameters of the environment, such as length=0.7."""
+    reward: tuple[str, ...] = ()
+    """What learners are paid: the environment's rewards, or `preferences` between segments that a
+    simulated judge states, with parameters such as labels=500 or mistakes=0.1. Evaluations are by
+    the environment's rewards."""
     dataset: str = ""
     """Folder of a data set to learn from, instead of the environment, which then only evaluates.
     --steps still counts the environment steps that as many updates would take online. With
@@ -86,7 +90,7 @@ class Sweepable(Common):
 
 
 GROUPS = {
-    "environment": ("env", "env_params", "dataset", "base"),
+    "environment": ("env", "env_params", "reward", "dataset", "base"),
     "run": ("steps", "seeds", "seed", "out", "resume", "members_at_once"),
     "evaluation": ("evaluations", "episodes", "max_episode_steps"),
     "files": ("save_every", "cache", "log", "animation"),
@@ -207,19 +211,20 @@ def defaults_of(stored: Configuration) -> dict[str, Any]:
     """The options that a stored configuration was made from."""
     values = dataclasses.asdict(stored) | stored.hyperparameters
     values["env_params"] = tuple(f"{k}={v!r}" for k, v in stored.env_params.items())
+    values["reward"] = rewarding.words(stored.reward)
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
-def environment_parameters(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """The mapping that words like `length=0.7` mean."""
+def environment_parameters(pairs: tuple[str, ...], flag: str = "--env-params") -> dict[str, Any]:
+    """The mapping that words like `length=0.7` mean, which stand after an option."""
     found = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         require(
             bool(equals and name and text),
-            f"--env-params takes name=value, but was given {pair!r}.",
+            f"{flag} takes name=value, but was given {pair!r}.",
         )
-        require(name not in found, f"--env-params gives {name} twice: leave one of them out.")
+        require(name not in found, f"{flag} gives {name} twice: leave one of them out.")
         require(
             text.lower().lstrip("+-") not in ("nan", "inf", "infinity"),
             f"{name} must be a finite number, but it is {text}.",
@@ -230,7 +235,7 @@ def environment_parameters(pairs: tuple[str, ...]) -> dict[str, Any]:
             found[name] = {"true": True, "false": False}.get(text.lower(), text)
         require(
             isinstance(found[name], bool | int | float | str | tuple | list),
-            f"--env-params takes a number, a word or a list as {name}, but it was given {text!r}.",
+            f"{flag} takes a number, a word or a list as {name}, but it was given {text!r}.",
         )
     return found
 
@@ -271,6 +276,7 @@ def configured(
         max_episode_steps=options.max_episode_steps,
         dataset=getattr(options, "dataset", "") or dataset_of(options, hyperparameters),
         base=getattr(options, "base", ""),
+        reward=rewarding.described(getattr(options, "reward", ()), environment_parameters),
     )
 
 

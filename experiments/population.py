@@ -90,7 +90,7 @@ def identity(config: Configuration, count: int) -> list:
     Seeds, numbers that are not static, the length of the run, the data and what runs go on from are
     their arguments.
     """
-    names = ("agent", "env", "env_params", "episodes", "max_episode_steps")
+    names = ("agent", "env", "env_params", "reward", "episodes", "max_episode_steps")
     values, numbers = dataclasses.asdict(config), records.numeric(AGENTS[config.agent].defaults)
     static = {k: v for k, v in config.hyperparameters.items() if k not in numbers}
     data = (config.offline, config.data.get("transitions"))

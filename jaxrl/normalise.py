@@ -177,14 +177,29 @@ def normalise_observations(agent: Agent, spec: Spec, axis_name: str | None = Non
     return Agent(*actors, Update(start, apply, read))
 
 
+Schedule = Callable[[Update, Any, int | None], Update]
+"""(update, hyperparameters, length of the sequences it learns from) -> the update with replay."""
+
+
 def remembering(
-    agent: Agent, spec: Spec, hp: Any, length: int | None = None, beside: Beside | None = None
+    agent: Agent,
+    spec: Spec,
+    hp: Any,
+    length: int | None = None,
+    beside: Beside | None = None,
+    schedule: Schedule | None = None,
 ) -> Agent:
     """An agent with the replay and the standardised observations that `hp` asks for.
 
-    `length` and `beside` are those of `jaxrl.updates.replayed`.
+    `length` and `beside` are those of `jaxrl.updates.replayed`, in place of which a `schedule` may
+    decide when and on which batches the agent learns.
     """
-    remember = lambda inner: replayed(inner, hp, length, beside)
+
+    def remember(inner: Update) -> Update:
+        if schedule is not None:
+            return schedule(inner, hp, length)
+        return replayed(inner, hp, length, beside)
+
     return replaying(agent, spec, remember, hp.normalise_observations)
 
 

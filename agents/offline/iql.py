@@ -27,7 +27,7 @@ from jaxrl.errors import unknown
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.logged import require_one_action
 from jaxrl.networks import Own
-from jaxrl.normalise import remembering, shown
+from jaxrl.normalise import Schedule, remembering, shown
 from jaxrl.pair_values import pair_values
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.state_values import expectile_weight, gumbel_weight, sparse_weight, state_values
@@ -94,6 +94,7 @@ def iql(
     network: Own = None,
     critic_encoder: nn.Module | None = None,
     optimiser: optax.GradientTransformation | None = None,
+    schedule: Schedule | None = None,
 ) -> Agent:
     """IQL for discrete actions or continuous ones in [-1, 1], with critics of any representation.
 
@@ -106,13 +107,14 @@ def iql(
     with sparse ones actions are cloned by the weights min(max(1 + (Q - V) / (2 temperature), 0),
     largest). With a `huber_width` the second loss is that of Huber. All three take one gradient
     step at once. `representation`, `policy`, whose loss is then that of an `Imitator`, `network`,
-    which is the policy's, `critic_encoder`, see `jaxrl.networks.critic_ensemble`, and `optimiser`
-    take the place of what `hp` describes. Raises an InputError if the hyperparameters do not fit
-    each other or the actions.
+    which is the policy's, `critic_encoder`, see `jaxrl.networks.critic_ensemble`, `optimiser` and
+    `schedule`, by which it replays, take the place of what `hp` describes. Raises an InputError if
+    the hyperparameters do not fit each other or the actions.
     """
     own = partial(learner, network=network, critic_encoder=critic_encoder, optimiser=optimiser)
     seen = shown(spec, hp.normalise_observations)
-    return remembering(own(seen, hp, representation, policy=policy), spec, hp)
+    agent = own(seen, hp, representation, policy=policy)
+    return remembering(agent, spec, hp, schedule=schedule)
 
 
 def learner(

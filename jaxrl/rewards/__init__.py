@@ -4,6 +4,8 @@
 - `segments`: segments of behaviour, comparisons of them, and what a segment is worth.
 - `judges`: simulated judges of pairs of segments, their mistakes, delays and budgets.
 - `losses`: losses of preferences between scores of any kind.
+- `models`: rewards as ensembles of networks, fitted to comparisons.
+- `learnt`: rewards that are learnt from preferences while an agent learns from them.
 
 Exact counterparts are in `jaxrl.dp.rewards`, `occupancies` and `constrained`."""
 
@@ -23,6 +25,13 @@ from jaxrl.rewards.judges import (
     rational,
     users,
 )
+from jaxrl.rewards.learnt import (
+    Preferences,
+    preference_learner,
+    preferring,
+    rewarded,
+    simulated,
+)
 from jaxrl.rewards.losses import (
     LOSSES,
     PreferenceLoss,
@@ -34,6 +43,13 @@ from jaxrl.rewards.losses import (
     preference_loss,
     squared,
     unpaired,
+)
+from jaxrl.rewards.models import (
+    RewardModel,
+    disagreement,
+    member_scores,
+    preference_fitted,
+    reward_model,
 )
 from jaxrl.rewards.segments import (
     Comparisons,
@@ -67,6 +83,8 @@ __all__ = [
     "Gold",
     "Judge",
     "PreferenceLoss",
+    "Preferences",
+    "RewardModel",
     "Score",
     "Verdict",
     "abstaining",
@@ -81,6 +99,7 @@ __all__ = [
     "delayed",
     "deterministic_regret",
     "differenced",
+    "disagreement",
     "halves",
     "hierarchical",
     "hinge",
@@ -90,14 +109,21 @@ __all__ = [
     "listwise",
     "log_likelihood",
     "marginal_gains",
+    "member_scores",
     "mistaken",
     "partial_return",
+    "preference_fitted",
+    "preference_learner",
     "preference_loss",
+    "preferring",
     "rational",
     "regret",
     "relative_to",
+    "reward_model",
+    "rewarded",
     "rewarded_by",
     "shaped",
+    "simulated",
     "squared",
     "summed",
     "total",
