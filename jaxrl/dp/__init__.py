@@ -10,6 +10,8 @@
 - `horizon`, `fitted`: the effective horizon, and planning from random rollouts.
 - `continuous`: policy iteration in continuous time by quadrature.
 - `successor`: successor features, occupancies and proto-value functions.
+- `constrained`: the best policy whose costs stay below limits.
+- `occupancies`: divergences of occupancies, and what a proxy of a reward guarantees.
 - `rewards`: shaping, canonical forms of rewards and their distances, rewards of sets.
 
 Examples:
@@ -29,6 +31,7 @@ Examples:
     >>> policy = jnp.array([[0.0, 1.0], [1.0, 0.0]])
 """
 
+from jaxrl.dp.constrained import Constrained, constrained_occupancy
 from jaxrl.dp.continuous import (
     LinearQuadratic,
     bayesian_quadrature,
@@ -82,6 +85,7 @@ from jaxrl.dp.mdp import (
     stacked,
     under,
 )
+from jaxrl.dp.occupancies import chi_square_divergence, guaranteed_gain, proxy_correlation
 from jaxrl.dp.offline import (
     LinearBatch,
     least_squares_value_iteration,
@@ -154,6 +158,7 @@ from jaxrl.dp.successor import (
 )
 
 __all__ = [
+    "Constrained",
     "LinearBatch",
     "LinearQuadratic",
     "Mix",
@@ -171,10 +176,12 @@ __all__ = [
     "best_stock_for_cvar",
     "best_stock_for_upper_cvar",
     "canonical_reward",
+    "chi_square_divergence",
     "chosen",
     "closed_loop",
     "collapsed",
     "collecting",
+    "constrained_occupancy",
     "contract",
     "dard_canonical",
     "dard_distance",
@@ -194,6 +201,7 @@ __all__ = [
     "fixed_point",
     "from_arrays",
     "generalised_policy_improvement",
+    "guaranteed_gain",
     "highest",
     "implicit",
     "integral_policy_evaluation",
@@ -216,6 +224,7 @@ __all__ = [
     "pooled",
     "projection_error",
     "proto_value_functions",
+    "proxy_correlation",
     "random_suffixes",
     "reachable_stocks",
     "redistributed",

@@ -6,9 +6,28 @@
 - `losses`: losses of preferences between scores of any kind.
 - `models`: rewards as ensembles of networks, fitted to comparisons.
 - `learnt`: rewards that are learnt from preferences while an agent learns from them.
+- `users`: rewards of users who differ, by a latent of each.
+- `hindsight`: policies from preferences by the context of what is preferred.
+- `penalties`: rewards that keep occupancies near those of a reference.
+- `bilevel`: rewards that are learnt for what is learnt from them, by implicit gradients.
+- `programmes`: rewards in a small language, and a search over them.
+- `streams`: several rewards at once, and prices that keep costs low.
+- `reranking`: policies that draw several actions and take one that a critic prefers.
 
-Exact counterparts are in `jaxrl.dp.rewards`, `occupancies` and `constrained`."""
+Exact counterparts are in `jaxrl.dp.rewards`, `occupancies` and `constrained`.
+"""
 
+from jaxrl.rewards.bilevel import (
+    learnt_from,
+    mixed_reward,
+)
+from jaxrl.rewards.hindsight import (
+    HindsightModel,
+    hindsight_learner,
+    hindsight_model,
+    triplet,
+    wanted_actor,
+)
 from jaxrl.rewards.judges import (
     Annotator,
     Judge,
@@ -51,6 +70,18 @@ from jaxrl.rewards.models import (
     preference_fitted,
     reward_model,
 )
+from jaxrl.rewards.penalties import (
+    discriminator_loss,
+    occupancy_penalty,
+)
+from jaxrl.rewards.programmes import (
+    Programme,
+    Search,
+    searched,
+)
+from jaxrl.rewards.reranking import (
+    reranked,
+)
 from jaxrl.rewards.segments import (
     Comparisons,
     Score,
@@ -75,17 +106,30 @@ from jaxrl.rewards.shaping import (
     shaped,
     unseen,
 )
+from jaxrl.rewards.streams import (
+    constrained,
+    mixed_advantages,
+)
+from jaxrl.rewards.users import (
+    UserModel,
+    user_learner,
+    user_model,
+)
 
 __all__ = [
     "LOSSES",
     "Annotator",
     "Comparisons",
     "Gold",
+    "HindsightModel",
     "Judge",
     "PreferenceLoss",
     "Preferences",
+    "Programme",
     "RewardModel",
     "Score",
+    "Search",
+    "UserModel",
     "Verdict",
     "abstaining",
     "annotator",
@@ -95,22 +139,30 @@ __all__ = [
     "budgeted",
     "capped",
     "chance_above",
+    "constrained",
     "cyclic",
     "delayed",
     "deterministic_regret",
     "differenced",
     "disagreement",
+    "discriminator_loss",
     "halves",
     "hierarchical",
+    "hindsight_learner",
+    "hindsight_model",
     "hinge",
     "identity_preference",
     "indifferent",
+    "learnt_from",
     "lexicographic",
     "listwise",
     "log_likelihood",
     "marginal_gains",
     "member_scores",
     "mistaken",
+    "mixed_advantages",
+    "mixed_reward",
+    "occupancy_penalty",
     "partial_return",
     "preference_fitted",
     "preference_learner",
@@ -119,16 +171,22 @@ __all__ = [
     "rational",
     "regret",
     "relative_to",
+    "reranked",
     "reward_model",
     "rewarded",
     "rewarded_by",
+    "searched",
     "shaped",
     "simulated",
     "squared",
     "summed",
     "total",
+    "triplet",
     "unpaired",
     "unseen",
+    "user_learner",
+    "user_model",
     "users",
+    "wanted_actor",
     "within_episode",
 ]
