@@ -69,9 +69,10 @@ def test_contexts_are_means_over_steps_that_count_and_wanted_is_led_by_them_alon
     update = hindsight_learner(MODEL, optax.sgd(1.0), preference=0.0, length=0.0)
     pairs = compared(jax.random.key(3))
     state = update.init(jax.random.key(1), data)
-    moved = jax.jit(update.apply)(state, pairs, jax.random.key(4))[0].params
+    step = jax.jit(update.apply)
+    moved = step(state, pairs, jax.random.key(4))[0].params
     unlabelled = pairs._replace(weight=0 * pairs.weight)
-    still = jax.jit(update.apply)(state, unlabelled, jax.random.key(4))[0].params
+    still = step(state, unlabelled, jax.random.key(4))[0].params
     for name in ("encoder", "policy"):  # a preference without a weight changes neither
         for a, b in zip(jax.tree.leaves(moved[name]), jax.tree.leaves(still[name])):
             np.testing.assert_allclose(a, b, atol=1e-5)
