@@ -1,6 +1,7 @@
 """Where rewards come from: shaping, judges, preferences and rewards that are learnt.
 
 - `shaping`: transforms of the rewards of environments and of scores.
+- `sets`: functions of sets with diminishing returns, and greedy choice.
 - `segments`: segments of behaviour, comparisons of them, and what a segment is worth.
 - `judges`: simulated judges of pairs of segments, their mistakes, delays and budgets.
 - `losses`: losses of preferences between scores of any kind.
@@ -94,6 +95,7 @@ from jaxrl.rewards.segments import (
     total,
     within_episode,
 )
+from jaxrl.rewards.sets import SetFunction, coverage, curvature, greedy_set, information
 from jaxrl.rewards.shaping import (
     Gold,
     bonus_once,
@@ -129,6 +131,7 @@ __all__ = [
     "RewardModel",
     "Score",
     "Search",
+    "SetFunction",
     "UserModel",
     "Verdict",
     "abstaining",
@@ -140,12 +143,15 @@ __all__ = [
     "capped",
     "chance_above",
     "constrained",
+    "coverage",
+    "curvature",
     "cyclic",
     "delayed",
     "deterministic_regret",
     "differenced",
     "disagreement",
     "discriminator_loss",
+    "greedy_set",
     "halves",
     "hierarchical",
     "hindsight_learner",
@@ -153,6 +159,7 @@ __all__ = [
     "hinge",
     "identity_preference",
     "indifferent",
+    "information",
     "learnt_from",
     "lexicographic",
     "listwise",
