@@ -11,6 +11,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from statistics import median
@@ -22,7 +23,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from experiments import options
-from jaxrl import dp, values
+from jaxrl import dp
 from jaxrl.errors import require_positive
 from jaxrl.types import Array
 from jaxrl.values import Representation, ReturnDistribution
@@ -86,12 +87,14 @@ def compiled(fn: Callable, *args: Any) -> tuple[Callable[[], Any], float]:
 
 def ours(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
     """Prepare `dp.value_iteration` of one process."""
-    return compiled(lambda mdp: dp.value_iteration(mdp, GAMMA, 0.0, sweeps).theta, mdp)
+    options = {"tolerance": 0.0, "max_iterations": sweeps}
+    return compiled(lambda mdp: dp.value_iteration(mdp, GAMMA, **options).theta, mdp)
 
 
 def ours_many(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
     """Prepare `dp.value_iteration`, vmapped over processes."""
-    solve = lambda mdp: dp.value_iteration(mdp, GAMMA, 0.0, sweeps).theta
+    options = {"tolerance": 0.0, "max_iterations": sweeps}
+    solve = lambda mdp: dp.value_iteration(mdp, GAMMA, **options).theta
     return compiled(jax.vmap(solve), mdps)
 
 
@@ -99,10 +102,16 @@ def ours_distributional(
     mdp: dp.TabularMDP, sweeps: int, mix: dp.Mix
 ) -> tuple[Callable[[], Any], float]:
     """Prepare `dp.distributional_value_iteration` on `ATOMS` atoms."""
-    args = values.greedy, mix, dp.wasserstein_on_grid, 0.0, sweeps
-    family = on_grid()
-    solve = lambda mdp: dp.distributional_value_iteration(mdp, GAMMA, family, *args).theta
-    return compiled(solve, mdp)
+    solve = partial(
+        dp.distributional_value_iteration,
+        gamma=GAMMA,
+        representation=on_grid(),
+        mix=mix,
+        distance=dp.wasserstein_on_grid,
+        tolerance=0.0,
+        max_iterations=sweeps,
+    )
+    return compiled(lambda mdp: solve(mdp).theta, mdp)
 
 
 def matrix_of(mdp: dp.TabularMDP, dtype: Any) -> Any:

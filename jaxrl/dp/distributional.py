@@ -2,7 +2,7 @@
 
 The operator is that of expected values without averaging. A table [S, A, K] holds the outputs of
 the representation: `representation.decode(theta)` are the distributions [S, A, N]. Tolerances and
-derivatives are as in `jaxrl.dp.scalar`; the scale of the values is the largest atom.
+derivatives are as in `jaxrl.dp.scalar`; the size of a distribution is the mean of |Z|.
 """
 
 from collections.abc import Callable
@@ -69,6 +69,7 @@ def distributional_value_iteration(
     representation: Representation,
     select: Select = greedy,
     mix: Mix = mixed,
+    *,
     distance: Distance = wasserstein,
     tolerance: float | Array = 1e-4,
     max_iterations: int | Array = 1_000,
@@ -96,8 +97,8 @@ def distributional_value_iteration(
     start = zeros(representation, *mdp.transition.shape[:2])
     operator = lambda theta: backup(model, representation, theta, select, mix)
     between = _between(representation, distance)
-    scale = partial(_largest_atom, representation)
-    return fixed_point(operator, start, tolerance, max_iterations, between, scale)
+    scale, rounded = (partial(f, representation) for f in (_size, _largest_atom))
+    return fixed_point(operator, start, tolerance, max_iterations, between, scale, rounded)
 
 
 def distributional_policy_evaluation(
@@ -105,6 +106,7 @@ def distributional_policy_evaluation(
     policy: Array,
     gamma: float | Array,
     representation: Representation,
+    *,
     distance: Distance = wasserstein,
     tolerance: float | Array = 1e-4,
     max_iterations: int | Array = 1_000,
@@ -121,8 +123,14 @@ def distributional_policy_evaluation(
         [0. 4.]
     """
     process = under(mdp, policy)
-    args = gamma, representation, greedy, mixed, distance, tolerance, max_iterations
-    state = distributional_value_iteration(process, *args)
+    state = distributional_value_iteration(
+        process,
+        gamma,
+        representation,
+        distance=distance,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+    )
     return state._replace(theta=backup(discounted(mdp, gamma), representation, state.theta))
 
 
@@ -131,6 +139,7 @@ def distributional_policy_iteration(
     gamma: float | Array,
     representation: Representation,
     statistic: Statistic = mean,
+    *,
     distance: Distance = wasserstein,
     tolerance: float | Array = 1e-4,
     max_iterations: int | Array = 100,
@@ -138,11 +147,11 @@ def distributional_policy_iteration(
 ) -> Solution:
     """Return the table [S, A, K] of a policy that no single action improves in `statistic`.
 
-    The return distributions of a policy are iterated until they move by at most `tolerance`, or
-    `max_sweeps` times; then an action changes where another has a statistic higher by more than
-    `tolerance`. `iterations` counts policies, and the residual is the largest such gain: at most a
-    few times the tolerance after convergence. It converges for the mean; for another statistic it
-    may cycle, unless the process carries a stock. Derivatives are those of the last policy.
+    The return distributions of a policy are iterated until they move by at most `tolerance` times
+    their size, or `max_sweeps` times; then an action changes where another has a statistic higher
+    by more than that. `iterations` counts policies, and the residual is the largest such gain. It
+    converges for the mean; for another statistic it may cycle, unless the process carries a stock.
+    Derivatives are those of the last policy.
 
     Examples:
         >>> solution = dp.distributional_policy_iteration(mdp, 0.5, values.quantile(2))
@@ -151,7 +160,7 @@ def distributional_policy_iteration(
     """
     model = discounted(mdp, gamma)
     between = _between(representation, distance)
-    scale = partial(_largest_atom, representation)
+    scale, rounded = (partial(f, representation) for f in (_size, _largest_atom))
     states, actions, _ = mdp.transition.shape
 
     def evaluation(model: TabularMDP, action: Array) -> Operator:
@@ -161,17 +170,18 @@ def distributional_policy_iteration(
         action, _, value, _ = state
         operator = evaluation(frozen, action)
         sweep = lambda value: _with_distance(between, operator(value), value)
-        value = iterate(sweep, value, tolerance, max_sweeps, scale).theta
+        value = iterate(sweep, value, tolerance, max_sweeps, scale, rounded).theta
         theta = backup(frozen, representation, value)
         score = statistic(representation.decode(theta))  # [S, A]
         gain = score.max(1) - take(score[..., None], action)[:, 0]
-        better = gain > threshold(tolerance, scale(theta))
+        better = gain > threshold(tolerance, scale(theta), rounded(theta))
         return (jnp.where(better, score.argmax(1), action), action, value, theta), gain.max()
 
     frozen = jax.lax.stop_gradient(model)
     first = jnp.zeros(states, int)
     start = first, first, zeros(representation, states, 1), zeros(representation, states, actions)
-    found = iterate(improve, start, tolerance, max_iterations, lambda state: scale(state[-1]))
+    measures = (lambda state, f=f: f(state[-1]) for f in (scale, rounded))
+    found = iterate(improve, start, tolerance, max_iterations, *measures)
     _, action, value, _ = found.theta
     # The loop has ended. This attaches the derivatives of the fixed point of the last policy.
     solution = implicit(
@@ -214,3 +224,9 @@ def _with_distance(
 def _largest_atom(representation: Representation, theta: Array) -> Array:
     """Return the largest absolute atom [] of the distributions of a table."""
     return jnp.abs(representation.decode(theta).atoms).max()
+
+
+def _size(representation: Representation, theta: Array) -> Array:
+    """Return the largest mean [] of |Z| among the distributions of a table."""
+    distribution = representation.decode(theta)
+    return (distribution.probabilities * jnp.abs(distribution.atoms)).sum(-1).max()

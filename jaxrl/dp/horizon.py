@@ -36,6 +36,7 @@ def effective_horizon(
     horizon: int,
     depth: int | None = None,
     gamma: float | Array = 1.0,
+    *,
     tolerance: float | Array = 1e-5,
 ) -> EffectiveHorizon:
     """Find the least k for which acting greedily on Q_k is optimal in episodes of `horizon` steps.

@@ -23,6 +23,7 @@ class Solution(NamedTuple):
     theta: Array  # [S, A, K], or [S, A] where K = 1 by construction
     iterations: Array  # [] int32
     residual: Array  # [] change made by the last iteration
+    converged: Array  # [] bool, whether the residual is small enough for the tolerance
 
 
 def largest(x: Tree) -> Array:
@@ -36,17 +37,16 @@ def largest_difference(x: Array, y: Array) -> Array:
     return jnp.abs(x - y).max()
 
 
-def threshold(tolerance: float | Array, scale: Array) -> Array:
+def threshold(tolerance: float | Array, scale: Array, largest: Array | None = None) -> Array:
     """Return the residual [] at which an iteration on values of size `scale` [] ends.
 
-    It is `tolerance` for values of size one or more and `tolerance * scale` for smaller ones, but
-    not less than the rounding error of the largest value. A tolerance of 0 is exact: only a
+    It is tolerance * scale, but not less than the rounding error of the `largest` [] number that
+    the iteration computes with, which by default is `scale`. A tolerance of 0 is exact: only a
     residual of 0 ends the iteration early.
     """
-    rounding = jnp.finfo(scale.dtype).eps * scale
-    return jnp.where(
-        jnp.asarray(tolerance) > 0, jnp.maximum(tolerance * jnp.minimum(scale, 1.0), rounding), 0.0
-    )
+    rounding = jnp.finfo(scale.dtype).eps * (scale if largest is None else largest)
+    tolerance = jnp.asarray(tolerance)
+    return jnp.where(tolerance > 0, jnp.maximum(tolerance * scale, rounding), 0.0)
 
 
 def iterate(
@@ -55,17 +55,20 @@ def iterate(
     tolerance: float | Array,
     max_iterations: int | Array,
     scale: Callable[[Tree], Array] = largest,
+    rounded: Callable[[Tree], Array] | None = None,
 ) -> Solution:
     """Repeat `step`: x -> (x, residual []) until the residual is at most the `threshold`.
 
-    `scale` measures the size of the values in x, to which the threshold adapts. Under `vmap` the
-    members that have converged wait, unchanged, for the others. The loop itself can only be
-    differentiated forwards, and then inexactly: see `implicit`.
+    `scale` measures the size [] of the values in x, which the tolerance is relative to, and
+    `rounded` the largest number [] whose rounding moves the residual, if it is another one. Under
+    `vmap` the members that have converged wait, unchanged, for the others. The loop itself can
+    only be differentiated forwards, and then inexactly: see `implicit`.
 
     Examples:
         >>> step = lambda x: (x / 2 + 1, jnp.abs(1 - x / 2))
-        >>> print(dp.iterate(step, jnp.zeros(()), 1e-6, 100).theta)
-        2.0
+        >>> solution = dp.iterate(step, jnp.zeros(()), 1e-6, 100)
+        >>> print(solution.theta, solution.converged)
+        2.0 True
     """
     start = _as_returned(lambda x: step(x)[0], start)
 
@@ -75,11 +78,12 @@ def iterate(
 
     def again(carry: tuple[Tree, Array, Array, Array]) -> tuple[Tree, Array, Array, Array]:
         new, residual = step(carry[0])
-        least = threshold(tolerance, scale(new))
+        least = threshold(tolerance, scale(new), None if rounded is None else rounded(new))
         return new, carry[1] + 1, residual.astype(carry[2].dtype), least.astype(carry[3].dtype)
 
     carry = start, jnp.int32(0), jnp.asarray(jnp.inf), jnp.zeros(())
-    return Solution(*jax.lax.while_loop(unfinished, again, carry)[:3])
+    theta, iterations, residual, least = jax.lax.while_loop(unfinished, again, carry)
+    return Solution(theta, iterations, residual, residual <= least)
 
 
 def implicit(
@@ -90,24 +94,27 @@ def implicit(
 ) -> Solution:
     """Return `run(start)`, whose table has the derivatives of the fixed point of `operator`.
 
-    They are exact for the fixed point, in forward and in reverse mode and by everything that
-    `operator` closes over; `run` is never differentiated. The linear equation is solved by
-    iteration, which converges where `operator` contracts, to the rounding error or for at most
-    `max_iterations`.
+    They are exact for the fixed point, in forward and in reverse mode, of any order, and by
+    everything that `operator` closes over; `run` is never differentiated. The linear equation is
+    solved by iteration, which converges where `operator` contracts, to the rounding error or for
+    at most `max_iterations`.
 
     Examples:
         >>> def root(m):  # of x = m x + 1
-        ...     found = lambda start: dp.Solution(1 / (1 - m), jnp.int32(1), jnp.zeros(()))
+        ...     step = lambda x: (1 / (1 - m) + 0 * x, jnp.abs(1 / (1 - m) - x))
+        ...     found = lambda start: dp.iterate(step, start, 1e-6, 9)
         ...     return dp.implicit(lambda x: m * x + 1, found, jnp.zeros(()), 100).theta
-        >>> print(jax.grad(root)(0.5))  # 1 / (1 - m)^2
-        4.0
+        >>> print(jax.grad(root)(0.5), jax.hessian(root)(0.5))  # 1 / (1 - m)^2, 2 / (1 - m)^3
+        4.0 16.0
     """
     start = _as_returned(operator, start)
 
-    def solve(_: Operator, start: Array) -> tuple[Array, tuple[Array, Array]]:
-        theta, iterations, residual = run(start)
-        # An integer would need a tangent of a type of its own.
-        return theta.astype(start.dtype), (iterations.astype(residual.dtype), residual)
+    def solve(_: Operator, start: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+        theta, iterations, residual, converged = run(start)
+        # Integers and booleans would need tangents of types of their own.
+        dtype = residual.dtype
+        numbers = iterations.astype(dtype), residual, converged.astype(dtype)
+        return theta.astype(start.dtype), numbers
 
     def neumann(matvec: Operator, b: Array) -> Array:
         """Solve (J - I) x = b for a contraction J by x <- J x - b."""
@@ -128,10 +135,10 @@ def implicit(
     def tangent(linear: Operator, b: Array) -> Array:
         return jax.lax.custom_linear_solve(linear, b, neumann, neumann)
 
-    theta, (iterations, residual) = jax.lax.custom_root(
+    theta, (iterations, residual, converged) = jax.lax.custom_root(
         lambda x: operator(x) - x, start, solve, tangent, has_aux=True
     )
-    return Solution(theta, iterations.astype(jnp.int32), residual)
+    return Solution(theta, iterations.astype(jnp.int32), residual, converged > 0)
 
 
 def fixed_point(
@@ -141,6 +148,7 @@ def fixed_point(
     max_iterations: int | Array,
     distance: Callable[[Array, Array], Array] = largest_difference,
     scale: Callable[[Array], Array] = largest,
+    rounded: Callable[[Array], Array] | None = None,
 ) -> Solution:
     """Return the fixed point of a contraction of tables, by iteration from `start`.
 
@@ -157,7 +165,7 @@ def fixed_point(
         new = operator(x)
         return new, distance(new, x)
 
-    run = lambda start: iterate(step, start, tolerance, max_iterations, scale)
+    run = lambda start: iterate(step, start, tolerance, max_iterations, scale, rounded)
     return implicit(operator, run, start, max_iterations)
 
 

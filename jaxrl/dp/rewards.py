@@ -54,7 +54,8 @@ def canonical_reward(
         [[-1.  0.]
          [ 0. -7.]]
     """
-    q = policy_evaluation(mdp, policy, gamma, 1e-7, max_iterations).theta
+    options = {"tolerance": 1e-7, "max_iterations": max_iterations}
+    q = policy_evaluation(mdp, policy, gamma, **options).theta
     return q - (policy * q).sum(-1, keepdims=True)
 
 

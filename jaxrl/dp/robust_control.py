@@ -53,6 +53,7 @@ def robust_value_iteration(
     gamma: float | Array,
     strength: Array | float,
     divergence: Divergence,
+    *,
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
@@ -76,6 +77,7 @@ def robust_policy_evaluation(
     gamma: float | Array,
     strength: Array | float,
     divergence: Divergence,
+    *,
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:

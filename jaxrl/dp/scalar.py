@@ -3,9 +3,9 @@
 Each solver takes a process whose discounts are 0 at terminations and 1 elsewhere, and `gamma`
 separately. Each can be compiled, vmapped over processes, `gamma`, temperatures and tolerances, and
 differentiated in both modes: the derivatives are those of the exact fixed point, by the implicit
-function theorem. Tables are action values [S, A]. The tolerance is absolute, or relative to the
-largest value if that is less than one; iteration also ends at the rounding error of the largest
-value, so that the residual may exceed the tolerance where values are large.
+function theorem, of any order. Tables are action values [S, A]. The tolerance is relative to the
+largest value, and is at least its rounding error; `Solution.converged` says whether the residual
+met it within `max_iterations`.
 """
 
 from functools import partial
@@ -26,10 +26,15 @@ SCALAR = scalar()
 def value_iteration(
     mdp: TabularMDP,
     gamma: float | Array,
+    select: Select = highest,
+    *,
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
     """Return the optimal action values [S, A] by value iteration.
+
+    `select` says what the values of actions are worth in a state, whose policy is optimal: the
+    highest, or with a bonus for regularity, such as `partial(values.tsallis, temperature=0.5)`.
 
     The largest error is at most gamma / (1 - gamma) * residual, and the value of the greedy policy
     is within 2 gamma / (1 - gamma) * residual of the optimum. Source: Puterman (1994), "Markov
@@ -40,7 +45,8 @@ def value_iteration(
         [[1. 2.]
          [8. 1.]]
     """
-    return _solve(averaged(mdp), gamma, highest, tolerance, max_iterations)
+    select = select if select is highest else collapsed(select)
+    return _solve(averaged(mdp), gamma, select, tolerance, max_iterations)
 
 
 def soft_value_iteration(
@@ -48,6 +54,7 @@ def soft_value_iteration(
     gamma: float | Array,
     temperature: float | Array,
     reference: float | Array = 0.0,
+    *,
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
@@ -73,6 +80,7 @@ def policy_evaluation(
     mdp: TabularMDP,
     policy: Array,
     gamma: float | Array,
+    *,
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
@@ -94,16 +102,17 @@ def policy_evaluation(
 def policy_iteration(
     mdp: TabularMDP,
     gamma: float | Array,
+    *,
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 100,
     max_sweeps: int | Array = 10_000,
 ) -> Solution:
     """Return the optimal action values [S, A] by policy iteration.
 
-    An action is changed only for one that is better by more than `tolerance`, which is also the
-    residual of each evaluation, of at most `max_sweeps` sweeps. The result is the value of a policy
-    and within (residual + tolerance) / (1 - gamma) of the optimal values; `iterations` counts
-    policies. Source: Howard (1960), "Dynamic programming and Markov processes".
+    An action is changed only for one that is better by more than `tolerance` times the largest
+    value, which is also the residual of each evaluation, of at most `max_sweeps` sweeps. The result
+    is the value of a policy and within twice that over 1 - gamma of the optimal values;
+    `iterations` counts policies. Source: Howard (1960), "Dynamic programming and Markov processes".
 
     Examples:
         >>> print(dp.policy_iteration(mdp, 0.5).theta)
@@ -137,6 +146,7 @@ def modified_policy_iteration(
     mdp: TabularMDP,
     gamma: float | Array,
     sweeps: int = 10,
+    *,
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
@@ -172,6 +182,7 @@ def modified_policy_iteration(
 def relative_value_iteration(
     mdp: TabularMDP,
     relaxation: float | Array = 0.5,
+    *,
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 100_000,
 ) -> tuple[Array, Solution]:

@@ -51,6 +51,7 @@ def successor_features(
     policy: Array,
     features: Array,
     gamma: float | Array,
+    *,
     tolerance: float | Array = 1e-5,
     max_iterations: int | Array = 10_000,
 ) -> Solution:
@@ -112,6 +113,7 @@ def occupancy_by_iteration(
     mdp: TabularMDP,
     policy: Array,
     gamma: float | Array,
+    *,
     tolerance: float | Array = 1e-6,
     max_iterations: int | Array = 10_000,
 ) -> Solution:

@@ -134,7 +134,7 @@ def test_the_natural_gradient_of_a_table_is_the_advantage():
     def steps(theta):
         policy = jax.nn.softmax(theta)
         visits = dp.occupancy(mdp, policy, 0.9).sum(-1)
-        q = dp.policy_evaluation(mdp, policy, 0.9, 1e-6).theta
+        q = dp.policy_evaluation(mdp, policy, 0.9, tolerance=1e-6).theta
         loss = lambda x: -(visits[:, None] * jax.nn.softmax(x) * q).sum()
 
         def divergence(x):

@@ -51,6 +51,15 @@ def degenerate_stack(names=DEGENERATE):
     return stacked(from_arrays(*DEGENERATE[name]) for name in names)
 
 
+def three_arrays():
+    """Three states and two actions that never end, whose solutions are known to six decimals."""
+    r = np.array([[0.0, 0.2], [1.0, 0.0], [-0.5, 2.0]])
+    stay = [[0.8, 0.2, 0.0], [0.1, 0.6, 0.3], [0.0, 0.3, 0.7]]
+    go = [[0.1, 0.6, 0.3], [0.4, 0.2, 0.4], [0.5, 0.0, 0.5]]
+    p = np.stack([stay, go], 1)
+    return p, np.repeat(r[..., None], 3, 2), np.ones_like(p), np.full(3, 1 / 3)
+
+
 def single_state():
     """One state and one action, for ever."""
     one = np.ones((1, 1, 1))

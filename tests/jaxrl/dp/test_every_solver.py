@@ -185,7 +185,9 @@ SOLVERS = {
         soft_values,
     ),
     "policy_evaluation": (
-        lambda mdp, tolerance: dp.policy_evaluation(mdp, policy(mdp), GAMMA, tolerance).theta,
+        lambda mdp, tolerance: (
+            dp.policy_evaluation(mdp, policy(mdp), GAMMA, tolerance=tolerance).theta
+        ),
         of_policy,
     ),
     "relative_value_iteration": (average, best_average),
@@ -194,7 +196,11 @@ SOLVERS = {
     "successor_features": (
         lambda mdp, tolerance: (
             dp.successor_features(
-                mdp, policy(mdp), jnp.asarray(FEATURES, mdp.reward.dtype), GAMMA, tolerance
+                mdp,
+                policy(mdp),
+                jnp.asarray(FEATURES, mdp.reward.dtype),
+                GAMMA,
+                tolerance=tolerance,
             ).theta
         ),
         successor,
@@ -205,7 +211,9 @@ SOLVERS = {
     ),
     "occupancy": (lambda mdp, _: dp.occupancy(mdp, policy(mdp), GAMMA), visited),
     "occupancy_by_iteration": (
-        lambda mdp, tolerance: dp.occupancy_by_iteration(mdp, policy(mdp), GAMMA, tolerance).theta,
+        lambda mdp, tolerance: (
+            dp.occupancy_by_iteration(mdp, policy(mdp), GAMMA, tolerance=tolerance).theta
+        ),
         visited,
     ),
     "robust_value_iteration": (
@@ -277,7 +285,7 @@ def test_a_process_of_float32_in_a_program_of_float64():
     with jax.enable_x64(True):
         for theta in jax.jit(solve)(mdp):
             assert theta.dtype == jnp.float64
-            np.testing.assert_allclose(theta, best(*DEGENERATE["random"]), atol=2e-3)
+            np.testing.assert_allclose(theta, best(*DEGENERATE["random"]), atol=2e-2)
 
 
 def test_one_state_and_one_action():
@@ -315,7 +323,7 @@ def test_convergence_at_any_scale_of_rewards():
     exact = optimal(*DEGENERATE["random"][:3], 0.9)
     scales = 10.0 ** np.arange(-12, 13, 3)
     solution = solve(jnp.asarray(scales, jnp.float32))
-    assert (np.asarray(solution.iterations) < 300).all()
+    assert (np.asarray(solution.iterations) < 300).all() and np.asarray(solution.converged).all()
     for scale, theta in zip(scales, solution.theta):
         np.testing.assert_allclose(
             np.asarray(theta) / scale, exact, atol=1e-4 * np.abs(exact).max()
@@ -380,5 +388,5 @@ def test_solvers_without_compilation_and_with_checks_for_nan():
         out = dp.static_robust_control(solve, value, models)
         assert np.isneginf(out.values[1]) and int(out.iterations) == 1
     with jax.disable_jit():
-        plain = dp.value_iteration(mdp, GAMMA, 1e-2).theta
+        plain = dp.value_iteration(mdp, GAMMA, tolerance=1e-3).theta
     np.testing.assert_allclose(plain, theta, atol=0.1)

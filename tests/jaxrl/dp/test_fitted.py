@@ -104,7 +104,7 @@ def test_deterministic_processes_are_learnt_exactly():
     def run(mdp):
         suffixes = fitted.random_suffixes(from_mdp(mdp), lambda t, obs: 0, 0, 40, 1, KEY)
         learnt = fitted.fitted_backups(fitted.table(4, 1), suffixes, 2, 0.5)[:, :2, 0]
-        return learnt[0], policy_evaluation(mdp, jnp.ones((4, 1)), 0.5, 1e-7).theta[:2, 0]
+        return learnt[0], policy_evaluation(mdp, jnp.ones((4, 1)), 0.5, tolerance=1e-7).theta[:2, 0]
 
     for reward, end in (([1.0, 1, 0.5, 9], 1.0), ([0.0, 0, 0, 0], 1.0), ([1.0, 2, 3, 4], 0.0)):
         d[1, 0, 2] = end

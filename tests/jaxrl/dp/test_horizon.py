@@ -59,7 +59,7 @@ def test_against_brute_force():
         mdp = TabularMDP(*mdps.garnet(6, 3, 2, end=0.1, seed=seed))
         returns, best = brute_force(mdp, 8, 8, 0.9)
         for process in (mdp, sparse(mdp)):
-            out = diagnose(process, 8, 8, 0.9, 1e-6)
+            out = diagnose(process, 8, 8, 0.9, tolerance=1e-6)
             np.testing.assert_allclose(out.returns, returns, atol=1e-4)
             np.testing.assert_allclose(out.optimal, best, atol=1e-4)
         solves = np.asarray(returns) >= best - 1e-5

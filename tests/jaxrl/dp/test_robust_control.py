@@ -67,7 +67,7 @@ def test_robust_value_iteration_dense_and_sparse(divergence):
     strength = 0.5 if divergence in PRICED else 0.15
     expected = robust_values(DENSE, GAMMA, strength, divergence)
     for mdp in (DENSE, SPARSE):
-        out = solve(mdp, GAMMA, strength, divergence)
+        out = solve(mdp, GAMMA, strength, divergence, tolerance=1e-6)
         np.testing.assert_allclose(out.theta, expected, atol=2e-4)
         assert 10 < int(out.iterations) < 300
 
@@ -76,13 +76,14 @@ def test_robust_policy_evaluation():
     policy = np.random.default_rng(0).dirichlet(np.ones(3), size=12)
     expected = robust_values(DENSE, GAMMA, 0.15, robust.constrained_kl, policy)
     evaluate = jax.jit(robust_policy_evaluation, static_argnums=4)
-    out = evaluate(SPARSE, np.float32(policy), GAMMA, 0.15, robust.constrained_kl)
+    args = SPARSE, np.float32(policy), GAMMA, 0.15, robust.constrained_kl
+    out = evaluate(*args, tolerance=1e-6)
     np.testing.assert_allclose(out.theta, expected, atol=2e-4)
 
 
 @pytest.mark.parametrize("divergence", WITHIN)
 def test_the_worst_world_is_a_world_of_that_value(divergence):
-    theta = np.asarray(solve(DENSE, GAMMA, 0.15, divergence, 1e-6).theta)
+    theta = np.asarray(solve(DENSE, GAMMA, 0.15, divergence, tolerance=1e-6).theta)
     world = jax.jit(worst_case_process, static_argnums=4)(DENSE, theta, GAMMA, 0.15, divergence)
     p, r, d, _ = (np.asarray(x, np.float64) for x in world[:4])
     q = np.zeros(theta.shape)
@@ -90,7 +91,7 @@ def test_the_worst_world_is_a_world_of_that_value(divergence):
         q = (p * (r + GAMMA * d * q.max(-1))).sum(-1)
     np.testing.assert_allclose(q, theta, atol=2e-4)
     # A harmless world, as of padding that is taken for a successor, would be seen.
-    nominal = solve(DENSE, GAMMA, 0.0, divergence, 1e-6).theta
+    nominal = solve(DENSE, GAMMA, 0.0, divergence, tolerance=1e-6).theta
     assert (np.asarray(nominal) - theta).min() > 0.1
 
 

@@ -43,10 +43,10 @@ def test_the_optimum(name, method):
     exact = optimal(*float64(dp.dense(mdp)), GAMMA)
     solution = solved(method, mdp, GAMMA)
     scale = np.abs(exact).max()
-    np.testing.assert_allclose(solution.theta, exact, atol=1e-4 * max(scale, 1))
-    bound = GAMMA / (1 - GAMMA) * solution.residual + 1e-5 / (1 - GAMMA) + 1e-6 * scale
+    np.testing.assert_allclose(solution.theta, exact, atol=2e-4 * scale)
+    bound = GAMMA / (1 - GAMMA) * solution.residual + 1e-5 * scale / (1 - GAMMA)
     assert np.abs(solution.theta - exact).max() <= bound
-    assert solution.iterations < 300
+    assert solution.converged and solution.iterations < 300
 
 
 def test_policy_iteration_needs_few_policies_and_sweeps_save_iterations():
@@ -54,8 +54,8 @@ def test_policy_iteration_needs_few_policies_and_sweeps_save_iterations():
     @jax.jit
     def run(mdp):
         by_policies = dp.policy_iteration(mdp, 0.99)
-        plain = dp.value_iteration(mdp, 0.99, 1e-4)
-        swept = dp.modified_policy_iteration(mdp, 0.99, 20, 1e-4)
+        plain = dp.value_iteration(mdp, 0.99, tolerance=1e-4)
+        swept = dp.modified_policy_iteration(mdp, 0.99, 20, tolerance=1e-4)
         return by_policies.iterations, plain.iterations, swept.iterations
 
     by_policies, plain, swept = map(int, run(PROCESSES["random"]))
@@ -71,13 +71,15 @@ def test_the_value_of_a_policy(name):
     exact = evaluated(*arrays, GAMMA, policy)
     solution = solved(dp.policy_evaluation, mdp, np.float32(policy), GAMMA)
     scale = np.abs(exact).max()
-    np.testing.assert_allclose(solution.theta, exact, atol=1e-4 + 1e-5 * scale)
+    np.testing.assert_allclose(solution.theta, exact, atol=2e-4 * scale)
 
 
 def test_the_bound_holds_at_every_iteration():
     mdp = PROCESSES["random"]
     exact = optimal(*float64(mdp), GAMMA)
-    run = jax.jit(jax.vmap(lambda n: dp.value_iteration(mdp, GAMMA, 0.0, n)))
+    run = jax.jit(
+        jax.vmap(lambda n: dp.value_iteration(mdp, GAMMA, tolerance=0.0, max_iterations=n))
+    )
     solution = jax.tree.map(np.asarray, run(np.arange(1, 40)))
     np.testing.assert_array_equal(solution.iterations, np.arange(1, 40))
     error = np.abs(solution.theta - exact).max((1, 2))
@@ -114,7 +116,7 @@ def test_soft_value_iteration():
             value = temperature * np.log(np.exp(reference + q / temperature).sum(-1))
             q = bellman(p, r, d, GAMMA, value)
         args = mdp, GAMMA, temperature, np.float32(reference)
-        np.testing.assert_allclose(solved(dp.soft_value_iteration, *args).theta, q, atol=1e-4)
+        np.testing.assert_allclose(solved(dp.soft_value_iteration, *args).theta, q, atol=5e-4)
     # Cold, it is value iteration; a bonus outside the discount would add to it for ever.
     cold = solved(dp.soft_value_iteration, mdp, GAMMA, 1e-3).theta
     np.testing.assert_allclose(cold, optimal(p, r, d, GAMMA), atol=0.02)
@@ -131,7 +133,7 @@ def test_the_average_reward():
         gains.append(law @ (chain * r[np.arange(6), policy]).sum(-1))
     gain, solution = jax.tree.map(np.asarray, jax.jit(dp.relative_value_iteration)(mdp))
     assert abs(gain - max(gains)) <= solution.residual / 2 + 1e-5
-    assert solution.residual <= 1e-5
+    assert solution.converged
     value = np.asarray(solution.theta).max(-1)
     np.testing.assert_allclose(solution.theta, bellman(p, r, 1, 1, value) - gain, atol=1e-4)
 
@@ -143,7 +145,7 @@ def test_a_periodic_process_needs_relaxation():
     gain, solution = solve(mdp)
     np.testing.assert_allclose(gain, 0.5, atol=1e-5)
     _, plain = solve(mdp, relaxation=1.0, max_iterations=1000)
-    assert solution.residual < 1e-4 < plain.residual
+    assert solution.converged and not plain.converged and plain.residual > 1e-4
 
 
 def test_finite_horizon():
@@ -180,10 +182,10 @@ def test_populations_of_processes_discounts_and_temperatures():
     for i in range(3):
         for j, gamma in enumerate(gammas):
             exact = optimal(*float64(random_mdp(i)), float(gamma))
-            np.testing.assert_allclose(solution.theta[i, j], exact, atol=1e-4)
+            np.testing.assert_allclose(solution.theta[i, j], exact, atol=1e-3)
     for method in (dp.policy_iteration, dp.modified_policy_iteration):
         theta = jax.jit(jax.vmap(method, (None, 0)))(random_mdp(), gammas).theta
-        np.testing.assert_allclose(theta, solution.theta[0], atol=2e-4)
+        np.testing.assert_allclose(theta, solution.theta[0], atol=2e-3)
     soften = jax.jit(jax.vmap(dp.soft_value_iteration, (None, None, 0)))
     cool, warm = np.asarray(soften(random_mdp(), 0.9, np.float32([0.1, 1.0])).theta)
     assert (warm > cool).all()  # entropy is paid for

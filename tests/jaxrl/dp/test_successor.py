@@ -55,12 +55,12 @@ def test_successor_representation(mdp):
 @pytest.mark.parametrize("mdp", BOTH)
 def test_successor_features(mdp):
     identity = jnp.broadcast_to(jnp.eye(S)[:, None], (S, A, S))
-    out = jax.jit(successor_features)(mdp, PI, identity, GAMMA, 1e-6)
+    out = jax.jit(successor_features)(mdp, PI, identity, GAMMA, tolerance=1e-6)
     pairs = np.eye(S)[:, None] + (GAMMA * P * D) @ VISITS
     np.testing.assert_allclose(out.theta, pairs, atol=1e-4)
     # Features of rewards are action values.
     features = rng.normal(size=(S, A, 2))
-    out = successor_features(mdp, PI, jnp.asarray(features, jnp.float32), GAMMA, 1e-6)
+    out = successor_features(mdp, PI, jnp.asarray(features, jnp.float32), GAMMA, tolerance=1e-6)
     for w in ([1.0, 0.0], [0.3, -2.0]):
         q = action_values(POLICY, features @ w)
         np.testing.assert_allclose(out.theta @ jnp.asarray(w), q, atol=1e-3)
@@ -100,7 +100,7 @@ def test_linear_programs_agree_with_value_iteration():
     primal = linprog(START, A_ub=-flow, b_ub=-REWARD.ravel(), bounds=(None, None))
     dual = linprog(-REWARD.ravel(), A_eq=flow.T, b_eq=START, bounds=(0, None))
     for mdp in BOTH:
-        q = np.asarray(value_iteration(mdp, GAMMA, 1e-6).theta)
+        q = np.asarray(value_iteration(mdp, GAMMA, tolerance=1e-6).theta)
         np.testing.assert_allclose(q.max(-1), primal.x, atol=1e-4)
         np.testing.assert_allclose(START @ q.max(-1), -dual.fun, atol=1e-4)
         best = jax.nn.one_hot(q.argmax(-1), A)
@@ -114,7 +114,7 @@ def test_vmapped_over_processes_and_discounts():
 
     def both(mdp, gamma):
         kernel = policy_kernel(mdp, policy, gamma)
-        psi = successor_features(mdp, policy, features, gamma, 1e-6).theta.mean(1)
+        psi = successor_features(mdp, policy, features, gamma, tolerance=1e-6).theta.mean(1)
         visits = occupancy_by_iteration(mdp, policy, gamma).theta - occupancy(mdp, policy, gamma)
         return psi - kernel @ psi, visits
 
