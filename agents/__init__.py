@@ -14,8 +14,10 @@ from agents import (
     discrete_sac,
     dqn,
     dreamer,
+    dsrl,
     dyna,
     expo,
+    hil_serl,
     mbpo,
     morec,
     munchausen,
@@ -28,6 +30,7 @@ from agents import (
     ravl,
     recurrent_sac,
     repo,
+    resfit,
     sac,
     sequence,
     sindy,
@@ -63,7 +66,8 @@ from agents.offline import (
     uni_o4,
 )
 from jaxrl.generators import Generation
-from jaxrl.types import Agent, Env, Spec, Transition
+from jaxrl.steering import Decoder, Frozen
+from jaxrl.types import Actor, Agent, Env, Spec, Transition, Tree
 from jaxrl.values import Critic, Ensemble, Objective
 
 
@@ -77,10 +81,23 @@ class AgentEntry(NamedTuple):
     # told: (data set [T, B, ...] of the environment itself, hyperparameters) -> as the agent sees
     # it, where `world` changes what is observed
     plans: bool = False  # in the environment itself, which `make` then takes as a third argument
+    beside: Callable[[Frozen], dict[str, Any]] | None = None
+    # beside: what these functions are beside a trained policy, without which it does not work
+    acting: Callable[[Actor, Any], Actor] = lambda actor, hp: actor
+    # acting: (actor of what `world` returns, hyperparameters) -> actor of the environment itself
+    of_noise: Callable[[Spec, Any, Tree], Decoder] | None = None
+    # of_noise: (spec, hyperparameters, view) -> its actions by the noise that they are made of
 
     def maker(self, env: Env) -> Callable[[Spec, Any], Agent]:
         """`make` for the environment, of one lane, that `world` returned."""
         return partial(self.make, env=env) if self.plans else self.make
+
+
+def cloned_by(process: str) -> AgentEntry:
+    """Behaviour cloning by a generator of a kind."""
+    generation = Generation(process, denoising_steps=10)
+    defaults = generated_bc.Hyperparameters(generation=generation)
+    return AgentEntry(defaults, generated_bc.generated_bc, of_noise=generated_bc.of_noise)
 
 
 def dqn_with(**options: Any) -> AgentEntry:
@@ -157,6 +174,10 @@ AGENTS: dict[str, AgentEntry] = {
     # They learn beside a data set, or go on from a learner of one: see `jaxrl.continuing`.
     "rlpd": efficient_sac(updates=20, actor_period=20, data_share=0.5),
     "wsrl": efficient_sac(updates=4, actor_period=4),
+    # A trained policy acts beside them: it corrects, is edited, or is steered by its noise.
+    "hil-serl": AgentEntry(hil_serl.Hyperparameters(), hil_serl.hil_serl, beside=hil_serl.beside),
+    "resfit": AgentEntry(resfit.Hyperparameters(), resfit.resfit, beside=resfit.beside),
+    "dsrl": AgentEntry(dsrl.Hyperparameters(), dsrl.dsrl, beside=dsrl.beside),
     "discrete-sac": AgentEntry(discrete_sac.Hyperparameters(), discrete_sac.discrete_sac),
     "recurrent-sac": AgentEntry(recurrent_sac.Hyperparameters(), recurrent_sac.recurrent_sac),
     # They plan: in the simulator itself, and in a model of values.
@@ -192,11 +213,8 @@ AGENTS: dict[str, AgentEntry] = {
     ),
     # They learn from data sets without a model.
     "bc": AgentEntry(bc.Hyperparameters(), bc.bc),
-    "diffusion-bc": AgentEntry(generated_bc.Hyperparameters(), generated_bc.generated_bc),
-    "flow-bc": AgentEntry(
-        generated_bc.Hyperparameters(generation=Generation("flow", denoising_steps=10)),
-        generated_bc.generated_bc,
-    ),
+    "diffusion-bc": cloned_by("diffusion"),
+    "flow-bc": cloned_by("flow"),
     "rvs": AgentEntry(rvs.Hyperparameters(), rvs.rvs),
     "decision-transformer": AgentEntry(
         decision_transformer.Hyperparameters(),

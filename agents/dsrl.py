@@ -6,8 +6,8 @@ aliasing, diffusion steering is `agents.sac` in that environment. Source: Wagenm
 https://arxiv.org/abs/2506.15799.
 """
 
-from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,13 @@ import optax
 
 from jaxrl import values
 from jaxrl.cloning import policy_actors, policy_network
+from jaxrl.environments import require_box, scale_actions
 from jaxrl.errors import require, require_continuous
 from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import Own, critic_ensemble
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
-from jaxrl.types import Agent, Array, Box, Key, Spec, Transition, Tree
+from jaxrl.steering import Decoder, Frozen, decoded
+from jaxrl.types import Actor, Agent, Array, Box, Env, Key, Spec, Transition, Tree
 from jaxrl.updates import descend, optimiser_for, polyak, replayed, require_buffer
 
 fixed = jax.lax.stop_gradient
@@ -58,7 +60,7 @@ class Hyperparameters:
 def dsrl(
     spec: Spec,
     hp: Hyperparameters,
-    decode: Callable[[Tree, Array], Array],
+    decode: Decoder,
     representation: values.Representation | None = None,
     *,
     network: Own = None,
@@ -133,3 +135,40 @@ def dsrl(
 
     update = descend(init, loss, optimiser_for(hp, optimiser), polyak(hp.target_rate))
     return Agent(*policy_actors(policy), replayed(update, hp))
+
+
+def beside(policy: Frozen) -> dict[str, Any]:
+    """How it acts by the noise of a trained policy, and sees environments and data.
+
+    Raises an InputError for a policy that does not make its actions of noise.
+    """
+    of_noise = policy.of_noise
+    require(
+        of_noise is not None,
+        "dsrl steers a policy that makes its actions of noise, which this one does not: train "
+        "flow-bc or diffusion-bc, and name its results folder by --frozen.",
+    )
+    assert of_noise is not None  # for the type checker
+
+    def decoder(hp: Hyperparameters) -> Decoder:
+        return lambda obs, latent: of_noise(obs, hp.bound * latent)
+
+    def world(env: Env, hp: Hyperparameters) -> Env:
+        one = jnp.ones_like(require_box(env, "dsrl").low)
+        return decoded(scale_actions(env), decoder(hp), Box(-one, one), tell=True)
+
+    def make(spec: Spec, hp: Hyperparameters) -> Agent:
+        return dsrl(spec, hp, decoder(hp))
+
+    def told(data: Transition, hp: Hyperparameters) -> Transition:
+        # The critics of actions learn from any data; no loss reads the latents of a batch.
+        return data._replace(action=jnp.zeros_like(data.action), signals=data.action)
+
+    def acting(actor: Actor, hp: Hyperparameters) -> Actor:
+        def step(view: Tree, memory: Tree, obs: Tree, key: Key) -> tuple[Array, Tree, Tree]:
+            latent, memory, extras = actor.step(view, memory, obs, key)
+            return decoder(hp)(obs, latent), memory, extras
+
+        return Actor(actor.init, step)
+
+    return {"world": world, "make": make, "told": told, "acting": acting}

@@ -6,12 +6,15 @@ Source: "Precise and dexterous robotic manipulation via human-in-the-loop reinfo
 https://arxiv.org/abs/2410.21845.
 """
 
+from typing import Any
+
 from agents import sac
+from jaxrl.environments import require_box
 from jaxrl.errors import require
-from jaxrl.fields import FRACTION, record, static
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.settings import Collection, Layers, Optimisation
-from jaxrl.steering import Executed, executed
-from jaxrl.types import Agent, Spec
+from jaxrl.steering import Executed, Frozen, disagreeing, executed, intervened
+from jaxrl.types import Agent, Env, Spec, Transition
 from jaxrl.updates import symmetric
 from jaxrl.values import Ensemble
 
@@ -22,6 +25,12 @@ class Hyperparameters(sac.Hyperparameters):
 
     corrected_share: float = static(0.5, FRACTION)
     """Share of each batch that is drawn from the steps at which the corrector acted."""
+    tolerance: float = number(0.5, NOT_NEGATIVE)
+    """Root mean squared difference from the corrector's action in [-1, 1] that it tolerates."""
+    attention: float = number(0.2, FRACTION)
+    """Probability that the corrector begins to act at a step with a larger difference."""
+    spell: int = static(5, POSITIVE)
+    """Steps for which the corrector acts once it has begun."""
     optimisation: Optimisation = Optimisation(learning_rate=3e-4, schedule="constant")
     """How parameters descend the gradient."""
     ensemble: Ensemble = Ensemble(10, subset=2)
@@ -54,3 +63,20 @@ def hil_serl(spec: Spec, hp: Hyperparameters) -> Agent:
         agent.update, rows, own.batch_size, own.updates, corrected, hp.corrected_share
     )
     return executed(agent._replace(update=update))
+
+
+def beside(policy: Frozen) -> dict[str, Any]:
+    """How it sees an environment that a trained policy corrects, see `jaxrl.steering.disagreeing`.
+
+    Elsewhere the hyperparameters of when it is corrected do nothing.
+    """
+
+    def world(env: Env, hp: Hyperparameters) -> Env:
+        require_box(env, "hil-serl")
+        return intervened(env, disagreeing(policy.act, hp.tolerance, hp.attention, hp.spell))
+
+    def told(data: Transition, hp: Hyperparameters) -> Transition:
+        require(False, "hil-serl learns beside its corrector, without data: leave --dataset out.")
+        return data
+
+    return {"world": world, "told": told}

@@ -7,6 +7,7 @@ distributional critic, n-step returns, no noise in targets and no delay: see `ag
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -82,6 +83,13 @@ Cost = Callable[[Transition, Array], Array]
 """(batch, next action) -> what is subtracted from the next value in targets [B]."""
 
 
+class Judged(NamedTuple):
+    """What critics see in place of an observation and the agent's action."""
+
+    spec: Spec
+    of: Callable[[Tree, Array], tuple[Tree, Array]]  # (observation, action) -> both as they see it
+
+
 def td3(
     spec: Spec,
     hp: Hyperparameters,
@@ -120,28 +128,33 @@ def learner(
     cost: Cost | None = None,
     critic_layers: Layers | None = None,
     critic_encoder: nn.Module | None = None,
+    seen: Judged | None = None,
     network: networks.Own = None,
     optimiser: optax.GradientTransformation | None = None,
 ) -> Agent:
     """TD3 without a replay buffer: it learns from the batches [B, ...] that it is given.
 
-    A `cost` is subtracted from next values in targets, and `critic_layers` are those of the critics
-    if they differ from the actor's; the other arguments are those of `td3`.
+    A `cost` is subtracted from next values in targets, `critic_layers` are those of the critics if
+    they differ from the actor's, and `seen` is what critics see, if that is not what the actor sees
+    and does; the other arguments are those of `td3`.
     """
     check(spec, hp)
     assert isinstance(spec.action, Box)  # checked above; for the type checker
     representation = values.critic(hp.critic) if representation is None else representation
     space, layers, size = spec.action, hp.network, representation.size
     actor = networks.network(spec, (space.low.size,), (0.01,), **vars(layers), own=network)
+    seen = Judged(spec, lambda obs, action: (obs, action)) if seen is None else seen
     members, dense = hp.ensemble.members, critic_layers or layers
-    critics = critic_ensemble(spec, size, members, dense, critic_encoder)
+    critics = critic_ensemble(seen.spec, size, members, dense, critic_encoder)
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises
     judged, judges = representation, size
     if hp.actor_reduction != "first":
         judged = ensemble(replace(hp.ensemble, reduction=hp.actor_reduction))
         judges = judged.size
-    q = lambda params, obs, action: critics.apply(params["critics"], obs, action)  # [..., E * K]
+
+    def q(params: Tree, obs: Tree, action: Array) -> Array:  # [..., E * K]
+        return critics.apply(params["critics"], *seen.of(obs, action))
 
     def mu(params: Tree, obs: Tree) -> Array:
         outputs = actor.step(params["actor"], (), obs)[0][0]

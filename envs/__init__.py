@@ -6,7 +6,7 @@ A chain for training reads from the inside out:
     env = envs.auto_reset(envs.vectorize(envs.episode_statistics(env), 64))
 """
 
-from envs.actions import chunked, decoded
+from envs.actions import chunked
 from envs.catalogue import make, names, tabular_mdp
 from envs.check import check
 from envs.games import matrix_game, nim, tic_tac_toe
@@ -35,6 +35,7 @@ from jaxrl.environments import (
     time_limit,
     vectorize,
 )
+from jaxrl.steering import decoded
 
 __all__ = [
     "TabularMDP",

@@ -1,60 +1,14 @@
-"""Transforms `Env -> Env` of one lane that give actions another meaning.
+"""A transform `Env -> Env` of one lane that gives actions another meaning.
 
-- `decoded`: an action is a latent that a fixed policy makes an action of.
 - `chunked`: an action is several actions, to be taken one after another.
 """
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from jaxrl.environments import require_box, strong
+from jaxrl.environments import strong
 from jaxrl.errors import InputError, require, require_fraction, require_positive
 from jaxrl.types import Array, Box, Discrete, Env, Key, MultiDiscrete, TimeStep, Tree, lanes, select
-
-Decoder = Callable[[Tree, Array], Array]
-"""(observation [*], latent [*latents]) -> action [*action], of one lane."""
-
-
-def decoded(env: Env, decode: Decoder, latents: Box, tell: bool = False) -> Env:
-    """Act in the space of latents, of which a fixed `decode` makes the action at an observation.
-
-    The transitions have latents as actions. With `tell` the decoded action is the signal of each
-    step, so that learners can value what was done, and zero at a reset. Where `decode` is a
-    generator, such as `jaxrl.generators.steered`, an agent of this environment steers it by its
-    noise, and never leaves its support. Source: the diffusion steering of Wagenmaker et al. (2025),
-    "Steering your diffusion policy with latent space reinforcement learning",
-    https://arxiv.org/abs/2506.15799. Raises `InputError` unless the environment's actions are a
-    `Box` whose shape `decode` returns, or if there are signals already.
-    """
-    box = require_box(env, "decoded")
-    observation = env.spec.observation
-    made = jax.eval_shape(decode, observation, jax.ShapeDtypeStruct(latents.shape, jnp.float32))
-    require(
-        made.shape == box.shape,
-        f"decoded makes actions of shape {made.shape}, but this environment takes {box.shape}.",
-    )
-    free = not (tell and jax.tree.leaves(env.spec.signals))
-    require(free, "decoded cannot tell the action, because this environment has signals already.")
-
-    def told(ts: TimeStep, action: Array) -> TimeStep:
-        return ts._replace(signals=action) if tell else ts
-
-    def init(key: Key) -> tuple[Tree, TimeStep]:
-        state, ts = env.init(key)
-        return (state, ts.obs), told(ts, jnp.zeros(box.shape))
-
-    def step(state: Tree, latent: Array, key: Key) -> tuple[Tree, TimeStep]:
-        inner, obs = state
-        action = decode(obs, latent)
-        inner, ts = env.step(inner, action, key)
-        return (inner, ts.obs), told(ts, action)
-
-    spec = env.spec._replace(action=latents)
-    if tell:
-        spec = spec._replace(signals=jax.ShapeDtypeStruct(box.shape, jnp.float32))
-    return env._replace(init=init, step=step, spec=spec, trial=None)
 
 
 def chunked(env: Env, length: int, discount: float | Array = 1.0) -> Env:

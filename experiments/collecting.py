@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents import AGENTS
 from experiments import configuration, host, lanes, population, rewarding
 from experiments.configuration import Configuration
 from experiments.evaluation import best_member, restore_member
+from experiments.frozen import entry_of
 from jaxrl import spaces
 from jaxrl.data import require_same_spaces
 from jaxrl.environments import auto_reset, vectorize
@@ -109,8 +109,9 @@ def trained(folder: Path, env: Env, sampled: bool) -> tuple[Actor, Tree]:
     config = configuration.load(folder)
     hp, run = restore_member(config, folder, best_member(config, folder))
     setup = configuration.build(config, hp)
-    require_collector(folder, config, setup.env.spec, env.spec)
     actor = setup.agent.explore if sampled else setup.agent.exploit
+    actor, seen = configuration.acting(config, hp, actor, setup.env.spec)
+    require_collector(folder, config, seen, env.spec)
     return actor, setup.agent.update.read(run.learner)
 
 
@@ -121,7 +122,7 @@ def require_collector(folder: Path, config: Configuration, seen: Spec, spec: Spe
     require(
         jax.tree.structure(seen.observation) == jax.tree.structure(spec.observation),
         f"{folder} holds {config.agent}, which sees more than the environment shows, so it cannot "
-        "collect a data set.",
+        "act in another one.",
     )
 
 
@@ -194,7 +195,12 @@ def history(folder: Path, spec: Spec, steps: int | None = None) -> Transition:
     )
     member = best_member(config, folder)
     hp = configuration.hyperparameters(config, member // config.seeds if config.sweep else None)
-    entry = AGENTS[config.agent]
+    entry = entry_of(config)
+    require(
+        entry.beside is None,
+        f"What {folder} learnt from are not its own actions, because a policy acted beside it: "
+        "choose another regime than replay.",
+    )
     own = configuration.make_env(config)
     env = entry.world(own, hp)
     require_collector(folder, config, env.spec, spec)

@@ -53,7 +53,7 @@ def train_command(arguments: list[str]) -> None:
         same = not chosen.out or Path(chosen.out) == folder
         require(same, "--resume continues in its own folder: leave --out out.")
         configuration.require_same(config, stored, folder)
-        config = configuration.extended(stored, config.steps, config.dataset)
+        config = configuration.extended(stored, config.steps, config.dataset, config.frozen)
     else:
         options.require_seeds(config.seed, config.seeds)
         folder = options.folder_of(chosen, agent)

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 
 import envs
-from agents import AGENTS
+from agents import AGENTS, AgentEntry
 from experiments import (
+    blocks,
     datasets,
     lanes,
     programs,
@@ -22,13 +23,14 @@ from experiments import (
     rewarding,
     stored,
 )
+from experiments.frozen import entry_of
 from jaxrl.budget import Budget, budget, decay_over
 from jaxrl.continuing import beginning, retaining
 from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.logged import empty
-from jaxrl.loop import Setup, assemble
+from jaxrl.loop import Setup, assemble, fitted
 from jaxrl.offline import offline, stored_data
-from jaxrl.types import Env, Experiment, Key, Run, Transition, Tree
+from jaxrl.types import Actor, Env, Experiment, Key, Run, Spec, Transition, Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Configuration:
     # reward: {} for the environment's, else its kind and parameters, see `rewarding`
     base: str = ""  # folder of a run whose learners this one goes on from
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)  # their fingerprint
+    frozen: str = ""  # folder of a run whose policy acts beside the agent
+    frozen_of: dict[str, Any] = dataclasses.field(default_factory=dict)  # its fingerprint
     spacing: list[int] = dataclasses.field(default_factory=list)
     # of an extended run: the updates and evaluations that it was begun with
 
@@ -157,7 +161,7 @@ def build(
     same. `env`, if given, is the environment of one lane in place of `make_env(config)`. `base` is
     the learner to go on from; runs have the same shapes without it.
     """
-    entry = AGENTS[config.agent]
+    entry = entry_of(config)
     own = make_env(config) if env is None else env
     env = entry.world(own, hp)
     make = rewarding.maker(config.reward, entry.maker(env), config.agent)
@@ -167,11 +171,12 @@ def build(
             f"{config.agent} transforms its environment or plans in it, which {config.env} does "
             "not allow: it runs outside of compiled functions.",
         )
-        return assemble(make, env, hp, lanes=lanes.blank_lanes)
+        return assemble(make, env, hp, lanes=lanes.blank_lanes, base=base)
     if not config.dataset:
         return assemble(make, env, hp, base=base)
     data = empty(env.spec, hp.collection.num_envs) if data is None else data
-    size = (config.data or described(config))["transitions"]
+    found = config.data or described(config)
+    size = found.get("block", found["transitions"])
     whole = dataclasses.replace(hp, buffer_size=size, warmup=size, data_share=0.0)
     try:
         alone = assemble(make, env, whole)
@@ -202,6 +207,11 @@ def load_data(config: Configuration) -> Transition:
     Raises an InputError if it is not there, does not fit the environment, or is not the data set
     with which the run was begun.
     """
+    return read_data(config)[0]
+
+
+def read_data(config: Configuration) -> tuple[Transition, dict[str, Any]]:
+    """The data set of a configuration, see `load_data`, and its summary."""
     require(
         not lanes.outside(config.env),
         f"A data set cannot be learnt from for {config.env}, which runs outside of compiled "
@@ -212,17 +222,65 @@ def load_data(config: Configuration) -> Transition:
         hasattr(hp, "replay"),
         f"{config.agent} does not replay, and cannot learn from a data set: try sac or dqn.",
     )
-    entry, env = AGENTS[config.agent], make_env(config)
+    entry, env = entry_of(config), make_env(config)
+    if blocks.stored(config.dataset):
+        return first_block(config, entry)
     env = env if entry.told else entry.world(env, hp)
     data = datasets.load(config.dataset, env, hp.collection.num_envs, hp.collection.rollout_length)
+    # What a trained policy makes of the data may differ in its last bits on another machine.
+    logged = data if entry.beside else None
+    require(
+        not (entry.beside and "edit_size" in config.sweep),
+        "The data set is told as edits of one size: sweep another option than --edit-size, or set "
+        "--data-share 0.",
+    )
     data = entry.told(data, hp) if entry.told else data
     data = jax.tree.map(np.asarray, data)
+    return data, require_same_data(config, summary_of(data if logged is None else logged))
+
+
+def seen(config: Configuration) -> Spec:
+    """The spec of the environment as the agent sees it."""
+    hp = hyperparameters(config, 0 if config.sweep else None)
+    return entry_of(config).world(make_env(config), hp).spec
+
+
+def first_block(config: Configuration, entry: AgentEntry) -> tuple[Transition, dict[str, Any]]:
+    """The block with which a run from a data set of blocks begins, and the summary of all."""
     require(
-        config.data in ({}, summary_of(data)),
+        config.offline and entry.told is None,
+        f"{config.agent} cannot learn from a data set of blocks beside an environment, or if it "
+        "sees data otherwise: take a folder of Minari or an .npz file.",
+    )
+    require(
+        not config.hyperparameters.get("prioritised"),
+        f"{config.agent} cannot learn from a data set of blocks by priorities: leave prioritised "
+        "off.",
+    )
+    spec, number = seen(config), config.hyperparameters["num_envs"]
+    found = require_same_data(config, blocks.summary(config.dataset, spec, number))
+    return blocks.first(config.dataset, spec, number, config.seed), found
+
+
+def require_same_data(config: Configuration, found: dict[str, Any]) -> dict[str, Any]:
+    """The summary `found`; an InputError unless it is the one that a configuration may record."""
+    require(
+        config.data in ({}, found),
         f"The data set {config.dataset} is not the one that this run was begun with: restore that "
         "one, or begin a new run with another --out.",
     )
-    return data
+    return found
+
+
+def acting(config: Configuration, hp: Any, actor: Actor, seen: Spec) -> tuple[Actor, Spec]:
+    """The actor of an agent, to which `seen` is shown, as one of the environment itself, and that.
+
+    They differ only where a trained policy acts beside the agent.
+    """
+    entry = entry_of(config)
+    if entry.beside is None:
+        return actor, seen
+    return entry.acting(actor, hp), fitted(make_env(config)).spec
 
 
 def summary_of(data: Transition) -> dict[str, Any]:
@@ -234,7 +292,7 @@ def described(config: Configuration) -> dict[str, Any]:
     """The summary of the data set of a configuration, read if it is not recorded; {} for none."""
     if config.data or not config.dataset:
         return config.data
-    return summary_of(load_data(config))
+    return read_data(config)[1]
 
 
 def with_data_described(config: Configuration) -> Configuration:
@@ -269,8 +327,10 @@ def validate(config: Configuration, base: Tree | None = None) -> None:
         f"{config.agent} takes {share:g} of each batch from a data set: name one by --dataset, or "
         "set --data-share 0.",
     )
-    data = load_data(config) if config.dataset else None
-    config = dataclasses.replace(config, data=summary_of(data)) if data is not None else config
+    data = None
+    if config.dataset:
+        data, found = read_data(config)
+        config = dataclasses.replace(config, data=found)
     values = dataclasses.asdict(config)
     depends = {name: value for name, value in values.items() if name not in UNTRACED}
     programs.kept("valid", depends, lambda: trace(config, data, base) or True)
@@ -389,14 +449,16 @@ def defaulted(folder: Path) -> dict[str, Any]:
 def require_same(asked: Configuration, stored: Configuration, folder: Path) -> None:
     """Raise an InputError unless a run asked for continues a stored one; steps may differ.
 
-    So may the place of the data set, whose content is compared when it is read.
+    So may the places of the data set and of the frozen policy, which are compared when they are
+    read.
     """
     ours, theirs = dataclasses.asdict(asked), dataclasses.asdict(stored)
     ours |= ours.pop("hyperparameters")
     theirs |= theirs.pop("hyperparameters")
     plain = lambda value: list(value) if isinstance(value, tuple) else value
-    free = {"steps", "data", "spacing", "members_at_once", "origin"}
-    free |= {"dataset"} if asked.dataset and stored.dataset else set()
+    free = {"steps", "data", "spacing", "members_at_once", "origin", "frozen_of"}
+    both = lambda name: getattr(asked, name) and getattr(stored, name)
+    free |= {name for name in ("dataset", "frozen") if both(name)}
     for name in sorted((ours.keys() | theirs.keys()) - free):
         a, b = plain(ours.get(name)), plain(theirs.get(name))
         require(
@@ -406,13 +468,16 @@ def require_same(asked: Configuration, stored: Configuration, folder: Path) -> N
         )
 
 
-def extended(stored: Configuration, steps: int, dataset: str = "") -> Configuration:
+def extended(
+    stored: Configuration, steps: int, dataset: str = "", frozen: str = ""
+) -> Configuration:
     """A stored configuration that goes on to `steps`, evaluated with the same spacing.
 
-    Schedules that are shares of the run follow its new length. `dataset` is where the data set is
-    now, if it has moved.
+    Schedules that are shares of the run follow its new length. `dataset` and `frozen` are where the
+    data set and the frozen policy are now, if they have moved.
     """
-    stored = dataclasses.replace(stored, dataset=dataset or stored.dataset)
+    moved = {"dataset": dataset or stored.dataset, "frozen": frozen or stored.frozen}
+    stored = dataclasses.replace(stored, **moved)
     if steps == stored.steps:
         return stored
     require_positive(steps=steps)

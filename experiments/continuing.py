@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from agents import AGENTS
-from experiments import checkpoints, configuration, lanes, records, results
+from experiments import checkpoints, configuration, frozen, records, results
 from experiments.configuration import Configuration
 from jaxrl.errors import require
 from jaxrl.offline import without_data
@@ -25,8 +25,9 @@ SHAPING = (
 def defaults(agent: str, base: Configuration) -> dict[str, Any]:
     """The options that a run takes from the one that it goes on from, unless others are given.
 
-    They are the environment and the hyperparameters that decide what the parameters are; the
-    representation of returns only where the agent is the same, since some agents are named by it.
+    They are the environment, a policy that acts beside the agent, and the hyperparameters that
+    decide what the parameters are; the representation of returns only where the agent is the same,
+    since some agents are named by it.
     """
     own, same = records.flat(AGENTS[agent].defaults), agent == base.agent
     kept = {
@@ -34,8 +35,14 @@ def defaults(agent: str, base: Configuration) -> dict[str, Any]:
         for name, value in base.hyperparameters.items()
         if name in own and (name in SHAPING or (same and name.startswith("critic.")))
     }
+    again = {"frozen": base.frozen} if base.frozen and AGENTS[agent].beside else {}
+    return kept | beside(base) | again
+
+
+def beside(base: Configuration) -> dict[str, Any]:
+    """The options that a run takes from that of the policy beside it, unless others are given."""
     params = tuple(f"{name}={value!r}" for name, value in base.env_params.items())
-    return kept | {"env": base.env, "env_params": params}
+    return {"env": base.env, "env_params": params}
 
 
 def stored(folder: str) -> Configuration:
@@ -60,11 +67,6 @@ def learners(config: Configuration) -> Tree:
         base.env == config.env,
         f"{config.base} was trained in {base.env}, and cannot go on in {config.env}: leave --env "
         "out.",
-    )
-    require(
-        not lanes.outside(base.env),
-        f"A run cannot go on from another one in {base.env}, which runs outside of compiled "
-        "functions: leave --from out.",
     )
     found = checkpoints.complete(folder)
     require(bool(found), f"{folder} has no complete checkpoint: train into it first.")
@@ -96,7 +98,8 @@ def _members(found: Tree, chosen: np.ndarray) -> Tree:
 
 
 def described(config: Configuration) -> Configuration:
-    """A configuration that records a fingerprint of what it goes on from, if it does."""
+    """A configuration with fingerprints of what it goes on from, and of what stays frozen."""
+    config = frozen.described(config)
     if config.origin or not config.base:
         return config
     return dataclasses.replace(config, origin=summary(learners(config)))

@@ -34,7 +34,8 @@ def export(config: Configuration, folder: Path, place: Path, seed: int | None = 
     setup = configuration.build(config, hp)
     view = setup.agent.update.read(run.learner)
     action = configuration.make_env(config).spec.action
-    content = serialise(setup.agent.exploit, view, setup.env.spec, action)
+    actor, spec = configuration.acting(config, hp, setup.agent.exploit, setup.env.spec)
+    content = serialise(actor, view, spec, action)
     results.make_folder(place.parent)
     new = place.with_name(f"{place.name}.new")
     new.write_bytes(content)

@@ -45,10 +45,12 @@ class ExportOptions:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetOptions:
-    """Collect transitions into a data set, or print what is in one.
+    """Collect transitions into a data set, print what is in one, or write some as blocks.
 
-    A folder is a data set that minari can read, and a file that ends in .npz holds plain arrays.
-    Several sources act for equal shares of the steps, unless a regime says otherwise.
+    A folder is a data set that minari can read, and a file that ends in .npz holds plain arrays. A
+    folder of blocks, for data sets that are larger than the device, is read block by block while
+    `jaxrl train` learns from it. Several sources act for equal shares of the steps, unless a regime
+    says otherwise.
     """
 
     sources: tuple[str, ...] = dataclasses.field(default=(), metadata=POSITIONAL)
@@ -78,6 +80,9 @@ class DatasetOptions:
     out: Path = Path("datasets/data-v0")
     """New folder for the data set, whose name must end in -v and a number; or a new file that ends
     in .npz."""
+    blocks: tuple[Path, ...] = ()
+    """Data sets to write into one new folder of blocks, instead of collecting; they are read one
+    after another, and only one of them has to fit into memory."""
     inspect: Path | None = None
     """Data set of which to print what is in it, instead of making one."""
     reference: Path | None = None

@@ -6,18 +6,20 @@ the agent, compiled and vmapped over members as they are in any other environmen
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import configuration, lanes
+from experiments import configuration, continuing, lanes, streamed
 from experiments.configuration import Configuration
 from experiments.lanes import Lanes
 from experiments.population import Population, Program, Sums, compiled, watched
 from jaxrl import spaces
 from jaxrl.buffers import Buffer
+from jaxrl.continuing import inherited
 from jaxrl.evaluation import Evaluation
 from jaxrl.loop import learnt
 from jaxrl.population import populate, usable_devices
@@ -45,9 +47,11 @@ Rows = tuple[Transition, dict]
 
 def programmed(population: Population, data: list[Buffer]) -> Program:
     """The program of a population: compiled as a whole, or stepping its environment on the host."""
-    if lanes.outside(population.config.env):
+    config = population.config
+    if lanes.outside(config.env):
         return hosted(population)
-    return compiled(population, data)
+    found = compiled(population, data)
+    return streamed.programmed(population, data, found) if "block" in config.data else found
 
 
 class World:
@@ -126,17 +130,32 @@ def hosted(p: Population) -> Program:
         actor = random_policy(setup.env.spec, setup.agent)
         return decided(config, actor.step(None, (), obs, k))
 
+    def follow(key: Key, base: Tree, memory: Tree, obs: Tree, t: Array, hp: Any) -> tuple:
+        """Act in the warm-up as the learner that a run goes on from."""
+        setup, zero = build(hp), jnp.zeros(number)
+        agent, random = setup.agent, random_policy(setup.env.spec, setup.agent)
+        _, k_warm, k_learn, _ = jax.random.split(key, 4)
+        k_begin = jax.random.split(k_learn, 3)[1]
+        action, _, extras = jax.eval_shape(partial(random.step, None, ()), obs, k_begin)
+        row = Transition(obs, action, zero, zero, zero > 0, obs, extras, zero)
+        new = agent.update.init(k_begin, jax.tree.map(none_of, row))
+        view = agent.update.read(inherited(new, base))
+        k = jax.random.split(k_warm, (max(warmup, 1), 2))[t, 0]
+        return decided(config, agent.explore.step(view, memory, obs, k))
+
     def explore(run: Run, memory: Tree, obs: Tree, t: Array, hp: Any) -> tuple:
         agent, key = build(hp).agent, jax.random.fold_in(run.key, run.step.value)
         k = jax.random.split(jax.random.split(key)[0], (length, 2))[t, 0]
         view = agent.update.read(run.learner)
         return decided(config, agent.explore.step(view, memory, obs, k))
 
-    def first(key: Key, data: Transition, now: TimeStep, hp: Any) -> Run:
+    def first(key: Key, data: Transition, now: TimeStep, memory: Tree, base: Tree, hp: Any) -> Run:
         agent = build(hp).agent
         k_learn, k_run = jax.random.split(key, 4)[2:]
-        begun = ((), now, agent.explore.init(number))
-        return Run(agent.update.init(k_learn, data), begun, k_run, count())
+        if base is None:
+            return Run(agent.update.init(k_learn, data), ((), now, memory), k_run, count())
+        learner = agent.update.init(jax.random.split(k_learn, 3)[2], data)
+        return Run(inherited(learner, base), ((), now, memory), k_run, count())
 
     def learn(run: Run, sums: Sums, now: TimeStep, memory: Tree, rows: Rows, hp: Any) -> tuple:
         agent = build(hp).agent
@@ -154,7 +173,7 @@ def hosted(p: Population) -> Program:
         over(fn, (axes, 0, *rest, None, p.hp_axes), (0, 0, 0, 0))
         for fn, axes, rest in ((guess, 0, ()), (explore, p.axes, (0,)))
     )
-    first_all = over(first, (0, 0, 0, p.hp_axes), p.axes)
+    first_all = lambda base: over(first, (0, 0, 0, 0, axes_of(base), p.hp_axes), p.axes)
     learn_all = jax.jit(
         populate(learn, (p.axes, 0, 0, 0, 0, p.hp_axes), (p.axes, 0), devices), donate_argnums=0
     )
@@ -165,12 +184,18 @@ def hosted(p: Population) -> Program:
     def start(p: Population, data: Transition | None) -> Run:
         keys = p.keys[:, 0]
         now = world.begin(seeds(jax.vmap(lambda key: jax.random.split(key, 4)[0])(keys), number))
-        act = lambda memory, obs, t: (*(x := guess_all(keys, obs, t, p.hp))[:2], (), x[3])
+        base, memory = continuing.begun(p.config, p.seeds), empty(keys, p.hp)
+        act = lambda memory, obs, t: (*(x := guess_all(keys, obs, t, p.hp))[:2], memory, x[3])
+        keep = lambda memory, last: memory
+        if base is not None:
+            axes, keep = (0, axes_of(base), 0, 0, None, p.hp_axes), renew(p.hp)
+            follow_all = over(follow, axes, (0, 0, 0, 0))
+            act = lambda memory, obs, t: follow_all(keys, base, memory, obs, t, p.hp)
         if warmup:
-            now, _, rows = walked(world, now, (), act, lambda memory, last: (), warmup)
+            now, memory, rows = walked(world, now, memory, act, keep, warmup)
         else:
-            rows = (nothing(now, jax.eval_shape(act, (), now.obs, np.int32(0))), {})
-        return first_all(keys, rows[0], now, p.hp)
+            rows = (nothing(now, jax.eval_shape(act, memory, now.obs, np.int32(0))), {})
+        return first_all(base)(keys, rows[0], now, memory, base, p.hp)
 
     def resume(p: Population, runs: Run) -> Run:
         keys = jax.vmap(lambda key: jax.random.fold_in(key, runs.step.value))(runs.key)
@@ -298,3 +323,8 @@ def nothing(now: TimeStep, acted: tuple) -> Transition:
     row = Transition(now.obs, action, now.reward, now.discount, now.last, now.final, extras,
                      now.reward)  # fmt: skip
     return jax.tree.map(lambda x: jnp.moveaxis(none_of(x), 0, 1), row)
+
+
+def axes_of(base: Tree | None) -> Any:
+    """The axes of the learners that members go on from."""
+    return None if base is None else population_axes(base)

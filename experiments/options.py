@@ -43,6 +43,10 @@ class Common:
     """Results folder of a run to go on from, in its environment: seeds begin with what its seeds
     have learnt, and its policy, not random actions, takes the steps of the warm-up. What decides
     the shape of the networks is taken from it."""
+    frozen: str = ""
+    """Results folder of a run whose best policy acts beside the agent and does not learn: resfit
+    edits its actions, dsrl steers its noise, and hil-serl is corrected by it. The environment is
+    taken from it, and the data set where the agent takes a share of one."""
     steps: int = 1_000_000
     """Environment steps of each seed, including those of the warm-up."""
     seeds: int = 8
@@ -90,7 +94,7 @@ class Sweepable(Common):
 
 
 GROUPS = {
-    "environment": ("env", "env_params", "reward", "dataset", "base"),
+    "environment": ("env", "env_params", "reward", "dataset", "base", "frozen"),
     "run": ("steps", "seeds", "seed", "out", "resume", "members_at_once"),
     "evaluation": ("evaluations", "episodes", "max_episode_steps"),
     "files": ("save_every", "cache", "log", "animation"),
@@ -173,9 +177,11 @@ def value_of(flag: str, arguments: list[str]) -> str:
 
 def defaults_for(agent: str, arguments: list[str]) -> dict[str, Any]:
     """The preset of the environment, and what a run takes from the one that it goes on from."""
-    folder = value_of("--from", arguments)
-    named = bool(folder) and not is_flag(folder)
-    before = continuing.defaults(agent, continuing.stored(folder)) if named else {}
+    before: dict[str, Any] = {}
+    if (folder := value_of("--frozen", arguments)) and not is_flag(folder):
+        before = continuing.beside(load(Path(folder)))
+    if (folder := value_of("--from", arguments)) and not is_flag(folder):
+        before |= continuing.defaults(agent, continuing.stored(folder))
     found = preset(agent, value_of("--env", arguments) or before.get("env", ""))
     return found | ({"steps": int(found["steps"])} if "steps" in found else {}) | before
 
@@ -277,13 +283,15 @@ def configured(
         dataset=getattr(options, "dataset", "") or dataset_of(options, hyperparameters),
         base=getattr(options, "base", ""),
         reward=rewarding.described(getattr(options, "reward", ()), environment_parameters),
+        frozen=getattr(options, "frozen", ""),
     )
 
 
 def dataset_of(options: Any, hyperparameters: dict[str, Any]) -> str:
-    """The data set of the run that another one goes on from, if it takes a share of it."""
-    wanted = getattr(options, "base", "") and hyperparameters.get("data_share", 0)
-    return continuing.stored(options.base).dataset if wanted else ""
+    """The data set of the run that another one begins with, or has beside it, if it takes any."""
+    before = getattr(options, "base", "") or getattr(options, "frozen", "")
+    wanted = before and hyperparameters.get("data_share", 0)
+    return load(Path(before)).dataset if wanted else ""
 
 
 def use_cache(options: Any) -> None:

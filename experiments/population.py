@@ -10,7 +10,15 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
 
 from agents import AGENTS
-from experiments import checkpoints, configuration, continuing, memory, programs, records
+from experiments import (
+    checkpoints,
+    configuration,
+    continuing,
+    frozen,
+    memory,
+    programs,
+    records,
+)
 from experiments.configuration import Configuration
 from experiments.memory import memory_bytes  # noqa: F401
 from experiments.programs import kept, packed, unpacked
@@ -88,12 +96,13 @@ def identity(config: Configuration, count: int) -> list:
     """What the programs of `count` members depend on, of a configuration.
 
     Seeds, numbers that are not static, the length of the run, the data and what runs go on from are
-    their arguments.
+    their arguments; the parameters of a policy that acts beside the agent are constants.
     """
     names = ("agent", "env", "env_params", "reward", "episodes", "max_episode_steps")
     values, numbers = dataclasses.asdict(config), records.numeric(AGENTS[config.agent].defaults)
     static = {k: v for k, v in config.hyperparameters.items() if k not in numbers}
-    data = (config.offline, config.data.get("transitions"))
+    size = config.data.get("block", config.data.get("transitions"))
+    data = (config.offline, size, frozen.described(config).frozen_of)
     return [{name: values[name] for name in names}, static, [*config.sweep], data, count]
 
 

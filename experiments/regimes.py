@@ -43,6 +43,9 @@ def dataset_command(arguments: list[str]) -> None:
         require(not chosen.sources, "--inspect reads a data set: leave the sources out.")
         tell(chosen.inspect, chosen)
         return
+    if chosen.blocks:
+        write_blocks(chosen)
+        return
     require(
         bool(chosen.sources),
         "jaxrl dataset needs a source: the word random, or the results folder of a trained agent.",
@@ -76,6 +79,25 @@ def dataset_command(arguments: list[str]) -> None:
              "regime": chosen.regime, "seed": chosen.seed}  # fmt: skip
     datasets.save(episodes, env, chosen.out, about, notes)
     tell(chosen.out, chosen, episodes, name)
+
+
+def write_blocks(chosen: Any) -> None:
+    """Write data sets into a folder of blocks, and say how many chunks it has.
+
+    What is left over of a data set after its last chunk is left out.
+    """
+    from experiments import datasets, streaming
+
+    require(not chosen.sources, "--blocks writes data sets that are there: leave sources out.")
+    require(bool(chosen.env), options.ENV_NEEDED)
+    results.require_new(chosen.out)
+    env = envs.make(chosen.env, **options.environment_parameters(chosen.env_params))
+    read = lambda path: datasets.load(str(path), env, 1, streaming.CHUNK)
+    number = streaming.write(map(read, chosen.blocks), chosen.out, streaming.CHUNK)
+    print(
+        f"{chosen.out} has {number} chunks of {streaming.CHUNK} transitions in {chosen.env}, of "
+        f"{len(chosen.blocks)} data sets."
+    )
 
 
 def checked(chosen: Any) -> Regime | None:

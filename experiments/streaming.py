@@ -26,6 +26,7 @@ from jaxrl.offline import offline, shared, without_data
 from jaxrl.packing import Layout, layout, pack, unpack
 from jaxrl.types import Agent, Key, Run, Spec, Transition, count, population_axes
 
+CHUNK = 256  # steps, by default
 Item = TypeVar("Item")
 
 
@@ -36,11 +37,12 @@ class Store(NamedTuple):
     layout: Layout
 
 
-def write(parts: Iterable[Transition], folder: Path, length: int = 256) -> int:
+def write(parts: Iterable[Transition], folder: Path, length: int = CHUNK) -> int:
     """Write data sets [T, B, ...] into a new folder, and return the number of chunks.
 
-    Each becomes a file of chunks of `length` steps; what is left over of a lane is left out. Raises
-    an InputError if the folder is not new, or if a part has fewer steps than a chunk.
+    Each becomes a file of chunks of `length` steps, the last of which is truncated there, so that
+    chunks may stand one after another in a lane; what is left over of a lane is left out. Raises an
+    InputError if the folder is not new, or if a part has fewer steps than a chunk.
     """
     require_positive(length=length)
     results.require_new(folder)
@@ -53,7 +55,8 @@ def write(parts: Iterable[Transition], folder: Path, length: int = 256) -> int:
             f"A part of the data set has {steps} steps in each lane, which is too short for a "
             f"chunk of {length}.",
         )
-        data = jax.tree.map(lambda x, n=steps // length * length: x[:n], data)
+        data = jax.tree.map(lambda x, n=steps // length * length: np.array(x[:n]), data)
+        data.last[length - 1 :: length] = True
         words = np.asarray(pack(jax.tree.map(jnp.asarray, data), layout(data, 2)))
         chunks = words.reshape(-1, length, lanes, words.shape[-1]).swapaxes(1, 2)
         np.save(folder / f"part-{number:05d}.npy", chunks.reshape(-1, length, words.shape[-1]))
@@ -97,30 +100,28 @@ def blocks(store: Store, chunks: int, seed: int = 0) -> Iterator[Buffer]:
     In an epoch each chunk is drawn once, but for those that do not fill another block, which differ
     from epoch to epoch. Raises an InputError if there are fewer chunks than a block has.
     """
-    sizes = [len(part) for part in store.parts]
-    total = sum(sizes)
+    total = sum(map(len, store.parts))
     require(
         0 < chunks <= total, f"A block must have 1 to {total} chunks, which all are, not {chunks}."
     )
-    begins = np.cumsum([0, *sizes])
-    rng = np.random.default_rng(seed)
 
-    def drawn() -> Iterator[Buffer]:
-        while True:
-            order = rng.permutation(total)
-            for first in range(0, total - chunks + 1, chunks):
-                yield _block(store, begins, np.sort(order[first : first + chunks]))
+    def buffer(index: int) -> Buffer:
+        words = np.ascontiguousarray(block_at(store, chunks, seed, index).swapaxes(0, 1))
+        length = words.shape[0]
+        return Buffer(jax.device_put(words), count(length), length, store.layout)
 
-    return drawn()
+    return map(buffer, itertools.count())
 
 
-def _block(store: Store, begins: np.ndarray, chosen: np.ndarray) -> Buffer:
-    """The buffer of chunks, which are numbered over all parts and sorted."""
+def block_at(store: Store, chunks: int, seed: int, index: int) -> np.ndarray:
+    """The words [chunks, length, width] of the block with this index, from 0 on: see `blocks`."""
+    sizes = [len(part) for part in store.parts]
+    begins, total = np.cumsum([0, *sizes]), sum(sizes)
+    epoch, place = divmod(index, total // chunks)
+    order = np.random.default_rng([seed, epoch]).permutation(total)
+    chosen = np.sort(order[place * chunks : (place + 1) * chunks])
     of = np.searchsorted(begins, chosen, "right") - 1
-    found = [store.parts[i][chosen[of == i] - begins[i]] for i in np.unique(of)]
-    words = np.ascontiguousarray(np.concatenate(found).swapaxes(0, 1))
-    length = words.shape[0]
-    return Buffer(jax.device_put(words), count(length), length, store.layout)
+    return np.concatenate([store.parts[i][chosen[of == i] - begins[i]] for i in np.unique(of)])
 
 
 def ahead(items: Iterator[Item], number: int = 1) -> Iterator[Item]:

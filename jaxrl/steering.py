@@ -1,12 +1,13 @@
-"""Environments in which more than the agent steers: correctors, base policies, tasks in turn.
+"""Environments in which a trained policy steers beside the agent, and does not learn.
 
 - `intervened`: a corrector may replace an action; learners are told what was executed.
-- `residual`: a frozen policy acts, and the agent edits its actions within bounds.
-- `autonomous`: tasks follow each other from where the last one ended, without resets.
-- `misjudged`: a classifier that errs says what succeeded.
+- `disagreeing`: a corrector that follows a trained policy, for where the agent differs from it.
+- `residual`: a trained policy acts, and the agent edits its actions within bounds.
+- `decoded`: the agent acts by latents, of which a trained policy makes actions.
+- `frozen`: a trained policy as a function, for all of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +15,9 @@ import jax.numpy as jnp
 
 from jaxrl.conditioned import Conditioned
 from jaxrl.environments import composed, require_box, scale_actions, strong
-from jaxrl.errors import require, require_fraction, require_positive
+from jaxrl.errors import require
 from jaxrl.types import (
+    Actor,
     Agent,
     Array,
     Box,
@@ -110,31 +112,98 @@ def executed(agent: Agent) -> Agent:
     return agent._replace(update=agent.update._replace(init=init, apply=apply))
 
 
-Policy = Callable[[Tree], Array]
-"""Observations [..., *] -> actions [..., *action] in the environment's units, of a frozen policy.
+Policy = Callable[[Tree, Key], Array]
+"""(observations [..., *], key) -> actions [..., *action] of a trained policy.
 
-`jaxrl.load` returns one.
+`jaxrl.load` returns one, for one observation or for a batch of them.
 """
+
+Decoder = Callable[[Tree, Array], Array]
+"""(observations [..., *], latents [..., *latents]) -> actions [..., *action]."""
+
+
+class Frozen(NamedTuple):
+    """A trained policy that stays as it is, for observations of any leading axes."""
+
+    act: Policy  # its actions are in [-1, 1]
+    of_noise: Decoder | None = None  # its actions by the noise that they are made of, if they are
+
+
+def frozen(actor: Actor, view: Tree, spec: Spec, of_noise: Decoder | None = None) -> Frozen:
+    """The policy of an actor that sees `view` of its learner.
+
+    `spec` is that of the environment, and `of_noise` says how the policy makes its actions of noise
+    if it does. Raises an InputError for an actor with a memory.
+    """
+    require(
+        not jax.tree.leaves(jax.eval_shape(lambda: actor.init(1))),
+        "A policy that acts beside an agent must have no memory: train one without.",
+    )
+
+    def act(obs: Tree, key: Key) -> Array:
+        one, like = jax.tree.leaves(obs)[0], jax.tree.leaves(spec.observation)[0]
+        lead = one.shape[: one.ndim - len(like.shape)]
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(lead) :]), obs)
+        action = actor.step(view, (), flat, key)[0]
+        return jax.tree.map(lambda x: x.reshape(*lead, *x.shape[1:]), action)
+
+    return Frozen(act, of_noise)
+
+
+def disagreeing(
+    policy: Policy, tolerance: float | Array, attention: float | Array, spell: int
+) -> Corrector:
+    """A corrector that acts as a trained policy for a while, where the agent is far from it.
+
+    At each step at which it does not act, it begins with the probability `attention` if the root
+    mean squared difference of both actions is above `tolerance`, and then acts for `spell` steps.
+    So it acts less and less while the agent becomes like it. Source of the rule: Zhang and Cho
+    (2017), "Query-efficient imitation learning for end-to-end simulated driving",
+    https://arxiv.org/abs/1605.06450, where the difference is predicted.
+    """
+
+    def step(left: Array, obs: Tree, action: Array, key: Key) -> tuple[Array, Array, Array]:
+        k_act, k_notice = jax.random.split(key)
+        own = policy(obs, k_act)
+        far = jnp.sqrt(jnp.square(own - action).mean()) > tolerance
+        noticed = jax.random.uniform(k_notice) < attention
+        left = jnp.where((left == 0) & far & noticed, spell, left)
+        return jnp.maximum(left - 1, 0), own, left > 0
+
+    return Corrector(lambda: jnp.int32(0), step)
 
 
 def residual(env: Env, base: Policy, scale: float | Array) -> Env:
-    """An environment of one lane in which the agent edits the actions of a frozen policy.
+    """An environment of one lane in which the agent edits the actions of a trained policy.
 
-    What is executed is clip(base(obs) + scale (high - low) / 2 e) for edits e in [-1, 1], and the
-    observation is `Conditioned`: its context is the base's action. Raises an InputError unless
-    actions are continuous. Source: Ankile et al. (2025), https://arxiv.org/abs/2509.19301.
+    What is executed is clip(a + scale (high - low) / 2 e) for edits e in [-1, 1], where a is the
+    action of `base`, in the units of the environment. The observation is `Conditioned`: its context
+    is a, which is drawn once at each observation. Raises an InputError unless actions are
+    continuous. Source: Ankile et al. (2025), https://arxiv.org/abs/2509.19301.
     """
     low, high = require_box(env, "residual")
-    shown = lambda ts, obs: Conditioned(obs, jnp.asarray(base(obs), jnp.float32))
+    proposed = lambda obs, key: jnp.asarray(base(obs, key), jnp.float32)
 
-    def show(state: Tree, ts: TimeStep) -> tuple[Tree, TimeStep]:
-        return (state, ts.obs), ts._replace(obs=shown(ts, ts.obs), final=shown(ts, ts.final))
+    def show(state: Tree, ts: TimeStep, now: Array, after: Array) -> tuple[Tree, TimeStep]:
+        obs, final = Conditioned(ts.obs, now), Conditioned(ts.final, after)
+        return (state, now), ts._replace(obs=obs, final=final)
+
+    def init(key: Key) -> tuple[Tree, TimeStep]:
+        k_env, k_base = jax.random.split(key)
+        state, ts = env.init(k_env)
+        now = proposed(ts.obs, k_base)
+        return show(state, ts, now, now)
 
     def step(state: tuple, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-        inner, obs = state
+        k_env, k_now, k_after = jax.random.split(key, 3)
+        inner, mine = state
         edit = scale * (high - low) / 2 * jnp.clip(action, -1.0, 1.0)
-        done = jnp.clip(jnp.asarray(base(obs), jnp.float32) + edit, low, high)
-        return show(*env.step(inner, done, key))
+        inner, ts = env.step(inner, jnp.clip(mine + edit, low, high), k_env)
+        now = proposed(ts.obs, k_now)
+        # Where a lane goes on elsewhere by itself, the true successor is another observation.
+        same = jax.tree.map(lambda x, y: jnp.all(x == y), ts.obs, ts.final)
+        same = jnp.stack(jax.tree.leaves(same)).all()
+        return show(inner, ts, now, select(same, now, proposed(ts.final, k_after)))
 
     spec, seen = env.spec, jax.ShapeDtypeStruct(low.shape, jnp.float32)
     one = jnp.ones_like(low)
@@ -144,7 +213,6 @@ def residual(env: Env, base: Policy, scale: float | Array) -> Env:
         mask=composed(spec.mask, lambda obs: obs.obs),
     )
     trial = env.trial and Trial(residual(env.trial.env, base, scale), _first(env.trial.within))
-    init = lambda key: show(*env.init(key))
     return env._replace(init=init, step=step, spec=wider, trial=trial)
 
 
@@ -152,120 +220,64 @@ def _first(within: Callable[[Tree], Tree]) -> Callable[[Tree], Tree]:
     return lambda state: (within(state[0]), state[1])
 
 
-def edits(data: Transition, base: Policy, scale: float | Array) -> Transition:
+def edits(data: Transition, base: Policy, scale: float | Array, key: Key) -> Transition:
     """A data set [T, B, ...] of an environment with actions in [-1, 1], as `residual` shows it.
 
-    An edit is (a - base(obs)) / scale, clipped to [-1, 1]: that of the frozen policy for the
-    observation, and not of the data's own action, whose edits would all be zero.
+    An edit is (a - b) / scale, where b is what `base` does at the observation, and not the data's
+    own action a, whose edits would all be zero. Edits are outside of [-1, 1] where no edit of the
+    agent makes the action.
     """
-    mine, after = (jnp.asarray(base(obs), jnp.float32) for obs in (data.obs, data.final))
-    edit = jnp.clip((data.action - mine) / scale, -1.0, 1.0)
+    rows = 256  # of the data are judged at once
+
+    def proposed(obs: Tree, key: Key) -> Array:
+        keys = jax.random.split(key, len(data.reward))
+        made = jax.lax.map(lambda now: base(*now), (obs, keys), batch_size=rows)
+        return jnp.asarray(made, jnp.float32)
+
+    k_now, k_after = jax.random.split(key)
+    now, after = proposed(data.obs, k_now), proposed(data.final, k_after)
     return data._replace(
-        obs=Conditioned(data.obs, mine), final=Conditioned(data.final, after), action=edit
+        obs=Conditioned(data.obs, now),
+        final=Conditioned(data.final, after),
+        action=(data.action - now) / scale,
     )
 
 
-class Task(NamedTuple):
-    """What is to be done from wherever one is."""
+def decoded(env: Env, decode: Decoder, latents: Box, tell: bool = False) -> Env:
+    """Act in the space of latents, of which a fixed `decode` makes the action at an observation.
 
-    reward: Callable[[Tree], Array]  # successor [*] -> []
-    solved: Callable[[Tree], Array]  # successor [*] -> [] bool, which ends the task
-
-
-class InTurn(NamedTuple):
-    """The state of a lane that does tasks in turn."""
-
-    inner: Tree
-    task: Array  # [] int32
-    elapsed: Array  # [] int32, steps of this task so far
-    turns: Array  # [] int32, tasks since the last reset
-
-
-def autonomous(env: Env, tasks: Sequence[Task], limit: int, turns: int = 0) -> Env:
-    """A lane that does tasks in turn, each from where the one before has ended.
-
-    A task ends where it is solved, which is a termination, or after `limit` steps, which is a
-    truncation; then the next one begins in the same state. Observations are `Conditioned`: their
-    context is the task, one-hot. Rewards are those of the task. The lane is reset where the
-    environment itself ends, and after every `turns` tasks, if they are not 0. Since it goes on by
-    itself, lanes are made of it by `vectorize` alone: `assemble(..., lanes=vectorize)`. It is
-    evaluated in its first task, from a reset. Source of going forward and backward: Yang et al.
-    (2023), "Robot fine-tuning made easy", https://arxiv.org/abs/2310.15145. Raises an InputError if
-    there are fewer than two tasks.
+    The transitions have latents as actions. With `tell` the decoded action is the signal of each
+    step, so that learners can value what was done, and zero at a reset. Where `decode` is a
+    generator, such as `jaxrl.generators.steered`, an agent of this environment steers it by its
+    noise, and never leaves its support. Source: the diffusion steering of Wagenmaker et al. (2025),
+    "Steering your diffusion policy with latent space reinforcement learning",
+    https://arxiv.org/abs/2506.15799. Raises `InputError` unless the environment's actions are a
+    `Box` whose shape `decode` returns, or if there are signals already.
     """
-    require(len(tasks) > 1, f"autonomous needs at least two tasks, but it has {len(tasks)}.")
-    require_positive(limit=limit)
-    count, kind = len(tasks), jnp.result_type(float)
-
-    def seen(obs: Tree, task: Array) -> Conditioned:
-        return Conditioned(obs, jax.nn.one_hot(task, count, dtype=kind))
-
-    def init(key: Key) -> tuple[InTurn, TimeStep]:
-        state, ts = strong(env.init(key))
-        zero = jnp.int32(0)
-        shown = seen(ts.obs, zero)
-        return InTurn(state, zero, zero, zero), ts._replace(obs=shown, final=shown)
-
-    def step(state: InTurn, action: Array, key: Key) -> tuple[InTurn, TimeStep]:
-        k_step, k_reset = jax.random.split(key)
-        inner, ts = strong(env.step(state.inner, action, k_step))
-        at = lambda rule: jnp.stack([jnp.asarray(rule(task)(ts.final)) for task in tasks])
-        solved = at(lambda task: task.solved)[state.task].astype(bool)
-        reward = at(lambda task: task.reward)[state.task].astype(jnp.float32)
-        over = solved | (state.elapsed + 1 >= limit) | ts.last
-        done = state.turns + over
-        fresh, first = init(k_reset)
-        renewed = ts.last | ((turns > 0) & over & (done >= max(turns, 1)))
-        task = jnp.where(over, (state.task + 1) % count, state.task)
-        on = InTurn(inner, task, jnp.where(over, 0, state.elapsed + 1), done)
-        shown = ts._replace(
-            obs=select(renewed, first.obs, seen(ts.obs, task)),
-            final=seen(ts.final, state.task),
-            reward=reward,
-            discount=jnp.where(solved, 0.0, ts.discount),
-            last=over,
-        )
-        return select(renewed, fresh, on), shown
-
-    context = jax.ShapeDtypeStruct((count,), kind)
-    spec = env.spec._replace(
-        observation=Conditioned(env.spec.observation, context),
-        mask=composed(env.spec.mask, lambda obs: obs.obs),
+    box = require_box(env, "decoded")
+    observation = env.spec.observation
+    made = jax.eval_shape(decode, observation, jax.ShapeDtypeStruct(latents.shape, jnp.float32))
+    require(
+        made.shape == box.shape,
+        f"decoded makes actions of shape {made.shape}, but this environment takes {box.shape}.",
     )
-    return Env(init, step, spec, trial=None)
+    free = not (tell and jax.tree.leaves(env.spec.signals))
+    require(free, "decoded cannot tell the action, because this environment has signals already.")
 
-
-class Judged(NamedTuple):
-    """What learners are told beside a reward that may be wrong."""
-
-    reward: Any  # [...] the true one
-    signals: Tree  # of the environment itself
-
-
-def misjudged(env: Env, false_positive: float | Array, false_negative: float | Array) -> Env:
-    """An environment of one lane whose reward is the verdict of a classifier that errs.
-
-    A step succeeds where its reward is above 0. A success is paid 1, or 0 with the rate of false
-    negatives, and any other step 0, or 1 with the rate of false positives. Episodes end as they
-    did, and the true reward is told in the signals, as `Judged`. Agents are evaluated by it.
-    """
-    require_fraction(false_positive=false_positive, false_negative=false_negative)
-
-    def told(ts: TimeStep, paid: Array) -> TimeStep:
-        return ts._replace(reward=paid, signals=Judged(ts.reward, ts.signals))
+    def told(ts: TimeStep, action: Array) -> TimeStep:
+        return ts._replace(signals=action) if tell else ts
 
     def init(key: Key) -> tuple[Tree, TimeStep]:
         state, ts = env.init(key)
-        return state, told(ts, ts.reward)
+        return (state, ts.obs), told(ts, jnp.zeros(box.shape))
 
-    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-        k_step, k_judge = jax.random.split(key)
-        state, ts = env.step(state, action, k_step)
-        success = ts.reward > 0
-        wrong = jax.random.uniform(k_judge) < jnp.where(success, false_negative, false_positive)
-        return state, told(ts, (success ^ wrong).astype(jnp.float32))
+    def step(state: Tree, latent: Array, key: Key) -> tuple[Tree, TimeStep]:
+        inner, obs = state
+        action = decode(obs, latent)
+        inner, ts = env.step(inner, action, key)
+        return (inner, ts.obs), told(ts, action)
 
-    number = jax.ShapeDtypeStruct((), jnp.float32)
-    spec = env.spec._replace(signals=Judged(number, env.spec.signals))
-    trial = env.trial or Trial(env, lambda state: state)
-    return env._replace(init=init, step=step, spec=spec, trial=trial)
+    spec = env.spec._replace(action=latents)
+    if tell:
+        spec = spec._replace(signals=jax.ShapeDtypeStruct(box.shape, jnp.float32))
+    return env._replace(init=init, step=step, spec=spec, trial=None)

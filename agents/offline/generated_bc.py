@@ -5,13 +5,16 @@ Pearce et al. (2023), "Imitating human behaviour with diffusion models",
 https://arxiv.org/abs/2301.10677.
 """
 
+from dataclasses import replace
+
 import optax
 
 from jaxrl.fields import FRACTION, check_fields, number, record, static
-from jaxrl.generators import Generation, generated_policy
+from jaxrl.generators import Generation, generated_policy, steered
 from jaxrl.networks import Own
-from jaxrl.normalise import remembering, shown
+from jaxrl.normalise import remembering, shown, standardise
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
+from jaxrl.steering import Decoder
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, memoryless
 from jaxrl.updates import Learner, descend, optimiser_for, polyak, require_buffer
 
@@ -66,3 +69,16 @@ def generated_bc(
     update = descend(init, loss, optimiser_for(hp, optimiser), polyak(hp.target_rate))
     agent = Agent(memoryless(act), memoryless(act), update)
     return remembering(agent, spec, hp)
+
+
+def of_noise(spec: Spec, hp: Hyperparameters, view: Tree) -> Decoder:
+    """The actions of a trained policy by the noise that they are made of, without other noise.
+
+    `view` is what its actors see of the learner. So diffusion samples as DDIM does.
+    """
+    seen, quiet = shown(spec, hp.normalise_observations), replace(hp.generation, eta=0.0)
+    policy = generated_policy(seen, quiet, hp.network)
+    if not hp.normalise_observations:
+        return steered(policy, view.target["actor"], 1.0)
+    decode = steered(policy, view.inner.target["actor"], 1.0)
+    return lambda obs, noise: decode(standardise(view.moments, obs), noise)

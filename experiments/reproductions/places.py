@@ -53,14 +53,15 @@ def demonstrations() -> Transition:
             new = np.clip(place + PACE * action, -1, 1)
             new = place if np.linalg.norm(new) < 0.4 else new
             ends = (np.linalg.norm(new - PLACES, axis=-1) < RADIUS).any()
-            rows.append((place, action, new, ends, step == LIMIT - 1 and not ends))
+            paid = float(np.linalg.norm(new - PLACES[0]) < RADIUS)
+            rows.append((place, action, paid, new, ends, step == LIMIT - 1 and not ends))
             place = new
             if ends:
                 break
-    obs, action, final, ends, cut = (np.array(x) for x in zip(*rows))
+    obs, action, reward, final, ends, cut = (np.array(x) for x in zip(*rows))
     return from_arrays(
-        obs.astype(np.float32), action.astype(np.float32), np.zeros(len(obs), np.float32), ends,
-        cut, world().spec, next_observations=final.astype(np.float32),
+        obs.astype(np.float32), action.astype(np.float32), reward.astype(np.float32), ends, cut,
+        world().spec, next_observations=final.astype(np.float32),
     )  # fmt: skip
 
 
@@ -69,6 +70,7 @@ class Cloner(NamedTuple):
 
     spec: Spec
     policy: generators.GeneratedPolicy
+    plans: Transition  # [T, 1, ...] the demonstrations by chunks
     learn: Callable[[Key, int], Tree]  # (key, gradient steps) -> parameters
 
 
@@ -90,4 +92,4 @@ def cloner(length: int, denoising_steps: int, hidden: tuple[int, ...]) -> Cloner
         learner = advance(exp, exp.init(key), steps)[0].learner
         return agent.update.read(learner).target["actor"]
 
-    return Cloner(spec, generators.generated_policy(spec, flow, hp.network), learn)
+    return Cloner(spec, generators.generated_policy(spec, flow, hp.network), plans, learn)

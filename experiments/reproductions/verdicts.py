@@ -21,11 +21,11 @@ from experiments import options
 from experiments.plots import band
 from experiments.reproductions.report import save
 from experiments.statistics import interval
+from jaxrl.autonomy import Task, autonomous, misjudged
 from jaxrl.environments import begun, vectorize
 from jaxrl.errors import require, require_positive
 from jaxrl.evaluation import evaluate
 from jaxrl.loop import advance, assemble
-from jaxrl.steering import Task, autonomous, misjudged
 from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep
 
 TITLE = "True success of SAC without resets, by the errors of the classifier that pays it"

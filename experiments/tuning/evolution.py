@@ -8,9 +8,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from agents import AGENTS
 from experiments import checkpoints, configuration, results
 from experiments.configuration import Configuration
+from experiments.frozen import entry_of
 from experiments.population import hasty, placed
 from experiments.signals import caught_signals
 from experiments.training import Interrupted
@@ -21,7 +21,7 @@ TABLE = "population.csv"
 
 def made(like: Configuration, ranges: dict[str, Range], members: int, generations: int) -> Evolving:
     """The population that a configuration and ranges describe."""
-    entry = AGENTS[like.agent]
+    entry = entry_of(like)
     env, hp = configuration.make_env(like), configuration.hyperparameters(like)
     world = lambda hp: entry.world(env, hp)
     return evolved(

@@ -4,7 +4,8 @@
 - `networks`: the network that predicts, or any function in its place.
 - `generator`: `Generator`, its loss and its sampling; diffusion and flow matching as lines of it.
 - `likelihood`: densities of samples, and of the steps of sampling.
-- `composition`: networks made of others: weighted sums, and predictions that are led.
+- `composition`: networks made of others: weighted sums, the search of their weights, and
+  predictions that are led.
 - `policy`: generators of actions, the best of several, and policies steered by their noise.
 - `warm`: plans of several actions that go on from the last plan.
 
@@ -17,7 +18,7 @@ Examples:
     >>> key, x = jax.random.key(0), jnp.array([1.0, -2.0])
 """
 
-from jaxrl.generators.composition import Lead, composed, led
+from jaxrl.generators.composition import Lead, composed, led, searched, simplex
 from jaxrl.generators.generator import Generator, Guide, diffusion, flow_matching, generator
 from jaxrl.generators.likelihood import Chain, chain, chain_log_probs, log_prob
 from jaxrl.generators.networks import Denoiser, denoiser, time_features
@@ -75,6 +76,8 @@ __all__ = [
     "path_named",
     "receding",
     "refined",
+    "searched",
+    "simplex",
     "steered",
     "straight",
     "time_features",

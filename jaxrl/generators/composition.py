@@ -1,11 +1,12 @@
 """Networks that predict along a path, made of others: several at once, or one that is led."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require
+from jaxrl.errors import require, require_positive
 from jaxrl.generators.networks import Denoiser
 from jaxrl.generators.paths import Path, completed, wide
 from jaxrl.types import Array, Key, Tree
@@ -48,6 +49,40 @@ def composed(networks: Sequence[Denoiser]) -> Denoiser:
         return jnp.tensordot(jnp.asarray(params["weights"], x.dtype), jnp.stack(made), 1)
 
     return Denoiser(init, apply)
+
+
+def simplex(parts: int, steps: int) -> Array:
+    """All weights [N, parts] that are multiples of 1/`steps`, none of them negative, with sum one.
+
+    There are (steps + parts - 1)! / (steps! (parts - 1)!) of them. Raises an InputError for numbers
+    that are not positive.
+
+    Examples:
+        >>> print(generators.simplex(2, 2))
+        [[0.  1. ]
+         [0.5 0.5]
+         [1.  0. ]]
+    """
+    require_positive(parts=parts, steps=steps)
+    grid = itertools.product(range(steps + 1), repeat=parts)
+    return jnp.array([row for row in grid if sum(row) == steps], float) / steps
+
+
+def searched(score: Callable[[Array, Key], Array], weights: Array, key: Key) -> tuple[Array, Array]:
+    """The weights [K] of the highest score among weights [N, K], and the scores [N] of all.
+
+    `score(weights [K], key)` is a number, such as the success of a composed policy in some trial
+    episodes. All weights are tried with the same key, so that they meet the same episodes. The
+    highest of noisy scores is too high: evaluate the weights anew. Source: the test-time search of
+    Cao et al. (2025), "Compose your policies!", https://arxiv.org/abs/2510.01068.
+
+    Examples:
+        >>> near = lambda weights, key: -jnp.abs(weights[0] - 0.6)
+        >>> print(generators.searched(near, generators.simplex(2, 2), key)[0])
+        [0.5 0.5]
+    """
+    scores = jax.vmap(score, (0, None))(weights, key)
+    return weights[scores.argmax()], scores
 
 
 Lead = Callable[[Tree, Array, Tree], Array]

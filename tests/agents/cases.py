@@ -1,7 +1,10 @@
 """Small agents of every kind, for the properties that all must have."""
 
+import jax.numpy as jnp
+
 import envs
 from agents import AGENTS
+from jaxrl.steering import Frozen
 
 SMALL_PPO = dict(num_envs=4, rollout_length=16, epochs=2, minibatches=2, hidden=(16, 16))
 SMALL_REPLAY = dict(num_envs=2, rollout_length=2, buffer_size=64, warmup=16, batch_size=8)
@@ -26,6 +29,18 @@ CASES = {
     ),
     "sac": ("sac", "Pendulum-v1", SMALL_REPLAY | dict(hidden=(16, 16), updates=2)),
 }
+
+
+# A policy of one action for those agents that need a trained one beside them.
+IDLE = Frozen(
+    lambda obs, key: jnp.zeros_like(obs[..., :1]), lambda obs, noise: jnp.tanh(noise + obs[..., :1])
+)
+
+
+def entry_of(name: str):
+    """The entry of an agent, with the policy that it needs beside it."""
+    entry = AGENTS[name]
+    return entry if entry.beside is None else entry._replace(**entry.beside(IDLE))
 
 
 def case(name: str):

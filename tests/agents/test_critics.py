@@ -9,7 +9,7 @@ from jaxrl import advance, assemble
 from jaxrl.errors import InputError
 from jaxrl.fields import takes
 from jaxrl.values import CRITICS, OBJECTIVES, REDUCTIONS, Critic, Objective
-from tests.agents.cases import SMALL_REPLAY
+from tests.agents.cases import SMALL_REPLAY, entry_of
 
 WITH_CRITICS = [name for name, entry in AGENTS.items() if hasattr(entry.defaults, "critic")]
 FRACTIONS = "implicit-quantile"
@@ -36,7 +36,7 @@ def place(name):
 
 def small(name, **options):
     """An agent in a world of its kind, assembled with small networks, and with other options."""
-    entry = AGENTS[name]
+    entry = entry_of(name)
     known = {k: v for k, v in SMALL.items() if takes(entry.defaults, k)}
     if hasattr(entry.defaults, "n_step"):
         known["n_step"] = 1

@@ -12,6 +12,7 @@ import envs
 from agents import AGENTS, ppo, tabular
 from jaxrl import assemble
 from jaxrl.errors import InputError
+from tests.agents.cases import entry_of
 from tests.agents.test_keys import CONTINUOUS
 
 FRACTIONS = (
@@ -41,8 +42,9 @@ def wrong(field, declared):
 @pytest.mark.parametrize("name", AGENTS)
 def test_every_number_has_its_range(name):
     """Infinite rates, negative steps, words for numbers: each is refused by the field's name."""
-    entry = AGENTS[name]
+    entry = entry_of(name)
     env = envs.make("Pendulum-v1" if name in CONTINUOUS else "chain")
+    env = env if entry.beside is None else entry.world(env, entry.defaults)
     make, tried = entry.maker(env), 0
     groups = [x for x in vars(entry.defaults).values() if getattr(x, "is_group", False)]
     for field in [f for record in (entry.defaults, *groups) for f in dataclasses.fields(record)]:

@@ -10,6 +10,7 @@ import envs
 from agents import AGENTS
 from jaxrl import assemble
 from jaxrl.fields import takes
+from tests.agents.cases import entry_of
 from tests.agents.keys import uses
 
 TINY = dict(
@@ -21,14 +22,14 @@ CONTINUOUS = (
     "sac", "redq", "rlpd", "wsrl", "tqc", "td3", "d4pg", "beer", "mbpo", "mopo", "combo", "morec",
     "ravl", "svg", "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac", "cql",
     "cal-ql", "sac-n", "edac", "bcq", "prdc", "a2pr", "oer", "diffusion-bc", "flow-bc",
-    "idql", "fql", "expo", "cocoa",
+    "idql", "fql", "expo", "cocoa", "hil-serl", "resfit", "dsrl",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_no_key_is_used_twice(name):
     """In warm-up, a rollout, an update and an evaluated action; environments included."""
-    entry = AGENTS[name]
+    entry = entry_of(name)
     hp = entry.defaults.replace(**{k: v for k, v in TINY.items() if takes(entry.defaults, k)})
     env = entry.world(envs.make("Pendulum-v1" if name in CONTINUOUS else "chain"), hp)
     setup = assemble(entry.maker(env), env, hp)

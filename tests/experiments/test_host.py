@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agents import AGENTS
-from experiments import checkpoints, configuration, host, lanes
+from experiments import checkpoints, configuration, continuing, host, lanes
 from experiments.cli import main
 from experiments.configuration import Configuration
 from experiments.lanes import Lanes, Source
@@ -17,7 +17,8 @@ from experiments.population import gather
 from jaxrl import assemble
 from jaxrl.environments import time_limit
 from jaxrl.errors import InputError
-from jaxrl.types import Box, Discrete, Env, Spec, TimeStep
+from jaxrl.offline import without_data
+from jaxrl.types import Box, Discrete, Env, Spec, TimeStep, population_axes
 from tests.experiments.runs import table
 
 LIMIT, END = 6, 3
@@ -106,6 +107,31 @@ def test_learning_is_that_of_the_compiled_loop(agent, monkeypatch):
         np.testing.assert_allclose(sums[name], metrics[name], rtol=1e-5)
     assert (sums["episodes"] > 0).all()
     np.testing.assert_array_equal(runs.world[1].obs, found.world[1].obs)
+
+
+def test_going_on_is_that_of_the_compiled_loop(monkeypatch):
+    """The base's policy takes the warm-up, from the same keys, and its parameters stay."""
+    monkeypatch.setitem(lanes.SOURCES, "walk", walking(ACTIONS["sac"]))
+    config = config_of("sac", "walk/sac")
+    p, hp = gather(config), configuration.hyperparameters(config)
+    make = lambda base: assemble(AGENTS["sac"].make, walk(ACTIONS["sac"]), hp, 64, base=base)
+    axes = population_axes(p.single.learner)
+
+    def init(key, base):
+        run = make(base).experiment.init(key)
+        return run.learner, run.world[1].obs
+
+    begun = jax.jit(jax.vmap(lambda key: init(key, None), out_axes=(axes, 0)))
+    base = jax.device_get(without_data(begun(p.keys[:, 1])[0]))
+    monkeypatch.setattr(continuing, "begun", lambda config, seeds: base)
+    runs = host.programmed(p, []).start(p, None)
+    shared = (0, population_axes(base))
+    learner, obs = jax.jit(jax.vmap(init, shared, (axes, 0)))(p.keys[:, 0], base)
+    for x, y in zip(jax.tree.leaves(runs.learner), jax.tree.leaves(learner), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
+    for x, y in zip(jax.tree.leaves(runs.learner.inner.params), jax.tree.leaves(base.inner.params)):
+        np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(runs.world[1].obs, obs)
 
 
 def test_evaluation_plays_each_episode_once_and_counts_it(monkeypatch):

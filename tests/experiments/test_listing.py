@@ -10,6 +10,7 @@ from jaxrl import assemble
 from jaxrl.errors import InputError
 from jaxrl.optimisers import DECAYING, OPTIMISERS
 from jaxrl.types import Discrete, MultiDiscrete, Product
+from tests.agents.cases import entry_of
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_spaces_are_shown_in_words(worlds):
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_an_agent_takes_the_actions_that_are_listed(agent, worlds):
-    entry, taken = AGENTS[agent], set()
+    entry, taken = entry_of(agent), set()
     for kind, env in worlds.items():
         try:
             world = entry.world(env, entry.defaults)

@@ -9,12 +9,25 @@ import pytest
 
 import envs
 from agents import dqn
-from experiments import streaming
+from experiments import (
+    blocks,
+    configuration,
+    options,
+    plain,
+    programs,
+    streamed,
+    streaming,
+    training,
+)
+from experiments.cli import main
+from experiments.population import Program, buffers, gather
 from jaxrl import advance
 from jaxrl.errors import InputError
 from jaxrl.logged import from_arrays
 from jaxrl.offline import offline, stored_data
 from jaxrl.packing import unpack
+from jaxrl.types import Run, count
+from tests.experiments.runs import state, table
 
 ENV = envs.make("CartPole-v1")
 STEPS, LANES, LENGTH = 50, 3, 8
@@ -96,6 +109,104 @@ def test_learning_from_blocks_is_learning_from_memory(store):
         sizes.append((found.argument_size_in_bytes, runs_alone))
     for arguments, own in sizes:
         assert block.words.nbytes < arguments < own + 1.5 * block.words.nbytes
+
+
+SMALL = "--num-envs 3 --rollout-length 2 --batch-size 8 --updates 2 --hidden 6 --seeds 2"
+SMALL = f"{SMALL} --evaluations 1 --episodes 1 --max-episode-steps 9 --no-animation".split()
+
+
+@pytest.fixture
+def folder(tmp_path_factory, monkeypatch):
+    """36 chunks of 8 steps, of which a block has 9."""
+    place = tmp_path_factory.mktemp("shell") / "blocks"
+    streaming.write((logged(1000 * i) for i in range(2)), place, LENGTH)
+    monkeypatch.setattr(blocks, "BLOCK", 9 * LENGTH * 13 * 4)
+    return place
+
+
+def test_the_block_that_is_learnt_from_depends_on_the_number_of_updates_alone(folder):
+    """72 steps of a block are drawn in 4 updates of 2 x 8; an epoch has each chunk once."""
+    words = ["train", "dqn", "--env", "CartPole-v1", "--dataset", str(folder), *SMALL]
+    agent, rest = words[1], words[2:]
+    kind = options.schema(options.Resumable, agent, {}, lists=False)
+    config = options.configuration(agent, options.parse("train dqn", kind, rest), {})
+    config = configuration.with_data_described(config)
+    assert config.data["transitions"] == 288 and config.data["block"] == 72
+    data, p = configuration.load_data(config), gather(config)
+    (first,) = buffers(p, data)
+    assert first.words.shape == (24, 3, 13)
+    told = []
+
+    def advance(runs, sums, hp, data, updates):
+        told.extend([data[0]] * int(updates))
+        return runs._replace(step=count(int(runs.step.value) + int(updates))), sums
+
+    program = streamed.programmed(p, [first], Program(advance, None, {}))
+    run = Run((), (), None, count())
+    for updates in (1, 3, 8, 4, 2, 20):
+        run, _ = program.advance(run, {}, None, [first], updates)
+    rounds = streamed.rounds_of(config)
+    assert rounds == 4 and len(told) == 38
+    numbers = []
+    for i, buffer in enumerate(told):
+        assert buffer is told[i - i % rounds]
+        steps = unpack(buffer.words, buffer.layout)
+        if i % rounds == 0:
+            numbers.append(np.asarray(steps.reward).T.reshape(-1, LENGTH))
+            np.testing.assert_array_equal(steps.last[LENGTH - 1 :: LENGTH], True)
+    np.testing.assert_array_equal(numbers[0], np.asarray(data.reward).T.reshape(-1, LENGTH))
+    for chunks in numbers:
+        np.testing.assert_array_equal(np.diff(chunks, axis=1), 1)
+    for epoch in (numbers[:4], numbers[4:8]):
+        assert len({row[0] for block in epoch for row in block}) == 36
+    assert not np.array_equal(numbers[0], numbers[4])
+
+
+def test_a_run_from_blocks_resumes_exactly(folder, tmp_path, monkeypatch, capsys):
+    words = ["train", "dqn", "--env", "CartPole-v1", "--dataset", str(folder), *SMALL]
+    words += ["--steps", "78", "--out"]  # 13 updates, of which each block serves 4
+    learn = training.learn
+
+    def one(program, p, state, memory, updates):
+        if state.updates == 6:
+            raise KeyboardInterrupt
+        return learn(program, p, state, memory, 1)
+
+    with programs.for_now():
+        assert main([*words, str(tmp_path / "whole")]) == 0
+        monkeypatch.setattr(training, "learn", one)
+        assert main([*words, str(tmp_path / "halves"), "--save-every", "1e-9"]) == 130
+        monkeypatch.setattr(training, "learn", learn)
+        assert main(["train", "--resume", str(tmp_path / "halves"), "--no-animation"]) == 0
+    assert table(tmp_path / "halves") == table(tmp_path / "whole")
+    for a, b in zip(state(tmp_path / "halves"), state(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(a, b)
+    capsys.readouterr()
+    for given, sentence in (
+        (["--data-share", "0.5"], "cannot learn from a data set of blocks beside an environment"),
+        (["--prioritised"], "cannot learn from a data set of blocks by priorities"),
+    ):
+        assert main([*words, str(tmp_path / "none"), *given]) == 2
+        error = capsys.readouterr().err
+        assert sentence in error and "Traceback" not in error
+
+
+def test_data_sets_become_blocks_from_the_shell(tmp_path, capsys):
+    parts = []
+    for seed in (0, 1):
+        parts.append(str(tmp_path / f"part-{seed}.npz"))
+        words = ["dataset", "random", "--env", "CartPole-v1", "--steps", "600", "--seed", str(seed)]
+        assert main([*words, "--out", parts[-1]]) == 0
+    out = tmp_path / "blocks"
+    assert main(["dataset", "--blocks", *parts, "--env", "CartPole-v1", "--out", str(out)]) == 0
+    assert "4 chunks of 256 transitions in CartPole-v1, of 2 data" in capsys.readouterr().out
+    store = streaming.opened(out, ENV.spec)
+    found = unpack(streaming.block_at(store, 4, 0, 0), store.layout)
+    wanted = [plain.load(part, ENV, 1, 256) for part in parts]
+    both = np.concatenate([part.obs[:, 0] for part in wanted])
+    np.testing.assert_array_equal(found.obs.reshape(-1, 4), both)
+    assert main(["dataset", "random", "--blocks", parts[0], "--env", "CartPole-v1"]) == 2
+    assert "leave sources out" in capsys.readouterr().err
 
 
 def test_a_thread_reads_ahead_passes_errors_on_and_ends():

@@ -13,16 +13,7 @@ from jaxrl.errors import InputError
 from jaxrl.evaluation import evaluate
 from jaxrl.loop import advance, assemble
 from jaxrl.rollouts import rollout
-from jaxrl.steering import (
-    Corrector,
-    Task,
-    autonomous,
-    edits,
-    executed,
-    intervened,
-    misjudged,
-    residual,
-)
+from jaxrl.steering import Corrector, disagreeing, edits, executed, frozen, intervened, residual
 from jaxrl.types import Agent, Box, Env, Spec, TimeStep, Transition, Update, memoryless
 
 
@@ -125,9 +116,8 @@ def test_marked_steps_have_their_share_of_every_batch_as_long_as_they_are_there(
 
 
 def test_edits_are_added_to_the_base_within_bounds_and_are_those_of_data():
-    base = lambda obs: jnp.clip(3.0 * obs, -2.0, 2.0)  # a policy in the environment's units
+    base = lambda obs, key: jnp.clip(3.0 * obs, -2.0, 2.0)  # in the environment's units
     env = residual(line(), base, 0.25)
-    envs.check(env)
     place, ts = env.init(jax.random.key(0))
     for edit in (0.0, 0.4, -7.0):
         _, after = env.step(place, jnp.full(1, edit), jax.random.key(1))
@@ -136,73 +126,71 @@ def test_edits_are_added_to_the_base_within_bounds_and_are_those_of_data():
         np.testing.assert_allclose(after.reward, at + wanted, rtol=1e-5)
         np.testing.assert_allclose(after.obs.context, np.clip(3 * after.obs.obs, -2, 2), rtol=1e-5)
     assert env.spec.action.high == 1 and env.spec.observation.context.shape == (1,)
-    unit = lambda obs: jnp.clip(obs, -1.0, 1.0)
+    unit = lambda obs, key: jnp.clip(obs, -1.0, 1.0)
     obs = jnp.array([[[0.1], [0.5]]])
     data = steps_of([0.0, 0.0])._replace(
         obs=obs, final=obs + 1, action=jnp.array([[[0.2], [-1.0]]])
     )
-    edited = edits(data, unit, 0.5)
-    np.testing.assert_allclose(edited.action[0, :, 0], [0.2, -1.0], rtol=1e-5)
+    edited = edits(data, unit, 0.5, jax.random.key(0))
+    np.testing.assert_allclose(edited.action[0, :, 0], [0.2, -3.0], rtol=1e-5)
     np.testing.assert_allclose(edited.final.context[0, :, 0], [1.0, 1.0])
+    # What critics see of the data are the data's own actions, out of reach of edits or not.
+    whole = np.clip(edited.obs.context + 0.5 * edited.action, -1, 1)
+    np.testing.assert_allclose(whole, data.action, rtol=1e-5)
     with pytest.raises(InputError, match="residual needs continuous actions"):
         residual(envs.make("chain"), base, 0.1)
 
 
-def test_tasks_follow_each_other_from_where_the_last_one_ended():
-    """Right to 3, then left to 0, at one a step, against a loop; every fourth task resets."""
-    tasks = [
-        Task(lambda obs: -jnp.ones(()), lambda obs: obs[0] >= 3.0),
-        Task(lambda obs: jnp.abs(obs[0]), lambda obs: obs[0] <= 0.0),
-    ]
-    env = autonomous(line(end=6.0), tasks, limit=3, turns=4)
-    lanes = vectorize(env, 2)
-    actor = policy_of(lambda obs: jnp.where(obs.context[:, :1] > 0, 1.0, -1.0))
+def test_what_a_random_policy_proposes_is_shown_and_is_what_edits_are_added_to():
+    """Also after resets; one action is drawn for each observation, and edits of zero execute it."""
+    env = residual(line(end=3.0), lambda obs, key: jax.random.normal(key, obs.shape), 0.25)
+    envs.check(env)
+    lanes = auto_reset(vectorize(env, 50))
     state, now = lanes.init(jax.random.key(0))
-    _, data, _ = rollout(lanes, actor, None, (state, now, ()), jax.random.key(1), 40)
-    for lane in range(2):
-        place, task, elapsed, turns = float(now.obs.obs[lane, 0]), 0, 0, 0
-        for t in range(40):
-            row = jax.tree.map(lambda x, t=t, lane=lane: np.asarray(x[t, lane]), data)
-            assert row.obs.context.argmax() == row.final.context.argmax() == task
-            np.testing.assert_allclose(row.obs.obs[0], place, atol=1e-4)
-            place += 1 - 2 * task
-            solved = place >= 3 if task == 0 else place <= 0
-            np.testing.assert_allclose(row.final.obs[0], place, atol=1e-4)
-            np.testing.assert_allclose(row.reward, abs(place) if task else -1, atol=1e-4)
-            elapsed += 1
-            assert row.discount == (not solved) and row.last == (solved or elapsed == 3)
-            if row.last:
-                task, elapsed, turns = 1 - task, 0, turns + 1
-                if turns == 4:
-                    task, turns = 0, 0
-                    place = float(data.obs.obs[t + 1, lane, 0]) if t < 39 else place
-                    assert 0 <= place < 1
-    with pytest.raises(InputError, match="at least two tasks, but it has 1"):
-        autonomous(line(), tasks[:1], 3)
+    still = policy_of(lambda obs: jnp.zeros_like(obs.context))
+    _, data, _ = rollout(lanes, still, None, (state, now, ()), jax.random.key(1), 20)
+    moved = np.clip(data.obs.context, -2, 2)
+    np.testing.assert_allclose(data.final.obs, data.obs.obs + moved, atol=1e-5)
+    going = ~np.asarray(data.last)[:-1]
+    after, shown = data.final.context[:-1][going], data.obs.context[1:][going]
+    np.testing.assert_allclose(after, shown, atol=1e-5)
+    assert data.last.any() and len(np.unique(data.obs.context)) == 1000
 
 
-def test_a_classifier_errs_at_its_rates_and_the_truth_is_told():
-    """On a line where every step beyond 3 succeeds: shares of 4000 steps, and who is judged how."""
-    paid = line()
-    succeed = lambda ts: ts._replace(reward=(ts.final[0] > 3).astype(jnp.float32))
-    step = lambda state, action, key: (lambda x: (x[0], succeed(x[1])))(
-        paid.step(state, action, key)
-    )
-    env = misjudged(paid._replace(step=step), 0.1, 0.3)
-    lanes = vectorize(env, 1000)
-    actor = policy_of(lambda obs: jnp.full_like(obs, 1.0))
-    state, now = lanes.init(jax.random.key(0))
-    _, data, _ = rollout(lanes, actor, None, (state, now, ()), jax.random.key(1), 8)
-    true = np.asarray(data.signals.reward) > 0
-    np.testing.assert_array_equal(true, data.final[..., 0] > 3)
-    reward = np.asarray(data.reward)
-    assert set(np.unique(reward)) == {0, 1}
-    assert reward[~true].mean() == pytest.approx(0.1, abs=0.03)
-    assert reward[true].mean() == pytest.approx(0.7, abs=0.03)
-    score = evaluate(env.trial.env, actor, None, jax.random.key(3), 2, 8)
-    assert (score.returns == 6).all()
-    with pytest.raises(InputError, match="false_positive must lie between 0 and 1"):
-        misjudged(paid, 1.5, 0.0)
+def test_a_trained_policy_acts_on_observations_of_any_leading_axes():
+    spec = line().spec
+    actor = memoryless(lambda view, obs, key: (view * obs + 0 * jax.random.normal(key), ()))
+    policy = frozen(actor, jnp.float32(2.0), spec)
+    for lead in ((), (3,), (2, 3)):
+        obs = jnp.ones((*lead, 1))
+        np.testing.assert_array_equal(policy.act(obs, jax.random.key(0)), 2 * obs)
+    with pytest.raises(InputError, match="must have no memory"):
+        frozen(actor._replace(init=lambda size: jnp.zeros(size)), (), spec)
+
+
+def test_a_corrector_that_disagrees_acts_for_a_spell():
+    """Against a loop; it begins at the rate of its attention, and never where both agree."""
+    expert = lambda obs, key: -jnp.sign(obs)
+    step = disagreeing(expert, 0.5, 0.25, 3).step
+    obs = jnp.asarray(np.random.default_rng(0).choice([-1.0, 1.0], (40, 500, 1)), jnp.float32)
+    action = jnp.full((500, 1), 0.6)  # 0.4 from the expert below zero, and 1.6 above
+
+    def act(left, now):
+        left, own, acts = jax.vmap(step)(left, now[0], action, jax.random.split(now[1], 500))
+        return left, (left, own, acts)
+
+    keys = jax.random.split(jax.random.key(0), 40)
+    found = jax.jit(lambda: jax.lax.scan(act, jnp.zeros(500, int), (obs, keys))[1])()
+    left, own, acts = map(np.asarray, found)
+    np.testing.assert_array_equal(own, -np.sign(obs))
+    far, before, began, could = np.asarray(obs[..., 0]) > 0, np.zeros(500, int), 0, 0
+    for t in range(40):
+        free = before == 0
+        assert (acts[t][~free]).all() and not acts[t][free & ~far[t]].any()
+        began, could = began + acts[t][free].sum(), could + (free & far[t]).sum()
+        before = np.where(acts[t], np.where(free, 3, before) - 1, 0)
+        np.testing.assert_array_equal(left[t], before)
+    assert abs(began / could - 0.25) < 5 * np.sqrt(0.25 * 0.75 / could)
 
 
 def test_hil_serl_stores_what_was_executed_and_reports_who_acted():

@@ -52,6 +52,31 @@ def test_sums_of_normal_distributions_are_best_weighted_by_precision():
     assert generators.composed([normal(0.3)] * 2).init(KEY)["weights"].tolist() == [0.5, 0.5]
 
 
+def test_the_search_finds_the_weights_of_least_error():
+    """Of three estimates, near precisions; the grid is that of a loop, and so is its best point."""
+    rng, steps = np.random.default_rng(1), 8
+    precision = np.array([1.0, 2.0, 5.0])
+    grid = np.asarray(generators.simplex(3, steps))
+    loops = [(a / 8, b / 8, (8 - a - b) / 8) for a in range(9) for b in range(9 - a)]
+    np.testing.assert_allclose(grid, loops, atol=1e-6)
+    target = rng.normal(size=(3000, 1))
+    seen = target + rng.normal(size=(3, 3000, 1)) / np.sqrt(precision)[:, None, None]
+    flow = generators.generator(generators.composed([normal(0.3)] * 3), (1,), STRAIGHT, "data", 2)
+
+    def score(weights, key):
+        params = {"weights": weights, "parts": ((), (), ())}
+        found = flow.sample(params, jnp.zeros((3000, 1)), tuple(map(jnp.asarray, seen)), None)
+        return -jnp.square(found - target).mean()
+
+    best, scores = jax.jit(lambda key: generators.searched(score, jnp.asarray(grid), key))(KEY)
+    wrong = np.einsum("nk,kmi->nmi", grid, seen) - target
+    np.testing.assert_allclose(scores, -np.square(wrong).mean((1, 2)), rtol=1e-3)
+    np.testing.assert_array_equal(best, grid[np.asarray(scores).argmax()])
+    assert np.abs(best - precision / precision.sum()).max() < 1 / steps
+    with pytest.raises(InputError, match="steps must be above zero"):
+        generators.simplex(2, 0)
+
+
 @pytest.mark.parametrize("kind", ["data", "noise", "velocity"])
 def test_a_lead_moves_samples_as_by_hand(kind):
     """Of standard normal data, towards 2 with a weight: what DDIM makes of the noise 0.3."""
