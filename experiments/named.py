@@ -67,6 +67,7 @@ BENCHMARKS = (
 )
 REPRODUCTIONS = (
     "classification",
+    "composed",
     "control",
     "corruption",
     "data-quality",

@@ -1,6 +1,7 @@
 """Experiments behind published claims: each module is one claim, run by `jaxrl reproduce NAME`.
 
 - `classification`: losses of classification and of regression, in DQN.
+- `composed`: two flows that see different things, and the weighted sum of both.
 - `corruption`: IQL and the parts of RIQL on corrupted data.
 - `data-quality`: algorithms by the quality and the coverage of their data sets.
 - `distributional`: DQN, C51, QR-DQN and IQN on two games.
