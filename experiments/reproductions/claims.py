@@ -28,8 +28,8 @@ CLAIMS: dict[str, Claim] = {
         "Two flows that each see one coordinate of a goal wrongly reach it in 0.45 and 0.46 of the "
         "episodes, and with searched weights in 0.81; the gain over the better one is 0.34 [0.31, "
         "0.38]. Where one of the errors is three times the other, it is 0.20 [0.18, 0.22] over a "
-        "flow that reaches 0.65. The best weight there is 0.4, and not the 0.1 of the least squared "
-        "error: clones already discount what they see with large errors.",
+        "flow that reaches 0.65. The best weight there is 0.4, and not the 0.1 of the least "
+        "squared error: clones already discount what they see with large errors.",
     ),
     "control": Claim(
         "Cloning plans without their luck beats cloning what is conditioned on returns "
