@@ -94,15 +94,19 @@ def disturbed(view, key):
     return structure.unflatten(map(noisy, leaves, keys))
 
 
-@pytest.mark.parametrize("name", DISCRETE)
-def test_no_agent_takes_a_forbidden_action_in_training_or_play(name):
-    """With random parameters, and after updates in which what is forbidden stays unknown.
+# The rule of acting is that of an agent's file: of its lines, those whose networks differ as well.
+FIRST = {AGENTS[name].make.__module__: name for name in reversed(DISCRETE)}.values()
+ACTING = [name for name in DISCRETE if name in {*FIRST, "rainbow", "iqn", "q-lambda"}]
 
-    The actors that explore and exploit take 5e5 steps of each agent, and 3e4 of those that plan or
-    imagine: a million of each family that is cheap. So does the policy of the warm-up, which is
-    one for all agents.
+
+@pytest.mark.parametrize("name", ACTING)
+def test_no_agent_takes_a_forbidden_action(name):
+    """With random parameters, so that what is forbidden often seems best.
+
+    The actors that explore and exploit take 3e5 steps of each agent, and 1e4 of those that plan or
+    imagine. So does the policy of the warm-up, which is one for all agents.
     """
-    steps, num, options = 30 if name in COSTLY else 500, 256, dict(initial_value=10.0)
+    steps, num, options = 10 if name in COSTLY else 300, 256, dict(initial_value=10.0)
     if hasattr(AGENTS[name].defaults, "critic"):
         options["critic"] = AGENTS[name].defaults.critic.replace(atoms=5)
     setup = built(name, watched(), **options)
@@ -123,12 +127,9 @@ def test_no_agent_takes_a_forbidden_action_in_training_or_play(name):
         return jax.lax.scan(step, start, jax.random.split(k_run, steps))[0][-1]
 
     def life(key):
-        k_run, k_noise, k_warm, *k_play = jax.random.split(key, 5)
-        begun = setup.experiment.init(k_run)
-        run, _ = advance(setup.experiment, begun, 4)
-        read = setup.agent.update.read
-        views = (disturbed(read(begun.learner), k_noise), read(run.learner))
-        views = jax.tree.map(lambda *x: jnp.stack(x), *views)
+        k_run, k_noise, *k_play, k_warm = jax.random.split(key, 5)
+        view = setup.agent.update.read(setup.experiment.init(k_run).learner)
+        views = jax.vmap(lambda k: disturbed(view, k))(jax.random.split(k_noise))
         found = [
             jax.vmap(lambda view, actor=actor, k=k: played(actor, view, k))(views)
             for actor, k in zip(actors, k_play, strict=True)
