@@ -1,5 +1,6 @@
 """Reproductions in small: what they leave, and what they claim where it is exact."""
 
+import itertools
 import json
 from functools import partial
 
@@ -10,7 +11,7 @@ import pytest
 import envs
 from agents import AGENTS
 from experiments.cli import main
-from experiments.reproductions import edge, guided, steering, stock
+from experiments.reproductions import edge, expressivity, guided, steering, stock
 from experiments.reproductions.curves import Trial, panels, tune
 from tests.compiling import OPTIMISED
 
@@ -120,3 +121,27 @@ def test_steps_to_a_level_count_from_where_it_lasts():
     success = np.array([[0.0, 0.95, 0.5, 0.9, 1.0], [0.0, 0.0, 0.0, 0.0, 0.8]])
     found = steering.steps_to(0.9, np.arange(5) * 100, success)
     np.testing.assert_array_equal(found, [300, np.inf])
+
+
+def test_orders_that_one_objective_expresses_and_another_does_not():
+    """Every reward out of a fine grid is tried where the linear programme says that none fits."""
+    policies = np.array([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]])
+    grid = np.stack(np.meshgrid(*[np.linspace(-2, 2, 41)] * 2), -1).reshape(-1, 2)
+    possible = {
+        expressivity.signs(expressivity.counts(policies) @ reward).tobytes() for reward in grid
+    }
+    assert len(possible) == 3  # a is better, b is better, or nothing is
+    for values in itertools.product(range(3), repeat=3):
+        order = expressivity.signs(np.array(values, float))
+        found = expressivity.OBJECTIVES["Markov reward"].express(policies, order)
+        assert found == (order.tobytes() in possible)
+    # To choose the same twice, in episodes of two choices, needs a memory: by hand, 1, 1/2, 1.
+    twice = expressivity.sequences(policies) @ np.array([1, 0, 0, 1])
+    np.testing.assert_allclose(twice, [1, 0.5, 1])
+    found = expressivity.counterexample(
+        expressivity.OBJECTIVES["inner function"], expressivity.OBJECTIVES["Markov reward"]
+    )
+    assert found is not None and found[0] == 3 and "one of each" in found[1]
+    for less, more in (("Markov reward", "inner function"), ("event", "reward machine")):
+        pair = (expressivity.OBJECTIVES[name] for name in (less, more))
+        assert expressivity.counterexample(*pair) is None
