@@ -7,6 +7,7 @@
 - `distributional`: DQN, C51, QR-DQN and IQN on two games.
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where values are never learnt, and two remedies.
+- `expressivity`: orders of policies that one kind of objective expresses and another does not.
 - `features`: features of data without actions, and values that are linear in them.
 - `generalisation`: DQN that learns from replay, from a factored model or from the true one.
 - `gradients`: semi, true and orthogonal gradients of O-DICE, by the weight of the residual.
@@ -25,6 +26,7 @@
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `steering`: a cloned flow that is steered by its noise, or edited, beside learning anew.
 - `stock`: one network for all levels of risk, beside the exact optimum.
+- `submodular`: policy gradients of what a whole walk covers.
 - `surrogates`: PPO in a sparse surrogate, beside PPO in the environment.
 - `wanted`: one network that obtains the return it is asked for, in a game.
 - `weighted-models`: tiny models weighted by the gradient of the value, with distractors.
