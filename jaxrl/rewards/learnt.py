@@ -1,6 +1,6 @@
 """Rewards that are learnt from preferences while an agent learns from them.
 
-    model = reward_model(spec, members=3)
+    model = reward_model(spec)
     learning = preference_learner(model, annotator(rational(partial_return())), Preferences())
     update = replay(rewarded(update, learning, model), rows, batch_size, length=16)
 
@@ -120,8 +120,8 @@ def preference_learner(
         rounds = max(settings.labels // settings.queries, 1)
     number = settings.queries
     fit = preference_fitted(model, preference_loss(settings.loss), optax.adam(settings.rate))
-    # Nobody reads what the actor reported of a step, or what the environment told learners.
-    lean = lambda segments: segments._replace(extras=(), signals=())
+    # A judge may look at what the environment told, but not at what the actor reported.
+    lean = lambda segments: segments._replace(extras=())
 
     def init(key: Key, example: Transition) -> Asking:
         one = jax.tree.map(
