@@ -133,11 +133,15 @@ def test_members_that_agree_have_no_doubt_and_pessimism_pays_less():
     assert doubt[0] == 0
     np.testing.assert_allclose(doubt[1], expit([2, -2, 0]).std(), rtol=1e-5)
     lower = reward_model(SPEC, values.Ensemble(3, "lower-confidence", level=2.0), Layers((4,)), 0.5)
-    params = lower.init(jax.random.key(0))
-    obs = 50 * jax.random.normal(jax.random.key(1), (40, 3))
-    each = np.asarray(lower.each(params, obs, jnp.zeros(40, jnp.int32)))
+
+    @jax.jit
+    def paid(key):
+        params, obs = lower.init(key), 50 * jax.random.normal(key, (40, 3))
+        action = jnp.zeros(40, jnp.int32)
+        return lower.each(params, obs, action), lower.reward(params, obs, action)
+
+    each, found = map(np.asarray, paid(jax.random.key(0)))
     assert each.shape == (40, 3) and 0.1 < np.abs(each).max() <= 0.5
-    found = lower.reward(params, obs, jnp.zeros(40, jnp.int32))
     np.testing.assert_allclose(found, each.mean(-1) - 2 * each.std(-1), atol=1e-4)
 
 
@@ -177,9 +181,8 @@ def test_what_cannot_be_learnt_is_refused_in_a_sentence():
         entry = AGENTS[agent]
         with pytest.raises(InputError, match=words):
             preferring(entry.make, Preferences(**settings))(pendulum, entry.defaults.replace(**hp))
-    small = AGENTS["sac"].defaults.replace(batch_size=8, buffer_size=64, warmup=32)
-    train = make_train(
-        preferring(AGENTS["sac"].make, Preferences()), make("Pendulum-v1"), small, 99
-    )
-    with pytest.raises(InputError, match="a batch_size of at least 40, not 16 and 8"):
-        jax.eval_shape(train, jax.random.key(0))
+    settings = Preferences(queries=3)
+    learning = preference_learner(table(2), simulated(settings), settings)
+    few = segments(jnp.zeros((16, 4), jnp.int32))
+    with pytest.raises(InputError, match="a batch_size of at least 6, not 16 and 4"):
+        learning.apply(learning.init(jax.random.key(0), few), (few, ()), jax.random.key(0))
