@@ -1,6 +1,8 @@
 """Experiments behind published claims: each module is one claim, run by `jaxrl reproduce NAME`.
 
+- `annotations`: bonuses where an annotator sees subgoals, with its errors.
 - `classification`: losses of classification and of regression, in DQN.
+- `comparisons`: comparisons of segments by regret or by rewards, and policies without a reward.
 - `composed`: two flows that see different things, and the weighted sum of both.
 - `corruption`: IQL and the parts of RIQL on corrupted data.
 - `data-quality`: algorithms by the quality and the coverage of their data sets.
@@ -12,12 +14,17 @@
 - `generalisation`: DQN that learns from replay, from a factored model or from the true one.
 - `gradients`: semi, true and orthogonal gradients of O-DICE, by the weight of the residual.
 - `guided`: trajectories by diffusion that a policy leads, beside rollouts of an ensemble.
+- `hacking`: a proxy that is optimised near a reference, by actions or by occupancies.
+- `heuristics`: auxiliary rewards that help or mislead, and implicit gradients of their weights.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `implicit-values`: IQL, XQL and SQL beside exact values of the best actions in the data.
+- `judged`: offline learning from a reward that is fitted to a judge who errs.
 - `labels`: data whose actions are mostly told by an inverse model.
 - `levels`: offline learning in new mazes, by the number of levels and of steps.
 - `lipschitz`: an ensemble of models, or one model and smooth values.
 - `mismatch`: the error of models beside the cost of control.
+- `overoptimisation`: proxy and gold reward of the best of n, by labels and by ensembles.
+- `programmes`: rewards that are searched for among programmes.
 - `rates`: the convergence of distributional dynamic programming, beside its bounds.
 - `reach`: offline Pendulum in rollouts of the true simulator, by length and number of critics.
 - `recall`: the memory of gated cells, state spaces and transformers, and the cost of their steps.
@@ -28,6 +35,7 @@
 - `stock`: one network for all levels of risk, beside the exact optimum.
 - `submodular`: policy gradients of what a whole walk covers.
 - `surrogates`: PPO in a sparse surrogate, beside PPO in the environment.
+- `users`: users who want opposite things, by one reward or a latent of each.
 - `wanted`: one network that obtains the return it is asked for, in a game.
 - `weighted-models`: tiny models weighted by the gradient of the value, with distractors.
 

@@ -14,12 +14,36 @@ class Claim(NamedTuple):
 
 
 CLAIMS: dict[str, Claim] = {
+    "annotations": Claim(
+        "Bonuses where an annotator sees a subgoal reached help a learner (after Pignatelli et al. "
+        "2024).",
+        "Partly",
+        "In worlds with a key, a learner that looks five steps ahead comes 0.99 of the way to the "
+        "best with a bonus for the key, and 0.72 [0.63, 0.82] without. If the annotator takes 1 % "
+        "of the other transitions for the subgoal, it comes 0.56 [0.39, 0.73] with a bonus each "
+        "time, and a learner that is optimal for what it is paid 0.25: they go back and forth. "
+        "Paid once an episode, or as a potential, the bonus still helps at 5 % (0.88). Subgoals "
+        "that are missed hardly matter (0.98 at 20 %).",
+    ),
     "classification": Claim(
         "Classifying returns is better than regressing them (Farebrother et al. 2024).",
         "Partly",
         "On MinAtar's Breakout after 1e5 steps, HL-Gauss is better without a target network (6.9 "
         "against 5.5 for squared errors) and with 512 units (8.4 against 7.2). It is not better "
         "with 128 or 32 units, nor with noise on the rewards.",
+    ),
+    "comparisons": Claim(
+        "A reward that is fitted as if segments were preferred by their regret leads to better "
+        "policies than one for sums of rewards (Knox et al. 2024), and policies can be learnt from "
+        "the same comparisons without a reward (Hejna et al. 2024).",
+        "Confirmed",
+        "After 300 comparisons by regret the reward for regrets comes 0.95 [0.93, 0.97] of the way "
+        "to the best, that for sums 0.66 [0.58, 0.74], CPL 0.81 [0.75, 0.86] and cloning of what "
+        "is preferred 0.50 [0.48, 0.53]. The order is the same where partial returns are compared "
+        "(0.81, 0.67, 0.81 and 0.47), so that regrets are the better assumption here even where "
+        "they are wrong. CPL with a bias of 0.5 is better with 100 comparisons by regret (0.69 "
+        "against 0.61, within the intervals) and not with 300. Learners of rewards know the "
+        "dynamics, CPL does not; all have the same steps and step size.",
     ),
     "composed": Claim(
         "A weighted sum of the scores of two policies, whose weights are searched at test time, is "
@@ -126,6 +150,16 @@ CLAIMS: dict[str, Claim] = {
         "guided diffusion, 3.4 with an ensemble fitted by likelihood and 0.35 with one fitted by "
         "squared error, which is better at every likelihood and depth.",
     ),
+    "hacking": Claim(
+        "A chi-square penalty of occupancies mitigates the hacking of a proxy better than one of "
+        "actions (Laidlaw et al. 2025).",
+        "Confirmed",
+        "At the best of nine prices for each, the gold reward of a step rises by 0.151 [0.132, "
+        "0.167] with the chi-square divergence of occupancies, by 0.142 [0.129, 0.154] with its "
+        "root, by 0.102 [0.096, 0.107] with their KL divergence and by 0.072 [0.068, 0.076] with "
+        "that of actions. Nearly without a penalty the proxy rises by 1.4, and the gold reward "
+        "falls by 1.1. Gradients are exact.",
+    ),
     "horizon": Claim(
         "The effective horizon predicts how long deep agents need (Laidlaw et al. 2024).",
         "Confirmed",
@@ -148,6 +182,15 @@ CLAIMS: dict[str, Claim] = {
         "steps every seed inserts the peg without it, in 12.6 steps where the corrector takes "
         "23.1. Alone no seed ever does. That a half of each batch is of corrected steps makes no "
         "difference here.",
+    ),
+    "judged": Claim(
+        "A reward that is fitted to noisy comparisons of single steps lets offline learning beat "
+        "cloning (Venkataraman et al. 2024).",
+        "Confirmed",
+        "With 300 comparisons IQL comes 0.73 [0.67, 0.81] of the way to the best if a tenth of the "
+        "answers is wrong, and 0.61 [0.51, 0.70] if three tenths are, beside 0.67 [0.62, 0.73] "
+        "with the true reward and 0.04 [-0.05, 0.12] for cloning. With 30 comparisons it is no "
+        "better than cloning, even without errors (0.06 [-0.29, 0.40]).",
     ),
     "labels": Claim(
         "A tenth of the actions, of bad episodes, is nearly enough: an inverse model tells the "
@@ -190,6 +233,27 @@ CLAIMS: dict[str, Claim] = {
         "success is 0.00, without it 0.15 [0.06, 0.26] and with the data 0.06 [0.01, 0.13], and "
         "values at the data never grow. Keeping the penalty of CQL for a half of the steps, with "
         "an empty buffer, ends at 0.00.",
+    ),
+    "overoptimisation": Claim(
+        "Optimising a learnt reward first raises and then lowers the gold reward, later with more "
+        "labels (Gao et al. 2023), and pessimistic ensembles mitigate that (Coste et al. 2024).",
+        "Partly",
+        "The best of 4096 actions by the mean of five networks has a gold reward of 0.77 with 50 "
+        "labels, where that of 256 has 1.15 (a fall of 0.38 [0.16, 0.62]); with 200 labels the "
+        "fall is 0.23 [0.05, 0.42], and with 1000 none is seen (0.07 [-0.07, 0.20]). The minimum "
+        "of the five is better in each case (0.95, 1.39 and 1.99 against 0.77, 1.31 and 1.92), but "
+        "within the intervals, and it falls too.",
+    ),
+    "programmes": Claim(
+        "A search that mutates the fittest reward programme finds better rewards than people write "
+        "(Ma et al. 2024), and comparisons of behaviours are enough for it (Yu et al. 2024).",
+        "Not reproduced",
+        "With random mutation in place of a language model, the fittest of 96 programmes comes "
+        "0.83 [0.73, 0.92] of the way to the best, as far as the best of 96 random ones (0.81 "
+        "[0.69, 0.91]); a reward that is written by hand reaches all of it, and the task's own "
+        "0.76 [0.65, 0.86]. Choosing by 90 noisy comparisons of behaviours is as good as by "
+        "fitness (0.83). The language itself matters: with random weights of the same features the "
+        "best of 96 reaches 0.42 [0.24, 0.61].",
     ),
     "rates": Claim(
         "Categorical evaluation contracts by the square root of gamma, quantile evaluation by "
@@ -259,6 +323,15 @@ CLAIMS: dict[str, Claim] = {
         "Pendulum reaches -300 after 5000 steps; PPO needs 20000 if it updates as often and "
         "113000 if tuned for its final return. Then the surrogate's policies decay to -422 while "
         "PPO's improve.",
+    ),
+    "users": Claim(
+        "A latent of each user, inferred from a few comparisons, recovers what users want who "
+        "disagree, where one reward averages over them (Poddar et al. 2024).",
+        "Confirmed",
+        "After eight comparisons 0.97 to 0.99 of new answers are right for both kinds of users. "
+        "With one reward for all 0.65 are where both are as many, and of users who are a tenth "
+        "0.32. The posterior needs no divergence from its prior (0.97 to 0.99 without); with a "
+        "weight of 1 it collapses, and all is as with one reward.",
     ),
     "verdicts": Claim(
         "Without resets, false positives of a success classifier spoil what is learnt, and false "
