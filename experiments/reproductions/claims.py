@@ -160,6 +160,16 @@ CLAIMS: dict[str, Claim] = {
         "that of actions. Nearly without a penalty the proxy rises by 1.4, and the gold reward "
         "falls by 1.1. Gradients are exact.",
     ),
+    "heuristics": Claim(
+        "Weights of auxiliary rewards that are learnt by implicit gradients are robust to rewards "
+        "that mislead, where sums fail and potentials impair (Gupta et al. 2023).",
+        "Partly",
+        "The primary reward alone leads to 0.81 [0.80, 0.82] of the best return. Adding a cost of "
+        "the distance to the goal leads to 0.89 [0.89, 0.90], and adding pay for nearness to "
+        "another corner to 0.03 [0.03, 0.04]. BARFI reaches 0.98 [0.98, 0.98] and 0.98 [0.98, "
+        "0.98], with weights of 1.8 and -1.2 of the auxiliary reward: it makes a cost of what "
+        "misleads. Potentials change nothing here, because they do not change the exact gradient.",
+    ),
     "horizon": Claim(
         "The effective horizon predicts how long deep agents need (Laidlaw et al. 2024).",
         "Confirmed",
