@@ -1,10 +1,13 @@
-"""A cloned flow is steered by its noise after few steps (Wagenmaker et al. 2025).
+"""A cloned flow is steered by its noise, or edited, after few steps (DSRL and ResFiT).
 
 A point starts left of a disc and finds two places behind it. Of the demonstrations one in five goes
 to the upper place, which alone is paid, with 1 at the end of the episode. A flow clones chunks of
 four actions. SAC then acts in the space of the flow's noise, with and without critics of the
-actions that the noise makes; edits what the flow does; or begins without it. All act by chunks, and
-have the same networks, number of gradient steps, and the best of the same learning rates.
+actions that the noise makes; TD3 edits what the flow does, and learns a half of each batch from the
+demonstrations; SAC begins without the flow, with such halves or without. All act by chunks, and
+have the same networks, number of gradient steps, and the best of the same learning rates. Sources:
+Wagenmaker et al. (2025), https://arxiv.org/abs/2506.15799; Ankile et al. (2025),
+https://arxiv.org/abs/2509.19301.
 """
 
 from collections.abc import Callable
@@ -20,64 +23,68 @@ import numpy as np
 from tqdm import tqdm
 
 import envs
-from agents import dsrl, sac
+from agents import dsrl, resfit, sac
 from experiments import options
 from experiments.plots import band
-from experiments.reproductions.places import cloner, world
+from experiments.reproductions.places import Cloner, cloner, world
 from experiments.reproductions.report import save
 from experiments.statistics import interval
-from jaxrl import generators, make_train
+from jaxrl import buffers, generators, make_train
+from jaxrl.continuing import retaining
 from jaxrl.errors import require_continuous, require_positive
-from jaxrl.types import Array, Env, Key, TimeStep, Tree
+from jaxrl.loop import Setup, assemble
+from jaxrl.steering import edits, residual
+from jaxrl.types import Env, Transition, Tree
+from jaxrl.values import Ensemble
 
 TITLE = "Environment steps to 90 % success in reaching the rarer of two places"
 RATES = (1e-3, 3e-3)
 BOUND, EDIT, CHUNK, DISCOUNT = 1.5, 0.5, 4, 0.97
 
 
-def residual(env: Env, act: Callable[[Tree, Key], Array]) -> Env:
-    """Edit the actions of a policy, which are shown: a step is clip(action + EDIT times edit)."""
+def retained(data: Transition) -> Callable[..., Setup]:
+    """The way to put an agent to work that also replays the steps [T, 1, ...] of a data set."""
 
-    def show(state: Tree, ts: TimeStep, key: Key) -> tuple[Tree, TimeStep]:
-        action = act(ts.obs, key)
-        seen = jnp.concatenate([ts.obs, action.reshape(-1)])
-        return (state, action), ts._replace(obs=seen, final=seen)
+    def assembled(make: Callable, env: Env, hp: Any, steps: float | None) -> Setup:
+        setup = assemble(make, env, hp, steps)
+        kept = buffers.init(data, len(data.reward))
+        return setup._replace(experiment=retaining(setup.experiment, kept))
 
-    def init(key: Key) -> tuple[Tree, TimeStep]:
-        k_env, k_act = jax.random.split(key)
-        return show(*env.init(k_env), k_act)
-
-    def step(state: Tree, edit: Array, key: Key) -> tuple[Tree, TimeStep]:
-        k_env, k_act = jax.random.split(key)
-        state, action = state
-        return show(*env.step(state, jnp.clip(action + EDIT * edit, -1, 1), k_env), k_act)
-
-    observation = jax.ShapeDtypeStruct((2 + 2 * CHUNK,), jnp.float32)
-    return env._replace(init=init, step=step, spec=env.spec._replace(observation=observation))
+    return assembled
 
 
-def trials(policy: generators.GeneratedPolicy, params: Tree, steps: int) -> dict[str, tuple]:
-    """The constructor, the environment and the hyperparameters of each way to learn.
+def trials(flow: Cloner, params: Tree, steps: int) -> dict[str, tuple]:
+    """What each way to learn is given: constructor, environment, hyperparameters, and setting up.
 
     Environments and steps are of chunks.
     """
     env = envs.chunked(world(), CHUNK)
-    decode = generators.steered(policy, params, BOUND)
-    act = lambda obs, key: policy.sample(params, obs, key)
+    decode = generators.steered(flow.policy, params, BOUND)
+    act = lambda obs, key: flow.policy.sample(params, obs, key)
     shared: dict[str, Any] = dict(
         num_envs=4, updates=8, warmup=400, batch_size=64, hidden=(64, 64), layer_norm=True,
-        discount=DISCOUNT**CHUNK, target_rate=0.02, initial_temperature=0.1, target_entropy=-1.0,
-        buffer_size=4 * steps,
+        discount=DISCOUNT**CHUNK, target_rate=0.02, buffer_size=4 * steps,
     )  # fmt: skip
-    agent = sac.Hyperparameters(**shared)
-    aliasing = dsrl.Hyperparameters(**shared, bound=BOUND, aliases=2)
+    soft = shared | dict(initial_temperature=0.1, target_entropy=-1.0)
+    agent = sac.Hyperparameters(**soft)
+    aliasing = dsrl.Hyperparameters(**soft, bound=BOUND, aliases=2)
+    mixed = sac.Hyperparameters(**soft, data_share=0.5)
+    editing = resfit.Hyperparameters(
+        **shared | dict(target_rate=0.04), edit_size=EDIT, actor_period=2, n_step=1,
+        exploration_noise=0.2, ensemble=Ensemble(2),
+    )  # fmt: skip
+    edited = jax.jit(lambda data: edits(data, act, EDIT, jax.random.key(1)))(flow.plans)
     latents = require_continuous(env.spec, "Steering")
     return {
-        "SAC": (sac.sac, env, agent),
-        "edits of the flow": (sac.sac, residual(env, act), agent),
-        "noise of the flow": (sac.sac, envs.decoded(env, decode, latents), agent),
+        "SAC": (sac.sac, env, agent, assemble),
+        "SAC and demonstrations": (sac.sac, env, mixed, retained(flow.plans)),
+        "ResFiT, edits of the flow": (
+            resfit.resfit, residual(env, act, EDIT), editing, retained(edited),
+        ),
+        "noise of the flow": (sac.sac, envs.decoded(env, decode, latents), agent, assemble),
         "noise, critics of actions": (
             partial(dsrl.dsrl, decode=decode), envs.decoded(env, decode, latents, True), aliasing,
+            assemble,
         ),
     }  # fmt: skip
 
@@ -90,9 +97,9 @@ def steps_to(level: float, steps: np.ndarray, success: np.ndarray) -> np.ndarray
 
 @dataclass(frozen=True)
 class Options:
-    """Measure the steps that steering a cloned flow needs, beside edits and learning anew."""
+    """Measure the steps that steering or editing a cloned flow needs, beside learning anew."""
 
-    seeds: int = 4
+    seeds: int = 6
     """Number of seeds of each learner; the flow is the same."""
     steps: int = 8_000
     """Environment steps, of which one chunk of actions takes up to four."""
@@ -111,8 +118,8 @@ def main(arguments: list[str]) -> None:
     params = jax.jit(lambda key: flow.learn(key, chosen.cloning))(k_clone)
     keys, rows = jax.random.split(k_run, chosen.seeds), []
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for name, (make, env, hp) in tqdm(trials(flow.policy, params, chosen.steps // CHUNK).items()):
-        train = make_train(make, env, hp, chosen.steps // CHUNK, 12, 50)
+    for name, (make, env, hp, put) in tqdm(trials(flow, params, chosen.steps // CHUNK).items()):
+        train = make_train(make, env, hp, chosen.steps // CHUNK, 12, 50, put)
         at = lambda rate, key, train=train, hp=hp: train(key, hp.replace(learning_rate=rate))
         run = jax.jit(jax.vmap(jax.vmap(at, (None, 0)), (0, None)))
         metrics = run(jnp.array(RATES), keys).metrics
