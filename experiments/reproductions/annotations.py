@@ -61,7 +61,10 @@ def shares(positives: Array, negatives: Array, mdp: dp.TabularMDP, key: Key) -> 
 
     def share(paid: dp.TabularMDP, true: dp.TabularMDP, q: Array) -> Array:
         policy = jax.nn.one_hot(q.argmax(-1), ACTIONS)
-        value = (policy * dp.policy_evaluation(true, policy, GAMMA, 1e-4, 400).theta).sum(-1)
+        value = (
+            policy
+            * dp.policy_evaluation(true, policy, GAMMA, tolerance=1e-4, max_iterations=400).theta
+        ).sum(-1)
         return (true.initial * value).sum() / best
 
     unpaid = dp.collecting(mdp, jnp.where(ends, 0, -1), jnp.zeros(2))

@@ -153,7 +153,7 @@ def learnt(mdp: dp.TabularMDP, steps: int, number: Array, key: Key) -> Array:
         return jnp.stack([*solved, *own])
 
     def worth(policy: Array) -> Array:
-        q = dp.policy_evaluation(mdp, policy, GAMMA, 1e-4, 300).theta
+        q = dp.policy_evaluation(mdp, policy, GAMMA, tolerance=1e-4, max_iterations=300).theta
         return mdp.initial @ (policy * q).sum(-1)
 
     top = worth(jax.nn.softmax(best / ALPHA))

@@ -80,7 +80,10 @@ def found(mdp: dp.TabularMDP, features: Array, noise: float, key: Key) -> dict[s
         paying = mdp._replace(reward=jnp.broadcast_to(reward, mdp.transition.shape))
         q = dp.finite_horizon(paying, HORIZON, GAMMA)[0]
         policy = jax.nn.one_hot(q.argmax(-1), ACTIONS)
-        value = (policy * dp.policy_evaluation(mdp, policy, GAMMA, 1e-4, 400).theta).sum(-1)
+        value = (
+            policy
+            * dp.policy_evaluation(mdp, policy, GAMMA, tolerance=1e-4, max_iterations=400).theta
+        ).sum(-1)
         return (mdp.initial * value).sum() / best
 
     def fitness(programme: programmes.Programme, key: Key) -> Array:
