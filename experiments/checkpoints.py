@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from experiments import results
+from experiments import processes, results
 from jaxrl.errors import InputError, require
 from jaxrl.types import Tree
 
@@ -20,6 +20,7 @@ logging.getLogger("absl").setLevel(logging.ERROR)
 
 LAST, BEST = "checkpoint", "best"  # folders within a results folder
 KEPT = {LAST: 2, BEST: 1}
+NUMBERS = "numbers"  # how keys are saved
 
 
 @contextlib.contextmanager
@@ -30,10 +31,20 @@ def manager(
 
     One that only reads leaves alone what another process is saving.
     """
+    # Each process reads by itself, and only the first one writes: none waits for another here.
+    several = processes.several()
+    if several and not read_only:  # orbax makes no folder for a part of the processes
+        results.make_folder(folder / kind)
+    own = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(),
+        active_processes={jax.process_index()},
+        barrier_sync_key_prefix=f"process-{jax.process_index()}",
+    )
     options = ocp.CheckpointManagerOptions(
         max_to_keep=None if read_only else KEPT[kind],
         enable_async_checkpointing=False,
         read_only=read_only,
+        **({"multiprocessing_options": own, "create": False} if several else {}),
     )
     with ocp.CheckpointManager((folder / kind).absolute(), options=options) as manager:
         yield manager
@@ -47,9 +58,12 @@ def save(manager: ocp.CheckpointManager, updates: int, runs: Tree, progress: dic
     """
     if updates in manager.all_steps():
         return  # it is there already: nothing was learnt since
-    progress = progress | {"checksum": checksum(runs), "shapes": shapes(runs)}
+    progress = progress | {"checksum": checksum(runs), "shapes": shapes(runs), "keys": NUMBERS}
+    arrays = named(plain(runs))  # orbax does not save keys in one of several processes
+    if processes.several():
+        arrays = {name: np.asarray(x) for name, x in arrays.items()}
     args = ocp.args.Composite(
-        arrays=ocp.args.StandardSave(filled(named(runs))), progress=ocp.args.JsonSave(progress)
+        arrays=ocp.args.StandardSave(filled(arrays)), progress=ocp.args.JsonSave(progress)
     )
     try:
         manager.save(updates, args=args, force=True)
@@ -94,8 +108,9 @@ def restore(folder: Path, like: Tree, kind: str = LAST) -> tuple[int, Tree, dict
             # Records that moved keep their order, as an optimiser within another one does.
             same = by_name == {names(x): y for x, y in wanted.items()}
             same = same or list(stored.values()) == list(wanted.values())
-            runs = read(checkpoints, latest, like, list(stored)) if same else None
-            damaged = same and progress["checksum"] != checksum(runs)
+            numbers = progress.get("keys") == NUMBERS
+            runs = read(checkpoints, latest, like, list(stored), numbers) if same else None
+            damaged = same and progress["checksum"] != checksum(processes.fetched(runs))
     except Exception as error:  # orbax and tensorstore raise many kinds, some while closing
         raise corrupted(path, type(error).__name__, earlier) from None
     require(
@@ -108,13 +123,17 @@ def restore(folder: Path, like: Tree, kind: str = LAST) -> tuple[int, Tree, dict
     return latest, runs, progress
 
 
-def read(checkpoints: ocp.CheckpointManager, step: int, like: Tree, stored: list[str]) -> Tree:
+def read(
+    checkpoints: ocp.CheckpointManager, step: int, like: Tree, stored: list[str], numbers: bool
+) -> Tree:
     """The runs of a checkpoint, shaped and placed `like`, whose arrays have the paths `stored`.
 
-    Arrays are found by their names, so that records may gain fields without arrays, or by their
-    order, if names are others. Checkpoints of earlier versions hold the tree itself.
+    Keys are stored as `numbers`, or by earlier versions as keys. Arrays are found by their names,
+    so that records may gain fields without arrays, or by their order, if names are others.
+    Checkpoints of earlier versions hold the tree itself.
     """
-    leaves, structure = jax.tree.flatten(like)
+    typed, structure = jax.tree.flatten(like)
+    leaves = [numbers_of(x) for x in typed] if numbers else typed
     old = [".".join(names(path)) for path in stored]
     if set(old) == set(named(like)):
         old = list(named(like))
@@ -126,7 +145,8 @@ def read(checkpoints: ocp.CheckpointManager, step: int, like: Tree, stored: list
         found = named(checkpoints.restore(step, args=args).runs)
     there = lambda name, leaf: found[name] if leaf.size else np.zeros(leaf.shape, leaf.dtype)
     places = [jax.device_put(there(*pair), pair[1].sharding) for pair in zip(old, leaves)]
-    return structure.unflatten(places)
+    wrap = lambda x, like: jax.random.wrap_key_data(x) if numbers and is_key(like) else x
+    return structure.unflatten([wrap(*pair) for pair in zip(places, typed)])
 
 
 def filled(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -158,8 +178,20 @@ def corrupted(path: Path, reason: str, earlier: list[int]) -> InputError:
 
 def plain(tree: Tree) -> Tree:
     """A tree with typed keys replaced by the numbers in them."""
-    is_key = lambda x: jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
     return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
+
+
+def is_key(x: Any) -> bool:
+    """Whether an array, or a shape, is of typed keys."""
+    return jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def numbers_of(like: Any) -> Any:
+    """The shape and place of the numbers in keys, and of other arrays as they are."""
+    if not is_key(like):
+        return like
+    found = jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct(like.shape, like.dtype))
+    return jax.ShapeDtypeStruct(found.shape, found.dtype, sharding=like.sharding)
 
 
 def shapes(tree: Tree) -> dict[str, str]:

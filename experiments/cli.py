@@ -61,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # The reader has closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if code and (processes := sys.modules.get("experiments.processes")) and processes.several():
+        processes.leave(code)  # the runtime would wait for processes that may have died
     return code
 
 
@@ -100,6 +102,9 @@ def reported(error: BaseException) -> int:
     if isinstance(error, ImportError) and (sentence := shadows.overwritten()):
         print(f"jaxrl: {sentence}", file=sys.stderr)
         return 2
+    from jax.errors import JaxRuntimeError
+
+    from experiments import processes
     from experiments.training import Diverged, Interrupted
     from jaxrl.errors import InputError
 
@@ -111,6 +116,13 @@ def reported(error: BaseException) -> int:
         text, code = str(error), 1
     elif isinstance(error, OSError):
         text, code = file_sentence(error), 1
+    elif isinstance(error, JaxRuntimeError) and processes.several():
+        text, code = (
+            "Another process has died or cannot be reached "
+            f"({str(error).strip().splitlines()[0][:120]}): what was saved can be continued with "
+            "--resume.",
+            1,
+        )
     elif isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         text, code = (
             "The memory of the device is not enough for this run: try fewer --seeds, or a smaller "

@@ -1,12 +1,13 @@
 """What each command does, from its arguments to its results folder."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from envs import suites
-from experiments import configuration, continuing, forms, options, results
+from experiments import configuration, continuing, forms, lanes, options, processes, results
 from experiments.configuration import Configuration
 from experiments.named import benchmark_command, list_command, reproduce_command
 from experiments.regimes import dataset_command
@@ -37,6 +38,9 @@ __all__ = [
 
 def train_command(arguments: list[str]) -> None:
     """`jaxrl train AGENT`: train seeds at once into a results folder, or continue one."""
+    together = options.value_of("--distributed", arguments)
+    if together and not {"-h", "--help"} & set(arguments):
+        processes.begin(together)  # before anything is computed
     resume = options.resumed_folder("train", arguments)
     if resume:
         stored = options.stored_for("train", resume, arguments)
@@ -48,6 +52,10 @@ def train_command(arguments: list[str]) -> None:
     kind = options.schema(options.Resumable, agent, defaults, lists=False)
     chosen = options.parse(f"train {agent}", kind, arguments)
     config = options.configuration(agent, chosen, {})
+    require(
+        not (processes.several() and lanes.outside(config.env)),
+        f"{config.env} runs outside of compiled functions: leave --distributed out.",
+    )
     if resume:
         folder = Path(resume)
         same = not chosen.out or Path(chosen.out) == folder
@@ -57,7 +65,8 @@ def train_command(arguments: list[str]) -> None:
     else:
         options.require_seeds(config.seed, config.seeds)
         folder = options.folder_of(chosen, agent)
-        results.require_new(folder)
+        if processes.first():
+            results.require_new(folder)
     require_positive(save_every=chosen.save_every)
     require_writers(chosen.log)
     options.use_cache(chosen)
@@ -73,11 +82,19 @@ def run(config: Configuration, folder: Path, resume: bool, chosen: Any) -> None:
     `experiments.training.train_parts` raises.
     """
     from experiments import exporting
-    from experiments.training import Options, drawn_after, train_parts
+    from experiments.training import Diverged, Interrupted, Options, drawn_after, train_parts
 
-    with drawn_after(lambda: draw_run(config, folder)):
-        redraw = lambda: draw_curve(config, folder)
-        train_parts(config, folder, resume, Options(chosen.log, chosen.save_every, redraw))
+    redraw = lambda: draw_curve(config, folder)
+    own = Options(chosen.log, chosen.save_every, redraw, devices=chosen.devices)
+    with contextlib.ExitStack() as stack:
+        if processes.first():
+            stack.enter_context(drawn_after(lambda: draw_run(config, folder)))
+        stack.enter_context(processes.together(Interrupted, Diverged))
+        train_parts(config, folder, resume, own)
+    if processes.several():  # one of them cannot read what all have trained
+        if processes.first():
+            print(f"jaxrl export {folder} writes the policy of the best seed to a file.")
+        return
     exporting.after_training(config, folder)
     if chosen.animation:
         animate_best(config, folder)

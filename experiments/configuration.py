@@ -24,12 +24,14 @@ from experiments import (
     stored,
 )
 from experiments.frozen import entry_of
+from experiments.precision import require_precision
 from jaxrl.budget import Budget, budget, decay_over
 from jaxrl.continuing import beginning, retaining
 from jaxrl.errors import InputError, require, require_positive, unknown
 from jaxrl.logged import empty
-from jaxrl.loop import Setup, assemble, fitted
+from jaxrl.loop import Setup, assemble, fitted, in_shards
 from jaxrl.offline import offline, stored_data
+from jaxrl.sharding import divided
 from jaxrl.types import Actor, Env, Experiment, Key, Run, Spec, Transition, Tree
 
 
@@ -59,6 +61,8 @@ class Configuration:
     frozen_of: dict[str, Any] = dataclasses.field(default_factory=dict)  # its fingerprint
     spacing: list[int] = dataclasses.field(default_factory=list)
     # of an extended run: the updates and evaluations that it was begun with
+    shards: int = 1  # of the lanes, the replay and the batches of each member
+    precision: str = ""  # of products of matrices: see `experiments.precision`
 
     @property
     def points(self) -> int:
@@ -161,11 +165,13 @@ def build(
     same. `env`, if given, is the environment of one lane in place of `make_env(config)`. `base` is
     the learner to go on from; runs have the same shapes without it.
     """
-    entry = entry_of(config)
+    entry, shards = entry_of(config), config.shards
     own = make_env(config) if env is None else env
     env = entry.world(own, hp)
     make = rewarding.maker(config.reward, entry.maker(env), config.agent)
     if lanes.outside(config.env):
+        require(shards == 1, f"{config.env} runs outside of compiled functions and cannot be "
+                "divided into shards: leave --shards and data= out.")  # fmt: skip
         require(
             env is own and not entry.plans,
             f"{config.agent} transforms its environment or plans in it, which {config.env} does "
@@ -173,7 +179,8 @@ def build(
         )
         return assemble(make, env, hp, lanes=lanes.blank_lanes, base=base)
     if not config.dataset:
-        return assemble(make, env, hp, base=base)
+        return assemble(make, env, hp, base=base, shards=shards)
+    hp = divided(hp, shards)
     data = empty(env.spec, hp.collection.num_envs) if data is None else data
     found = config.data or described(config)
     size = found.get("block", found["transitions"])
@@ -188,7 +195,7 @@ def build(
     if config.offline:
         learning = offline(alone.agent, data)
         learning = learning if base is None else beginning(learning, base)
-        return alone._replace(experiment=learning)
+        return in_shards(alone._replace(experiment=learning), shards)
     beside = assemble(make, env, hp, base=base)
 
     def init(key: Key) -> Run:
@@ -198,7 +205,8 @@ def build(
         require(bool(kept), words)
         return retaining(beside.experiment, kept[0]).init(key)
 
-    return beside._replace(experiment=Experiment(init, beside.experiment.step))
+    learning = Experiment(init, beside.experiment.step)
+    return in_shards(beside._replace(experiment=learning), shards)
 
 
 def load_data(config: Configuration) -> Transition:
@@ -226,7 +234,8 @@ def read_data(config: Configuration) -> tuple[Transition, dict[str, Any]]:
     if blocks.stored(config.dataset):
         return first_block(config, entry)
     env = env if entry.told else entry.world(env, hp)
-    data = datasets.load(config.dataset, env, hp.collection.num_envs, hp.collection.rollout_length)
+    own = divided(hp, config.shards).collection
+    data = datasets.load(config.dataset, env, own.num_envs, own.rollout_length)
     # What a trained policy makes of the data may differ in its last bits on another machine.
     logged = data if entry.beside else None
     require(
@@ -257,6 +266,7 @@ def first_block(config: Configuration, entry: AgentEntry) -> tuple[Transition, d
         f"{config.agent} cannot learn from a data set of blocks by priorities: leave prioritised "
         "off.",
     )
+    require(config.shards == 1, "A data set of blocks is read by one shard: leave --shards out.")
     spec, number = seen(config), config.hyperparameters["num_envs"]
     found = require_same_data(config, blocks.summary(config.dataset, spec, number))
     return blocks.first(config.dataset, spec, number, config.seed), found
@@ -309,6 +319,8 @@ def validate(config: Configuration, base: Tree | None = None) -> None:
         raise unknown("agent", config.agent, AGENTS)
     require_positive(seeds=config.seeds, steps=config.steps, evaluations=config.evaluations)
     require_positive(episodes=config.episodes, max_episode_steps=config.max_episode_steps)
+    require_positive(shards=config.shards)
+    require_precision(config.precision)
     require(
         0 <= config.seed <= 2**32 - config.seeds,
         f"seed must be at least 0, and the last seed below 2**32, but the first is {config.seed} "

@@ -116,7 +116,7 @@ def hosted(p: Population) -> Program:
     Its runs have the keys, and so the actions and the learning, of those that are compiled as a
     whole; only the episodes are drawn otherwise.
     """
-    config, members, devices = p.config, len(p.seeds), usable_devices(len(p.seeds))
+    config, members, devices = p.config, len(p.seeds), p.mesh
     hp = configuration.hyperparameters(config, 0 if config.sweep else None)
     number, length = hp.collection.num_envs, hp.collection.rollout_length
     warmup = config.budget.warmup // number

@@ -9,7 +9,7 @@ from typing import Any
 
 import envs
 from agents import AGENTS
-from experiments import continuing, lanes, records, rewarding
+from experiments import continuing, lanes, placement, records, rewarding
 from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
 from experiments.listing import ABOUT
@@ -62,6 +62,16 @@ class Common:
     out: str = ""
     """Results folder, which must be new. By default it is runs/AGENT-ENV, with a number behind it
     if that exists."""
+    devices: str = ""
+    """Devices along each axis, such as data=4,members=2: the lanes of each seed are divided among
+    data devices, and seeds among members. By default as many as divide them, seeds first."""
+    shards: int = 0
+    """Parts of the lanes, the replay and the batches of each seed, which learn as one and may be on
+    devices of their own; results depend on their number, and not on the devices. 0 takes one for
+    each device along data."""
+    precision: str = ""
+    """Precision of the products of matrices: float32, or on a GPU or TPU tensorfloat32 or bfloat16,
+    whose sums are float32; parameters are float32 in each. By default as JAX is set."""
     log: tuple[str, ...] = ()
     """Writers of metrics beside metrics.csv: jsonl, tensorboard, wandb, trackio, or several of
     them."""
@@ -80,6 +90,10 @@ class Resumable(Common):
     """Record the best seed into best_agent.gif at the end."""
     resume: str = ""
     """Results folder of a run to continue, until --steps if that is given too."""
+    distributed: str = ""
+    """Train together with other processes that run the same command: auto, where SLURM, Open MPI,
+    Cloud TPU or Kubernetes tell of them, or coordinator=HOST:PORT,processes=N,process=I. Only the
+    first process writes files, and all must see its folder to --resume."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +111,7 @@ GROUPS = {
     "environment": ("env", "env_params", "reward", "dataset", "base", "frozen"),
     "run": ("steps", "seeds", "seed", "out", "resume", "members_at_once"),
     "evaluation": ("evaluations", "episodes", "max_episode_steps"),
+    "devices": ("devices", "shards", "distributed", "precision"),
     "files": ("save_every", "cache", "log", "animation"),
 }
 
@@ -284,6 +299,8 @@ def configured(
         base=getattr(options, "base", ""),
         reward=rewarding.described(getattr(options, "reward", ()), environment_parameters),
         frozen=getattr(options, "frozen", ""),
+        precision=getattr(options, "precision", ""),
+        shards=placement.shards(getattr(options, "devices", ""), getattr(options, "shards", 0)),
     )
 
 

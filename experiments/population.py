@@ -1,13 +1,14 @@
 """The members of a configuration as compiled functions: points of a sweep times seeds."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
+from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 
 from agents import AGENTS
 from experiments import (
@@ -15,21 +16,20 @@ from experiments import (
     configuration,
     continuing,
     frozen,
-    memory,
+    planning,
     programs,
     records,
 )
 from experiments.configuration import Configuration
-from experiments.memory import memory_bytes  # noqa: F401
 from experiments.programs import kept, packed, unpacked
 from jaxrl.buffers import Buffer, Retained
 from jaxrl.errors import require
 from jaxrl.evaluation import Evaluation, evaluate
 from jaxrl.offline import shared, stored_data, without_data
-from jaxrl.population import populate, shares, usable_devices
+from jaxrl.population import mesh_of, populate, shares, usable_mesh
 from jaxrl.types import Array, Experiment, Key, Run, Transition, Tree, population_axes
 
-COPIES = 3  # of the runs, at most, while a program runs
+NONE: Mapping[str, int] = MappingProxyType({})
 Sums = dict[str, Array]
 """Running sums [members] of the metrics of updates."""
 
@@ -44,6 +44,8 @@ class Population(NamedTuple):
     points: np.ndarray  # [members] of the sweep
     keys: Array  # [members, 2] of training and of evaluation
     axes: Run  # of vmap
+    parts: Run | None  # 0 where shards have arrays of their own; None if there is one shard
+    mesh: Mesh  # the devices
     like: Run  # shapes and places of the runs; a data set is not in them
     single: Run  # shapes of the run of one member
     init: Callable[..., Run]  # of one member: (keys, hp, data, learner to go on from)
@@ -60,12 +62,16 @@ class Program(NamedTuple):
     # (population, runs of a checkpoint) -> the runs from which training goes on
     resume: Callable[..., Run] = lambda population, runs: runs
     on_resume: str = ""  # what a person has to know of a resumed run
+    plan: planning.Plan = MappingProxyType({})  # of the memory; empty if the environment is outside
 
 
-def gather(config: Configuration, members: slice = slice(None)) -> Population:
+def gather(
+    config: Configuration, members: slice = slice(None), devices: Mapping[str, int] = NONE
+) -> Population:
     """The `members` of a configuration; traces, but compiles nothing of size.
 
-    A data set is not read if the configuration records its size.
+    A data set is not read if the configuration records its size. `devices` are those asked for
+    along each axis of the mesh: see `jaxrl.population.usable_mesh`.
     """
     config = configuration.with_data_described(config)
     hp, hp_axes, seeds = configuration.member_values(config)
@@ -75,35 +81,48 @@ def gather(config: Configuration, members: slice = slice(None)) -> Population:
     one = configuration.hyperparameters(config, 0 if config.sweep else None)
     # What is jitted is traced once, whoever calls it with the same shapes.
     init = jax.jit(_init(config), inline=True)
+    mesh = usable_mesh(len(keys), config.shards, devices)
 
-    def traced() -> tuple[Run, Run, Run]:
+    def traced() -> tuple[Run, Run, Run, Run | None]:
         single = jax.eval_shape(lambda key: init(key, one, None, None), keys[0])
         axes = population_axes(single)
         batched = jax.vmap(lambda key, hp: init(key, hp, None, None), (0, hp_axes), axes)
-        return single, axes, jax.eval_shape(batched, keys, hp)
+        return single, axes, jax.eval_shape(batched, keys, hp), parts_of(config, one)
 
     try:
-        single, axes, shapes = kept("shapes", identity(config, len(keys)), traced)
+        single, axes, shapes, parts = kept("shapes", identity(config, len(keys), mesh), traced)
     except OverflowError:
         require(False, configuration.too_large(config))
         raise
-    like = placed(shapes, axes, usable_devices(keys.shape[0]))
+    like = placed(shapes, axes, mesh, parts)
     single = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), single)
-    return Population(config, hp, hp_axes, seeds[members], points, keys, axes, like, single, init)
+    return Population(
+        config, hp, hp_axes, seeds[members], points, keys, axes, parts, mesh, like, single, init
+    )
 
 
-def identity(config: Configuration, count: int) -> list:
-    """What the programs of `count` members depend on, of a configuration.
+def parts_of(config: Configuration, hp: Any) -> Run | None:
+    """0 for the arrays of a run that its shards have each of their own, None if there is one."""
+    parts = configuration.build(config, hp).parts
+    if parts is None:
+        return None
+    return without_data(parts(), kind_of_data(config)) if config.dataset else parts()
+
+
+def identity(config: Configuration, count: int, mesh: Mesh | None = None) -> list:
+    """What the programs of `count` members, on a mesh, depend on of a configuration.
 
     Seeds, numbers that are not static, the length of the run, the data and what runs go on from are
     their arguments; the parameters of a policy that acts beside the agent are constants.
     """
-    names = ("agent", "env", "env_params", "reward", "episodes", "max_episode_steps")
+    names = ("agent", "env", "env_params", "reward", "episodes", "max_episode_steps", "shards")
+    names += ("precision",)
     values, numbers = dataclasses.asdict(config), records.numeric(AGENTS[config.agent].defaults)
     static = {k: v for k, v in config.hyperparameters.items() if k not in numbers}
     size = config.data.get("block", config.data.get("transitions"))
     data = (config.offline, size, frozen.described(config).frozen_of)
-    return [{name: values[name] for name in names}, static, [*config.sweep], data, count]
+    own = {name: values[name] for name in names}
+    return [own, static, [*config.sweep], data, count, [*mesh.devices.shape] if mesh else []]
 
 
 def member_keys(seeds: np.ndarray) -> Array:
@@ -113,32 +132,32 @@ def member_keys(seeds: np.ndarray) -> Array:
     )
 
 
-def placed(shapes: Tree, axes: Tree, devices: list[jax.Device]) -> Tree:
+def placed(shapes: Tree, axes: Tree, devices: list[jax.Device] | Mesh, parts: Tree = None) -> Tree:
     """Shapes with the sharding that `jaxrl.population.populate` gives such arrays."""
     put = lambda sharding, tree: jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
     )
-    if len(devices) < 2:
-        return put(SingleDeviceSharding(devices[0]), shapes)
-    mesh = jax.make_mesh(
-        (len(devices),), ("members",), axis_types=(AxisType.Auto,), devices=devices
-    )
-    return jax.tree.map(lambda spec, tree: put(NamedSharding(mesh, spec), tree),
-                        shares(axes), shapes)  # fmt: skip
+    if not isinstance(devices, Mesh):
+        devices = mesh_of(devices)
+    if devices.size < 2:
+        return put(SingleDeviceSharding(devices.devices.item()), shapes)
+    return jax.tree.map(lambda spec, tree: put(NamedSharding(devices, spec), tree),
+                        shares(axes, parts), shapes)  # fmt: skip
 
 
 def start(population: Population, data: Transition | None = None) -> Run:
     """The runs [members] at the start of training, from `data` or the configuration's data set."""
-    p, devices = population, usable_devices(len(population.seeds))
+    p = population
     base = continuing.begun(p.config, p.seeds)
     if not p.config.offline:
         data = None  # it is beside the runs: see `buffers`
     elif data is None:
         data = configuration.load_data(p.config)
     in_axes = (0, p.hp_axes, None, population_axes(base))
-    init = jax.jit(populate(p.init, in_axes, p.axes, devices), compiler_options=hasty())
+    spread = populate(p.init, in_axes, p.axes, p.mesh, (None, p.parts))
+    init = jax.jit(spread, compiler_options=hasty())
     made = lambda: programs.compiled(init.lower(p.keys, p.hp, data, base))
-    depends = [*identity(p.config, len(p.seeds)), checkpoints.shapes(base)]
+    depends = [*identity(p.config, len(p.seeds), p.mesh), checkpoints.shapes(base)]
     begin = kept("start", depends, made, packed, unpacked)
     return begin(p.keys, p.hp, data, base)
 
@@ -155,7 +174,7 @@ def buffers(population: Population, data: Transition | None) -> list[Any]:
         return stored_data(run, kind_of_data(p.config))
 
     found = jax.jit(fill, compiler_options=hasty())(data)
-    like = placed(found, jax.tree.map(lambda _: None, found), usable_devices(len(p.seeds)))
+    like = placed(found, jax.tree.map(lambda _: None, found), p.mesh)
     return jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), found, like)
 
 
@@ -168,16 +187,16 @@ def compiled(population: Population, data: list[Buffer]) -> Program:
     """The learning of any number of updates, and the evaluation, compiled or kept from before."""
     return kept(
         "program",
-        identity(population.config, len(population.seeds)),
+        identity(population.config, len(population.seeds), population.mesh),
         lambda: compile_(population, data),
-        lambda made: (packed(made.advance), packed(made.evaluate), made.zeros),
-        lambda found: Program(unpacked(found[0]), unpacked(found[1]), found[2]),
+        lambda made: (packed(made.advance), packed(made.evaluate), made.zeros, made.plan),
+        lambda found: Program(*map(unpacked, found[:2]), found[2], plan=found[3]),
     )
 
 
-def compile_(population: Population, data: list[Buffer]) -> Program:
-    """Compile the learning of any number of updates, and the evaluation."""
-    p, config, devices = population, population.config, usable_devices(len(population.seeds))
+def learning(p: Population, data: list[Buffer]) -> tuple[Any, tuple, Sums]:
+    """The learning of any number of updates, jitted, shapes of its arguments, and sums of zeros."""
+    config = p.config
 
     def step(run: Run, hp: Any, data: list[Buffer]) -> tuple[Run, dict]:
         exp = configuration.build(config, hp).experiment
@@ -191,6 +210,25 @@ def compile_(population: Population, data: list[Buffer]) -> Program:
         exp = Experiment(lambda key: run, lambda run: step(run, hp, data))
         return accumulate(exp, run, sums, updates)
 
+    of_one = lambda axis, x: x if axis is None else x[0]
+    hp = jax.tree.map(of_one, p.hp_axes, p.hp, is_leaf=lambda axis: axis is None)
+    metrics = jax.eval_shape(step, p.single, hp, data)[1]
+    count = len(p.seeds)
+    zeros = {name: np.zeros((count, *x.shape), np.float32) for name, x in metrics.items()}
+    like = placed(zeros, dict.fromkeys(zeros, 0), p.mesh)
+    axes, parts = (p.axes, 0, p.hp_axes, None, None), (p.parts, None, None, None, None)
+    spread = populate(advance, axes, (p.axes, 0), p.mesh, (parts, (p.parts, None)))
+    arguments = (p.like, like, p.hp, data, np.int32(1))
+    return jax.jit(spread, donate_argnums=0), arguments, zeros
+
+
+def compile_(population: Population, data: list[Buffer]) -> Program:
+    """Compile the learning of any number of updates, and the evaluation.
+
+    Raises an InputError, before that, if what was traced plainly does not fit into the memory.
+    """
+    p, config = population, population.config
+
     def play(run: Run, hp: Any, keys: Key) -> Evaluation:
         setup = configuration.build(config, hp)
         view = setup.agent.update.read(run.learner)
@@ -199,19 +237,17 @@ def compile_(population: Population, data: list[Buffer]) -> Program:
             setup.env, setup.agent.exploit, view, key, config.episodes, config.max_episode_steps
         )
 
-    of_one = lambda axis, x: x if axis is None else x[0]
-    hp = jax.tree.map(of_one, p.hp_axes, p.hp, is_leaf=lambda axis: axis is None)
-    metrics = jax.eval_shape(step, p.single, hp, data)[1]
-    count = len(p.seeds)
-    zeros = {name: np.zeros((count, *x.shape), np.float32) for name, x in metrics.items()}
-    like = placed(zeros, dict.fromkeys(zeros, 0), devices)
-    axes = (p.axes, 0, p.hp_axes, None, None)
-    learn = jax.jit(populate(advance, axes, (p.axes, 0), devices), donate_argnums=0)
-    score = jax.jit(populate(play, (p.axes, p.hp_axes, 0), 0, devices))
+    learn, arguments, zeros = learning(p, data)
+    traced = learn.trace(*arguments)
+    plan = planning.plan_of(p.like, traced.jaxpr.jaxpr, data, p.mesh.size)
+    planning.require_fits(plan, len(p.seeds), config)
+    shared = ((p.parts, None, None), None)
+    score = jax.jit(populate(play, (p.axes, p.hp_axes, 0), 0, p.mesh, shared))
     return Program(
-        programs.compiled(learn.lower(p.like, like, p.hp, data, np.int32(1))),
+        programs.compiled(traced.lower()),
         programs.compiled(score.lower(p.like, p.hp, p.keys)),
         zeros,
+        plan=plan,
     )
 
 
@@ -238,33 +274,6 @@ def watched(experiment: Experiment) -> Experiment:
         return run, metrics | {"finite": finite.astype(jnp.float32)}
 
     return Experiment(experiment.init, step)
-
-
-def bytes_of_a_member(config: Configuration) -> int:
-    """Memory of the run of one member, a data set left out."""
-    one = dict(sweep={name: column[:1] for name, column in config.sweep.items()}, seeds=1)
-    return memory.bytes_of(gather(dataclasses.replace(config, **one)).like)
-
-
-def members_that_fit(config: Configuration) -> int:
-    """How many members train at once in half of the memory."""
-    size = COPIES * bytes_of_a_member(config)
-    return max(1, min(config.members, int(memory.memory_bytes() / 2 // size)))
-
-
-def require_memory(population: Population) -> tuple[int, int]:
-    """The memory that training takes, and that there is; an InputError if it plainly cannot fit."""
-    config, there = population.config, memory.memory_bytes()
-    size = memory.bytes_of(population.like)
-    require(
-        size <= there,
-        f"The runs alone take {memory.text(size)}, and there are {memory.text(there)}: try fewer "
-        "--seeds"
-        + ", or a smaller "
-        + " or ".join(f"--{name.replace('_', '-')}" for name in memory.sizes(config))
-        + ".",
-    )
-    return COPIES * size, there
 
 
 def kind_of_data(config: Configuration) -> type:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import checkpoints, results
+from experiments import checkpoints, processes, results
 from experiments.population import Population
 from jaxrl.errors import require
 from jaxrl.evaluation import Evaluation
@@ -88,16 +88,22 @@ def held(tree: Tree) -> Tree:
 
 
 def save(managers: Sequence[Any], state: State) -> State:
-    """Save the last state, and before it the best one if that is new."""
+    """Save the last state, and before it the best one if that is new.
+
+    Without managers nothing is written.
+    """
+    runs, sums = processes.fetched((state.runs, state.sums))
+    mean, at, kept = state.best
+    if not managers:  # of a process that writes nothing
+        return state._replace(best=Best(mean, at))
     last, best = managers
-    runs, (mean, at, kept) = state.runs, state.best
     if kept is not None:
         like = without_data(runs)
         is_key = lambda x: jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
         typed = lambda x, y: jax.random.wrap_key_data(jnp.asarray(y)) if is_key(x) else y
         progress = {"return_mean": mean, "diverged": dict(state.diverged)}
         checkpoints.save(best, at, jax.tree.map(typed, like, kept), progress)
-    sums = {name: np.asarray(x).tolist() for name, x in state.sums.items()}
+    sums = {name: np.asarray(x).tolist() for name, x in sums.items()}
     progress = {"seconds": state.seconds, "diverged": dict(state.diverged), "since": state.since,
                 "sums": sums, "best": (mean, at)}  # fmt: skip
     checkpoints.save(last, state.updates, runs, progress)

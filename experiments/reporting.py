@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from experiments import memory, presets, provenance
+from experiments import presets, processes, provenance
 from experiments.configuration import Configuration
 
 QUIET = 30.0  # seconds between lines within an interval, where there is no terminal
@@ -77,7 +77,9 @@ def reporter(
 
 
 def log_file(folder: Path) -> Callable[[str], None]:
-    """A function that adds a line, with the time, to `train.log`."""
+    """A function that adds a line, with the time, to `train.log`, in the first process alone."""
+    if not processes.first():
+        return lambda text: None
 
     def tell(text: str) -> None:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -94,8 +96,8 @@ def clock(seconds: float) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def banner(config: Configuration, folder: Path, count: int, needed: int, there: int) -> str:
-    """The lines at the start of `count` members: device, preset, steps, memory, folder."""
+def banner(config: Configuration, folder: Path, count: int) -> str:
+    """The lines at the start of `count` members: device, preset, steps, folder."""
     devices = jax.local_devices()
     device = f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
     members = f"{count} member{'s' * (count > 1)}"
@@ -107,7 +109,6 @@ def banner(config: Configuration, folder: Path, count: int, needed: int, there: 
         named = ", ".join(f"{name} {value}" for name, value in kept.items())
         lines.append(f"Preset of {config.agent} on {config.env}: {named}.")
     lines += [steps_sentence(config), *decay_sentence(config)]
-    lines.append(f"Memory: at most about {memory.text(needed)} of {memory.text(there)}.")
     return "\n".join([*lines, f"Results folder: {folder}."])
 
 

@@ -16,7 +16,6 @@ from experiments import blocks, configuration, streaming
 from experiments.population import Population, Program, Sums, placed
 from jaxrl.buffers import Buffer
 from jaxrl.errors import require
-from jaxrl.population import usable_devices
 from jaxrl.types import Run
 
 
@@ -47,7 +46,7 @@ def programmed(p: Population, data: list[Buffer], inner: Program) -> Program:
 
     Raises an InputError for agents that store other things than the steps of their data.
     """
-    config, devices = p.config, usable_devices(len(p.seeds))
+    config = p.config
     spec = configuration.seen(config)
     lanes, rounds = config.hyperparameters["num_envs"], rounds_of(config)
     store = streaming.opened(Path(config.dataset), spec)
@@ -57,7 +56,7 @@ def programmed(p: Population, data: list[Buffer], inner: Program) -> Program:
         f"{config.agent} stores more of its data than their steps, and cannot learn from blocks: "
         "write the data set as a folder of Minari or an .npz file.",
     )
-    like = placed(data[0], jax.tree.map(lambda _: None, data[0]), devices)
+    like = placed(data[0], jax.tree.map(lambda _: None, data[0]), p.mesh)
 
     def read(index: int) -> Buffer:
         words = blocks.words_at(store, lanes, config.seed, index)

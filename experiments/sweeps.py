@@ -27,6 +27,14 @@ def sweep_command(arguments: list[str]) -> None:
         )
         run_sweep(config, Path(resume), True, options.Sweepable())
         return
+    run_sweep(*asked(arguments))
+
+
+def asked(arguments: list[str]) -> tuple[Configuration, Path, bool, Any]:
+    """The valid configuration of a new sweep, its folder, False, and the other options.
+
+    Raises an InputError of one sentence for anything that is wrong.
+    """
     agent, arguments = options.agent_of("sweep", arguments), arguments[1:]
     defaults = options.defaults_for(agent, arguments)
     kind = options.schema(options.Sweepable, agent, defaults, lists=True)
@@ -52,11 +60,11 @@ def sweep_command(arguments: list[str]) -> None:
     require_writers(chosen.log)
     folder = options.folder_of(chosen, f"sweep-{agent}")
     results.require_new(folder)
-    from experiments.population import members_that_fit
+    from experiments.chunks import members_that_fit
 
     at_once = chosen.members_at_once or members_that_fit(config)
     config = dataclasses.replace(config, members_at_once=min(at_once, config.members))
-    run_sweep(config, folder, False, chosen)
+    return config, folder, False, chosen
 
 
 def run_sweep(config: Configuration, folder: Path, resume: bool, chosen: Any) -> None:
@@ -69,7 +77,8 @@ def run_sweep(config: Configuration, folder: Path, resume: bool, chosen: Any) ->
     options.use_cache(chosen)
     with drawn_after(lambda: draw_sweep(config, folder)):
         redraw = lambda: draw_grid(config, folder)
-        train_parts(config, folder, resume, Options(chosen.log, chosen.save_every, redraw))
+        own = Options(chosen.log, chosen.save_every, redraw, devices=chosen.devices)
+        train_parts(config, folder, resume, own)
 
 
 def draw_sweep(config: Configuration, folder: Path) -> None:

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import checkpoints, configuration, continuing, reporting, results
+from experiments import (
+    checkpoints,
+    configuration,
+    continuing,
+    placement,
+    planning,
+    processes,
+    reporting,
+    results,
+)
 from experiments.configuration import Configuration
 from experiments.host import programmed
 from experiments.locks import locked
@@ -20,8 +29,8 @@ from experiments.population import (
     Program,
     buffers,
     gather,
-    require_memory,
 )
+from experiments.precision import multiplied_in
 from experiments.progress import Best, State, held, rows_of, save, sentence, where_it_stopped
 from experiments.signals import caught_signals
 from experiments.writers import Log, opened
@@ -51,6 +60,7 @@ class Options(NamedTuple):
     draw: Callable[[], None] = lambda: None  # the results so far
     callbacks: Sequence[Log] = ()  # a person's own; the run stops early if one returns True
     quiet: bool = False  # only write to train.log, and not to the terminal
+    devices: str = ""  # along each axis: see `experiments.placement`
 
 
 def train(
@@ -77,36 +87,44 @@ def train(
     )
     ends = np.cumsum(spent.blocks)
     steps_at = lambda updates: spent.warmup + updates * spent.per_update
-    torn = results.truncate_metrics(folder, steps_at(state.updates) if state.updates else -1)
+    writes, done = processes.first(), steps_at(state.updates) if state.updates else -1
+    torn = results.truncate_metrics(folder, done) if writes else ""
     with contextlib.ExitStack() as stack:
         enter = stack.enter_context
+        enter(multiplied_in(config.precision))
+        quiet = options.quiet or not writes
         report = enter(
-            reporting.reporter(folder, spent.steps, steps_at(state.updates), count, options.quiet)
+            reporting.reporter(folder, spent.steps, steps_at(state.updates), count, quiet)
         )
         if torn:
             report.say(torn)
         if state.updates >= spent.updates:
             report.say(f"{folder} has its {spent.steps} environment steps already.")
             return conclude(p, state.diverged, folder)
-        report.say(reporting.banner(config, folder, count, *require_memory(p)))
+        report.say(reporting.banner(config, folder, count))
         begin = time.perf_counter()
         memory = buffers(p, data)
         made = {} if made is None else made
         program = made[count] = made.get(count) or programmed(p, memory)
+        processes.begin_together()
         resumed = state.runs is not None
         runs = program.resume(p, state.runs) if resumed else program.start(p, data)
         same = state.sums.keys() == program.zeros.keys()
         state = state._replace(runs=runs, sums=state.sums if same else program.zeros)
         report.say(f"Compiled in {time.perf_counter() - begin:.1f} s.")
+        if program.plan:
+            report.say(f"Memory: {planning.sentence(program.plan)}.")
         if resumed and program.on_resume:
             report.say(program.on_resume)
-        managers = [enter(checkpoints.manager(folder, kind)) for kind in checkpoints.KEPT]
-        done = steps_at(state.updates) if state.updates else -1
-        log = enter(opened(config, folder, options.log, done, options.callbacks))
-        draw = paced(options.draw)
+        kinds = checkpoints.KEPT if writes else ()
+        managers = [enter(checkpoints.manager(folder, kind)) for kind in kinds]
+        log: Log = lambda steps, rows: None
+        if writes:
+            log = enter(opened(config, folder, options.log, done, options.callbacks))
+        draw = paced(options.draw if writes else lambda: None)
 
         def tell(rows: list[dict[str, Any]], new: dict[str, list]) -> bool:
-            enough = log(steps_at(state.updates), rows)
+            enough = bool(log(steps_at(state.updates), rows))
             report.evaluated(rows)
             if new:
                 report.say(f"{sentence(p, new)}: stopped there.")
@@ -129,8 +147,10 @@ def train(
                 state, rows, new = assess(program, p, state)
                 enough = tell(rows, new)
             over = state.updates == spent.updates or len(state.diverged) == count
-            halt = over or enough or bool(stop)
-            if halt or time.monotonic() - saved > options.save_every:
+            due = time.monotonic() - saved > options.save_every
+            (size, due), (stopped, enough) = processes.agreed([size, due], [bool(stop), enough])
+            size, halt = int(size), over or enough or stopped
+            if halt or due:
                 state, saved = save(managers, state), time.monotonic()
             if halt:
                 break
@@ -140,7 +160,8 @@ def train(
                 "continue with --resume."
             )
         elif not over:
-            text = f"{stop[0]}: stopped after {steps_at(state.updates)} environment steps"
+            name = stop[0] if stop else "A signal to another process"
+            text = f"{name}: stopped after {steps_at(state.updates)} environment steps"
             raise Interrupted(f"{text}; continue with --resume.")
     conclude(p, state.diverged, folder)
 
@@ -162,13 +183,14 @@ def assess(
 ) -> tuple[State, list[dict[str, Any]], dict[str, list]]:
     """The state after an evaluation, its rows, and the members that diverged since the last one."""
     begin = time.perf_counter()
-    score = jax.device_get(program.evaluate(state.runs, p.hp, p.keys))
+    score = jax.device_get(processes.fetched(program.evaluate(state.runs, p.hp, p.keys)))
+    state = state._replace(sums=processes.fetched(state.sums))
     state = state._replace(seconds=state.seconds + time.perf_counter() - begin)
     rows, new = rows_of(p, state, score)
     returns = [row["return_mean"] for row in rows if np.isfinite(row["return_mean"])]
     best, mean = state.best, float(np.mean(returns)) if returns else -math.inf
     if mean > best.mean:
-        best = Best(mean, state.updates, held(without_data(state.runs)))
+        best = Best(mean, state.updates, held(processes.fetched(without_data(state.runs))))
     since = (state.updates, state.seconds)
     diverged = {**state.diverged, **new}
     return state._replace(diverged=diverged, since=since, sums=program.zeros, best=best), rows, new
@@ -204,9 +226,18 @@ def train_parts(
     config = configuration.with_data_described(config)
     config = config if resume else continuing.described(config)
     missing = configuration.defaulted(folder) if resume else {}
-    parts = configuration.parts(config, folder)
-    population = gather(config, parts[0][1])
-    require_memory(population)
+    parts, devices = configuration.parts(config, folder), placement.asked(options.devices)
+    population = gather(config, parts[0][1], devices)
+    held_by_runs = planning.parts_of(population.like)
+    planning.require_fits(held_by_runs, len(population.seeds), config)  # with nothing written
+    if not processes.first():  # it reads what the first one writes, and writes nothing
+        with caught_signals() as stop:
+            made = {}
+            for inner, members in parts:
+                population = gather(config, members, devices)
+                state = where_it_stopped(population, inner) if resume else State()
+                train(population, state, inner, stop, data, options, made)
+        return
     results.make_folder(folder)
     with locked(folder) as taken, caught_signals() as stop:
         notes = [taken] if taken else []
@@ -219,7 +250,7 @@ def train_parts(
             print(text, file=sys.stderr)
         made: dict[int, Program] = {}
         for i, (inner, members) in enumerate(parts):
-            population = population if i == 0 else gather(config, members)
+            population = population if i == 0 else gather(config, members, devices)
             state = where_it_stopped(population, inner) if resume else State()
             results.make_folder(inner)
             if i == 0:

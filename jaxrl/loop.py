@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl import spaces
+from jaxrl import sharding, spaces
 from jaxrl.budget import budget, check_collection, resolve_decay
 from jaxrl.conformance import alike, conforming
 from jaxrl.continuing import inherited
@@ -67,6 +67,7 @@ def experiment(
 
     def init(key: Key) -> Run:
         k_env, k_warm, k_learn, k_run = jax.random.split(typed_key(key), 4)
+        k_env, k_warm = sharding.own(k_env), sharding.own(k_warm)
         state, now = env.init(k_env)
         random = lambda key, steps: rollout(
             env, random_policy(env.spec, agent), None, (state, now, ()), key, steps
@@ -84,13 +85,13 @@ def experiment(
 
     def step(run: Run) -> tuple[Run, dict]:
         run = share_counters(run)
-        key = jax.random.fold_in(run.key, run.step.value)
+        key = sharding.own(jax.random.fold_in(run.key, run.step.value))
         k_roll, k_learn = jax.random.split(key)
         view = agent.update.read(run.learner)
         world, data, info = rollout(env, agent.explore, view, run.world, k_roll, rollout_length)
         new, metrics = learnt(agent, run, world, data, info, k_learn)
         if observe is not None:  # a key beside the others, so that observing changes nothing
-            metrics |= observe(view, jax.random.fold_in(key, 2))
+            metrics |= sharding.average(observe(view, jax.random.fold_in(key, 2)))
         return new, metrics
 
     return Experiment(init, step)
@@ -105,6 +106,7 @@ def learnt(
     """
     learner, metrics = agent.update.apply(run.learner, data, key)
     metrics = jax.tree.map(jnp.mean, metrics) | finished(info, data.last)
+    metrics = sharding.average(metrics)
     return Run(learner, world, run.key, Counter(run.step.value + 1)), metrics
 
 
@@ -175,6 +177,7 @@ class Setup(NamedTuple):
     experiment: Experiment
     agent: Agent
     env: Env  # one lane, as the agent sees it: what `evaluate` wants, `Env.trial` if there is one
+    parts: Callable[[], Run] | None = None  # of a run in shards: see `jaxrl.sharding.Sharded`
 
 
 def self_resetting(env: Env, num: int) -> Env:
@@ -200,6 +203,7 @@ def assemble(
     steps: float | None = None,
     lanes: Callable[[Env, int], Env] = self_resetting,
     base: Tree | None = None,
+    shards: int = 1,
 ) -> Setup:
     """Put an agent to work on one lane of an environment, as its hyperparameters say.
 
@@ -207,12 +211,14 @@ def assemble(
     and begin a new episode at each boundary. `lanes(env, num)` makes them: see `self_resetting`,
     and for others `jaxrl.groups.grouped` and `jaxrl.tasks.taught`. With `steps`, the length of the
     run, the learning rate decays over a share of it, as `hp.optimisation` says. `base` is the
-    state of a learner to go on from: see `experiment`. Raises an InputError of one sentence for
-    hyperparameters that do not fit each other, the environment or that learner.
+    state of a learner to go on from: see `experiment`. With several `shards`, each has an equal
+    part of the lanes, the replay and the batches, and they learn as one: see `jaxrl.sharding`.
+    Raises an InputError of one sentence for hyperparameters that do not fit each other, the
+    environment, that learner or the shards.
     May be called inside a trace, with traced numbers.
     """
     check_collection(hp)
-    hp = resolve_decay(hp, steps)
+    hp = sharding.divided(resolve_decay(hp, steps), shards)
     env = fitted(env)
     judged = env if env.trial is None else fitted(env.trial.env)
     require(
@@ -224,7 +230,15 @@ def assemble(
     many = lanes(episode_statistics(env), hp.collection.num_envs)
     warmup = budget(hp, 1, 1).warmup // hp.collection.num_envs
     exp = experiment(many, agent, hp.collection.rollout_length, warmup, base=base)
-    return Setup(exp, agent, judged)
+    return in_shards(Setup(exp, agent, judged), shards)
+
+
+def in_shards(setup: Setup, shards: int) -> Setup:
+    """An agent at work in `shards` shards that learn as one, each of which has the setup of one."""
+    if shards == 1:
+        return setup
+    exp, parts = sharding.sharded(setup.experiment, shards, setup.agent)
+    return setup._replace(experiment=exp, parts=parts)
 
 
 def fitted(env: Env) -> Env:

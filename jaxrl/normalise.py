@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl import sharding
 from jaxrl.errors import require
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates.configured import replayed
@@ -45,10 +46,8 @@ def add(total: Array, rest: Array, step: Array) -> tuple[Array, Array]:
     return after, step - (after - total)
 
 
-def update(
-    moments: Moments, batch: Tree, axis_name: str | None = None, weight: Array | None = None
-) -> Moments:
-    """Merge a batch [..., *observation], of all devices along `axis_name` if one is given.
+def update(moments: Moments, batch: Tree, weight: Array | None = None) -> Moments:
+    """Merge a batch [..., *observation], of all shards together where there are several.
 
     Samples count as often as their `weight` [...] says, once by default. Source: Chan, Golub and
     LeVeque (1979), equation 2.1.
@@ -58,8 +57,8 @@ def update(
     axes, size = tuple(range(len(lead))), math.prod(lead)
     if size == 0:
         return moments
-    over = (lambda x: x) if axis_name is None else (lambda x: jax.lax.pmean(x, axis_name))
-    size = size * (1 if axis_name is None else jax.lax.axis_size(axis_name))
+    over = sharding.average
+    size = size * sharding.count()
     count = jnp.minimum(moments.count, MEMORY)
     if weight is None:
         average = lambda x: over(x.mean(axes))
@@ -123,7 +122,6 @@ def update_scale(
     reward: Array,
     last: Array,
     discount: float | Array,
-    axis_name: str | None = None,
     weight: Array | None = None,
 ) -> ReturnScale:
     """Merge the returns along rewards [T, B], which start again after each boundary [T, B].
@@ -136,7 +134,7 @@ def update_scale(
         return jnp.where(now[1], 0.0, total), total
 
     running, totals = jax.lax.scan(step, scale.running, (reward, last))
-    return ReturnScale(update(scale.moments, totals, axis_name, weight), running)
+    return ReturnScale(update(scale.moments, totals, weight), running)
 
 
 def scaled(scale: ReturnScale, reward: Array) -> Array:
@@ -152,7 +150,7 @@ class Standardised(NamedTuple):
     inner: Tree
 
 
-def normalise_observations(agent: Agent, spec: Spec, axis_name: str | None = None) -> Agent:
+def normalise_observations(agent: Agent, spec: Spec) -> Agent:
     """Let an agent see standardised observations.
 
     The statistics are part of the update's state. The agent learns from a batch with the
@@ -162,12 +160,12 @@ def normalise_observations(agent: Agent, spec: Spec, axis_name: str | None = Non
     """
 
     def start(key: Key, example: Transition) -> Standardised:
-        moments = update(init(spec.observation), example.obs, axis_name, example.weight)
+        moments = update(init(spec.observation), example.obs, example.weight)
         return Standardised(moments, agent.update.init(key, seen(moments, example)))
 
     def apply(state: Standardised, batch: Transition, key: Key) -> tuple[Standardised, dict]:
         inner, metrics = agent.update.apply(state.inner, seen(state.moments, batch), key)
-        moments = update(state.moments, batch.obs, axis_name, batch.weight)
+        moments = update(state.moments, batch.obs, batch.weight)
         return Standardised(moments, inner), metrics
 
     def read(state: Standardised) -> Standardised:
@@ -208,7 +206,6 @@ def replaying(
     spec: Spec,
     remember: Callable[[Update], Update],
     normalise: bool,
-    axis_name: str | None = None,
 ) -> Agent:
     """An agent that learns from what `remember` replays, with standardised observations if asked.
 
@@ -229,11 +226,11 @@ def replaying(
         return remember(Update(init, apply, agent.update.read))
 
     def start(key: Key, example: Transition) -> Standardised:
-        moments = update(init(spec.observation), example.obs, axis_name, example.weight)
+        moments = update(init(spec.observation), example.obs, example.weight)
         return Standardised(moments, learner(moments).init(key, example))
 
     def apply(state: Standardised, new: Transition, key: Key) -> tuple[Standardised, dict]:
-        moments = update(state.moments, new.obs, axis_name, new.weight)
+        moments = update(state.moments, new.obs, new.weight)
         inner, metrics = learner(moments).apply(state.inner, new, key)
         return Standardised(moments, inner), metrics
 
@@ -285,7 +282,7 @@ class Scaled(NamedTuple):
     inner: Tree
 
 
-def normalise_rewards(agent: Agent, discount: float | Array, axis_name: str | None = None) -> Agent:
+def normalise_rewards(agent: Agent, discount: float | Array) -> Agent:
     """Let an agent learn from rewards divided by the deviation of the discounted return.
 
     The return continues across rollouts and starts again at each boundary; rewards are not
@@ -296,9 +293,7 @@ def normalise_rewards(agent: Agent, discount: float | Array, axis_name: str | No
         return Scaled(init_scale(example.reward.shape[1]), agent.update.init(key, example))
 
     def apply(state: Scaled, batch: Transition, key: Key) -> tuple[Scaled, dict]:
-        scale = update_scale(
-            state.scale, batch.reward, batch.last, discount, axis_name, batch.weight
-        )
+        scale = update_scale(state.scale, batch.reward, batch.last, discount, batch.weight)
         batch = batch._replace(reward=scaled(scale, batch.reward))
         inner, metrics = agent.update.apply(state.inner, batch, key)
         return Scaled(scale, inner), metrics

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from jaxrl import sharding
 from jaxrl.buffers import Buffer, Retained
 from jaxrl.errors import require
 from jaxrl.logged import from_arrays as from_arrays
@@ -52,9 +53,9 @@ def offline(agent: Agent, data: Transition) -> Experiment:
         return Run(begin(k_learn, data), (), k_run, count())
 
     def step(run: Run) -> tuple[Run, dict]:
-        key = jax.random.fold_in(run.key, run.step.value)
+        key = sharding.own(jax.random.fold_in(run.key, run.step.value))
         learner, metrics = agent.update.apply(run.learner, none, key)
-        metrics = jax.tree.map(jnp.mean, metrics) | {"episodes": jnp.zeros(())}
+        metrics = sharding.average(jax.tree.map(jnp.mean, metrics)) | {"episodes": jnp.zeros(())}
         return Run(learner, (), run.key, Counter(run.step.value + 1)), metrics
 
     return Experiment(init, step)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrl import sharding
 from jaxrl.types import Array, Key
 
 
@@ -142,10 +143,16 @@ def sample(tree: SumTree, key: Key, batch_size: int) -> tuple[Array, Array]:
     return node - tree.nodes.shape[0] // 2, tree.nodes[node] / total(tree)
 
 
-def importance(probability: Array, count: Array, exponent: float | Array) -> Array:
+def importance(
+    probability: Array, count: Array, exponent: float | Array, mass: float | Array = 1.0
+) -> Array:
     """Weights (count * probability)^-exponent, divided by the largest of the batch [N].
 
-    Source: Schaul et al. (2016), section 3.4.
+    Shards, each with a tree, draw equally many samples. With m the total priority of a shard's
+    tree relative to the mean over shards, `mass`, a leaf of probability p in its shard has the
+    probability p m / S among all S shards; the weight of that, times m, makes the mean over shards
+    what it would be in expectation if all leaves were in one tree. Source: Schaul et al. (2016),
+    section 3.4.
     """
-    weight = (count * probability) ** -exponent
-    return weight / weight.max()
+    weight = (count * probability * mass) ** -exponent
+    return mass * weight / sharding.highest(weight.max())

@@ -11,8 +11,8 @@ import numpy as np
 
 from agents import AGENTS
 from experiments import configuration, records, results
+from experiments.chunks import members_that_fit
 from experiments.configuration import Configuration
-from experiments.population import members_that_fit
 from experiments.statistics import interquartile_mean
 from experiments.training import Diverged, Options, train_parts
 

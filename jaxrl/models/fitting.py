@@ -13,6 +13,7 @@ from jaxrl.models.dynamics import Dynamics, Scales, View, empty_scales, targets
 from jaxrl.models.losses import likelihood, require_noise
 from jaxrl.networks import joined
 from jaxrl.packing import layout, pack
+from jaxrl.sharding import total
 from jaxrl.types import Array, Key, Transition, Tree, Update
 from jaxrl.updates.gradient import Learner, descend
 
@@ -76,8 +77,8 @@ def fitted(
         weight = weight * ~held * data.weight
         learner, seen = descent.apply(state.learner, (scales, weight, batch), key)
         each, held = seen["each"], held * data.weight
-        count = held.sum()
-        error = (each * held).sum(tuple(range(1, each.ndim))) / jnp.where(count > 0, count, 1)
+        count, wrong = total((held.sum(), (each * held).sum(tuple(range(1, each.ndim)))))
+        error = wrong / jnp.where(count > 0, count, 1)
         pace = jnp.where(learner.step == 1, 1.0, rate) * (count > 0)
         score = state.holdout + pace * (error - state.holdout)
         metrics = {"model_loss": each.mean(), "model_holdout": score.mean()}

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxrl.sharding import average
 from jaxrl.types import Array, Counter, Key, Tree, Update, count
 
 Loss = Callable[[Tree, Tree, Tree, Key], tuple[Array, dict]]
@@ -45,8 +46,9 @@ def descend(
 ) -> Update:
     """Descend the gradient of `loss`, and let a target network `follow` the new parameters.
 
-    Rates per module, clipping and averaging over devices are properties of `optimiser`. The
-    metrics are those of the loss and the gradient's global norm, `gradient_norm`.
+    Rates per module and clipping are properties of `optimiser`; gradients are averaged over shards
+    before, where there are several. The metrics are those of the loss and the gradient's global
+    norm, `gradient_norm`.
 
     Examples:
         >>> square = lambda params, target, batch, key: (params**2, {})
@@ -62,6 +64,7 @@ def descend(
 
     def apply(state: Learner, batch: Tree, key: Key) -> tuple[Learner, dict]:
         gradient, metrics = jax.grad(loss, has_aux=True)(state.params, state.target, batch, key)
+        gradient = average(gradient)
         change, opt = optimiser.update(gradient, state.opt, state.params)
         params = optax.apply_updates(state.params, change)
         metrics = {"gradient_norm": optax.tree.norm(gradient)} | metrics
@@ -114,11 +117,13 @@ def delayed(
             lambda own: loss(state.params | own, state.target, batch, key), has_aux=True
         )
         gradient, metrics = of(loss, k_now)(now)
+        gradient = average(gradient)
         change, opt = optimiser.update(gradient, state.opt[0], now)
         norm = optax.tree.norm(gradient)
 
         def learn() -> tuple[Tree, Tree, Array, dict]:
             gradient, metrics = of(late.loss, k_late)(slow)
+            gradient = average(gradient)
             change, opt = optimiser.update(gradient, state.opt[1], slow)
             metrics = jax.tree.map(lambda x: late.period * x, metrics)
             return optax.apply_updates(slow, change), opt, optax.tree.norm(gradient), metrics

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl import buffers
+from jaxrl import buffers, sharding
 from jaxrl import prioritised as trees
 from jaxrl.errors import require, require_positive
 from jaxrl.types import Array, Key, Transition, Tree, Update, select
@@ -109,7 +109,8 @@ def prioritised(
 
     `update` reports the absolute error of each sample as the metric `priority` [batch_size], and
     multiplies its loss by the `weight` of the samples, the importance weights (N p)^-`correction`
-    of a probability p among N sequences. Source: Schaul et al. (2016).
+    of a probability p among N sequences. With several shards both are those of all their buffers.
+    Source: Schaul et al. (2016).
 
     Examples:
         >>> update = updates.prioritised(judged, rows=2, batch_size=3, updates=2)
@@ -138,12 +139,15 @@ def prioritised(
             slot = (index + lanes * jnp.arange(length)[:, None]) % (rows * lanes)
             batch = buffers.fetch(buffer, slot)
             count = jnp.minimum(buffer.added.value, rows) * lanes
-            weight = trees.importance(probability, count, correction)
+            # Shards draw equally many samples, whatever their masses: see `trees.importance`.
+            mass = sharding.relative(trees.total(tree))
+            weight = trees.importance(probability, count, correction, mass)
             batch = batch._replace(weight=batch.weight * weight)
             inner, metrics = update.apply(inner, batch, k_learn)
             priority = (metrics["priority"] + 1e-6) ** exponent
             tree = trees.assign(tree, index, priority)
-            return (inner, tree, jnp.maximum(highest, priority.max())), metrics
+            highest = jnp.maximum(highest, sharding.highest(priority.max()))
+            return (inner, tree, highest), metrics
 
         start = (state.inner, tree, state.highest)
         (inner, tree, highest), metrics = jax.lax.scan(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxrl.errors import require, require_positive
 from jaxrl.packing import layout, pack, unpack
+from jaxrl.sharding import total
 from jaxrl.types import Array, Key, Tree, Update
 
 
@@ -35,10 +36,13 @@ def prepared(
 
 
 def moments(x: Array, weight: Array) -> tuple[Array, Array]:
-    """The mean [] and variance [] of x [...] under weights [...]; both are 0 if no weight is."""
-    share = weight / jnp.maximum(weight.sum(), jnp.finfo(x.dtype).tiny)
-    mean = (share * x).sum()
-    return mean, (share * jnp.square(x - mean)).sum()
+    """The mean [] and variance [] of x [...] under weights [...]; both are 0 if no weight is.
+
+    They are those of all shards together, where there are several.
+    """
+    share = weight / jnp.maximum(total(weight.sum()), jnp.finfo(x.dtype).tiny)
+    mean = total((share * x).sum())
+    return mean, total((share * jnp.square(x - mean)).sum())
 
 
 def standardised(x: Array, weight: Array) -> Array:
@@ -62,9 +66,9 @@ def explained_variance(prediction: Array, target: Array, weight: Array) -> Array
         >>> print(updates.explained_variance(prediction, target, jnp.ones(2)))
         0.75
     """
-    _, total = moments(target, weight)
+    _, whole = moments(target, weight)
     _, rest = moments(target - prediction, weight)
-    return jnp.where(total > 0, 1 - rest / jnp.where(total > 0, total, 1.0), 0.0)
+    return jnp.where(whole > 0, 1 - rest / jnp.where(whole > 0, whole, 1.0), 0.0)
 
 
 def epochs(update: Update, passes: int, minibatches: int, length: int = 1) -> Update:

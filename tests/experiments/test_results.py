@@ -35,7 +35,7 @@ def test_the_log_begins_with_what_is_run(trained):
     log = (trained / "train.log").read_text()
     for part in ("ppo on CartPole-v1, 2 members", "Device: ", "precision: float32", "Preset of ppo",
                  "Steps: 256 environment steps per member in 4 updates of 64, 2 evaluations.",
-                 "Memory: at most", f"Results folder: {trained}"):  # fmt: skip
+                 "Memory: about", f"Results folder: {trained}"):  # fmt: skip
         assert part in log, part
     assert log.count("return ") == 3
 

@@ -9,6 +9,7 @@ from jax.sharding import AxisType, PartitionSpec
 from jaxrl import normalise
 from jaxrl.buffers import fetch
 from jaxrl.errors import InputError
+from jaxrl.sharding import DATA, SHARDS
 from jaxrl.types import Agent, Discrete, Spec, Transition, Update, memoryless
 from jaxrl.updates import replay
 from jaxrl.updates.offpolicy import Replay
@@ -119,10 +120,12 @@ def test_donated_statistics_share_no_buffer():
 
 
 def test_devices_share_statistics():
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+    """Two devices of two shards each, which have the same moments: those of all samples."""
+    mesh = jax.make_mesh((2,), (DATA,), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
     obs = data(8, 4)
+    one = lambda x: normalise.update(normalise.init(SPEC), x)
     spread = jax.shard_map(
-        lambda x: normalise.update(normalise.init(SPEC), x, "data"),
+        jax.vmap(one, in_axes=1, out_axes=None, axis_name=SHARDS),
         mesh=mesh,
         in_specs=PartitionSpec(None, "data"),
         out_specs=PartitionSpec(),
@@ -237,8 +240,13 @@ def test_return_scale_over_devices_and_without_deviation():
     reward, last = rng.normal(1, 2, (30, 8)).astype(np.float32), rng.random((30, 8)) < 0.1
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     lanes = PartitionSpec(None, "data")
+
+    def own(reward, last):  # of a shard of one lane
+        fresh = normalise.init_scale(1)
+        return normalise.update_scale(fresh, reward[:, None], last[:, None], 0.9)
+
     parts = jax.shard_map(
-        lambda r, end: normalise.update_scale(normalise.init_scale(2), r, end, 0.9, "data"),
+        jax.vmap(own, in_axes=1, out_axes=normalise.ReturnScale(None, 0), axis_name=SHARDS),
         mesh=mesh,
         in_specs=(lanes, lanes),
         out_specs=normalise.ReturnScale(PartitionSpec(), PartitionSpec("data")),
@@ -255,7 +263,7 @@ def test_return_scale_over_devices_and_without_deviation():
 
     one, parts, undivided = jax.tree.map(np.asarray, run(reward, last))
     np.testing.assert_allclose(parts.moments.variance, one.moments.variance, rtol=1e-5)
-    np.testing.assert_allclose(parts.running, one.running, rtol=1e-6)
+    np.testing.assert_allclose(parts.running[:, 0], one.running, rtol=1e-6)
     for found in undivided:  # one return alone does not deviate
         np.testing.assert_allclose(found, 3.0, rtol=1e-6)
 

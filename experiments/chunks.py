@@ -1,0 +1,44 @@
+"""How many members of a configuration train at once."""
+
+import dataclasses
+
+import jax
+
+from experiments import configuration, memory, planning
+from experiments.configuration import Configuration
+from experiments.planning import Plan
+from experiments.population import gather, identity, kind_of_data, learning
+from experiments.programs import kept
+from jaxrl.offline import stored_data
+
+SHARE = 0.8  # of the memory that there is, at most, for what was planned
+
+
+def members_that_fit(config: Configuration) -> int:
+    """How many members train at once in the memory that there is; at least one."""
+    plan = planned(config)
+    shared = plan.get("data set", 0)
+    room = SHARE * memory.memory_bytes() - shared
+    return max(1, min(config.members, int(room // max(1, sum(plan.values()) - shared))))
+
+
+def planned(config: Configuration) -> Plan:
+    """The bytes of one member of a configuration, and of the data set that all members share.
+
+    Traces, but compiles nothing; what was planned is kept with the programs.
+    """
+    single = dict(sweep={name: column[:1] for name, column in config.sweep.items()}, seeds=1)
+    p = gather(dataclasses.replace(config, **single))
+
+    def traced() -> Plan:
+        data = []
+        if p.config.dataset:
+            hp = configuration.hyperparameters(p.config, 0 if p.config.sweep else None)
+            exp = configuration.build(p.config, hp).experiment
+            run = jax.eval_shape(exp.init, jax.random.key(0))
+            data = stored_data(run, kind_of_data(p.config))
+        learn, arguments, _ = learning(p, data)
+        jaxpr = learn.trace(*arguments).jaxpr.jaxpr
+        return planning.plan_of(p.like, jaxpr, data, p.mesh.size)
+
+    return kept("plan", identity(p.config, 1, p.mesh), traced)
