@@ -22,6 +22,7 @@ Examples:
     >>> dream = lambda model, view, batch, key: batch._replace(reward=10 * batch.reward)
 """
 
+from jaxrl.updates.compact import compact
 from jaxrl.updates.configured import (
     decay_updates,
     in_passes,
@@ -66,6 +67,7 @@ __all__ = [
     "Dream",
     "Late",
     "Learner",
+    "compact",
     "cosine",
     "decay_updates",
     "delayed",

@@ -22,6 +22,7 @@ import optax
 from jaxrl.errors import require
 from jaxrl.optimisers import optimiser
 from jaxrl.types import Array, Update
+from jaxrl.updates.compact import compact, require_storage
 from jaxrl.updates.offpolicy import Beside, check_buffer, prioritised, replay
 from jaxrl.updates.onpolicy import check_divisible, epochs
 
@@ -65,7 +66,10 @@ def replayed(
         6.0
     """
     rows, own = hp.replay.buffer_size // hp.collection.num_envs, hp.replay
-    return replay(update, rows, own.batch_size, own.updates, length, own.data_share, beside)
+    kept = lambda update: replay(
+        update, rows, own.batch_size, own.updates, length, own.data_share, beside
+    )
+    return compact(update, kept, own.storage)
 
 
 def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:
@@ -82,10 +86,11 @@ def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:
     own, exponents = hp.replay, hp.priorities
     words = "data_share needs a uniform replay: leave prioritised off, or data_share at 0."
     require(own.data_share == 0, words)
-    return prioritised(
+    kept = lambda update: prioritised(
         update, rows, own.batch_size, own.updates, length,
         exponents.priority_exponent, exponents.importance_exponent,
     )  # fmt: skip
+    return compact(update, kept, own.storage)
 
 
 def in_passes(update: Update, hp: Any, length: int = 1) -> Update:
@@ -108,6 +113,7 @@ def require_buffer(hp: Any, length: int = 1) -> None:
         jaxrl.errors.InputError: buffer_size 4 holds 2 steps of each of 2 environments, ...
     """
     own = hp.collection
+    require_storage(hp.replay.storage)
     check_buffer(hp.replay.buffer_size, own.num_envs, own.rollout_length, length, own.warmup)
 
 
