@@ -16,6 +16,7 @@ Reinforcement learning as compositions of pure functions.
 commands:
   train      Train one agent in one environment, with many seeds in one program.
   sweep      Train one agent at every point of a grid of hyperparameters.
+  launch     Train the parts of a sweep as jobs of a cluster.
   tune       Search for good hyperparameters, in batches that train as one program.
   evaluate   Play complete episodes with a trained agent, and optionally record one.
   export     Write a trained policy to one file that needs only jax to run.
@@ -36,6 +37,7 @@ options:
 COMMANDS = (
     "train",
     "sweep",
+    "launch",
     "tune",
     "evaluate",
     "export",

@@ -9,6 +9,7 @@ import numpy as np
 from envs import suites
 from experiments import configuration, continuing, forms, lanes, options, processes, results
 from experiments.configuration import Configuration
+from experiments.launching import launch_command
 from experiments.named import benchmark_command, list_command, reproduce_command
 from experiments.regimes import dataset_command
 from experiments.sweeps import sweep_command
@@ -27,6 +28,7 @@ __all__ = [
     "dataset_command",
     "evaluate_command",
     "export_command",
+    "launch_command",
     "list_command",
     "plot_command",
     "reproduce_command",

@@ -1,0 +1,124 @@
+"""The command `jaxrl launch`: the parts of a sweep as jobs of a cluster, by submitit."""
+
+import dataclasses
+import importlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments import configuration, placement, results, sweeps
+from experiments.arguments import parse
+from jaxrl.errors import InputError, require, require_positive, unknown
+
+CLUSTERS = ("slurm", "local")
+
+
+@dataclasses.dataclass(frozen=True)
+class LaunchOptions:
+    """Train the parts of a sweep as jobs of a cluster.
+
+    The sweep itself is written as for `jaxrl sweep`, behind these options, with --members-at-once:
+    each job trains so many members. A job that is taken away goes on from its last checkpoint.
+    When all have ended, `jaxrl sweep --resume FOLDER` draws the picture and prints the table.
+    """
+
+    minutes: int = 60
+    """Minutes after which a job is stopped, and begun again where it was."""
+    cpus: int = 4
+    """Processors of each job."""
+    gpus: int = 0
+    """GPUs of each job, over which its members and shards are spread."""
+    memory: float = 0.0
+    """Gigabytes of memory of each job; 0 leaves it to the cluster."""
+    partition: str = ""
+    """Partition of SLURM that the jobs are sent to."""
+    at_once: int = 64
+    """Jobs that run at the same time, at most."""
+
+
+class Part(NamedTuple):
+    """A part of a sweep, as something that a job calls."""
+
+    folder: str
+    index: int
+    devices: str = ""
+
+    def __call__(self) -> None:
+        """Train the part from where it is, to its end."""
+        train_part(Path(self.folder), self.index, self.devices)
+
+    def checkpoint(self) -> Any:
+        """What is to be called in the next job, if this one is taken away."""
+        return importlib.import_module("submitit.helpers").DelayedSubmission(self)
+
+
+def train_part(folder: Path, index: int, devices: str = "") -> None:
+    """Train one part of the sweep whose configuration is in a folder, from where it is on.
+
+    Raises what `experiments.training.train` raises.
+    """
+    from experiments.locks import locked
+    from experiments.population import gather
+    from experiments.progress import where_it_stopped
+    from experiments.signals import caught_signals
+    from experiments.training import Options, train
+
+    config = configuration.load(folder)
+    inner, members = configuration.parts(config, folder)[index]
+    population = gather(config, members, placement.asked(devices))
+    data = configuration.load_data(config) if config.dataset else None
+    results.make_folder(inner)
+    with locked(inner), caught_signals() as stop:
+        state = where_it_stopped(population, inner)
+        train(population, state, inner, stop, data, Options(quiet=True, devices=devices))
+
+
+def launch_command(arguments: list[str]) -> None:
+    """`jaxrl launch slurm [OPTIONS] sweep AGENT ...`: one job for each part of a sweep."""
+    cluster = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    if "sweep" not in arguments or {"-h", "--help"} & set(arguments):
+        require(bool({"-h", "--help"} & set(arguments)),
+                "jaxrl launch needs a sweep, as in jaxrl launch slurm --minutes 60 sweep ppo "
+                "--env CartPole-v1 --learning-rate 1e-4 1e-3 --members-at-once 8.")  # fmt: skip
+        parse("launch slurm", LaunchOptions, ["--help"])
+    if cluster not in CLUSTERS:
+        raise unknown("cluster", cluster, CLUSTERS)
+    place = arguments.index("sweep")
+    chosen = parse(f"launch {cluster}", LaunchOptions, arguments[1:place])
+    require_positive(minutes=chosen.minutes, cpus=chosen.cpus, at_once=chosen.at_once)
+    config, folder, _, options = sweeps.asked(arguments[place + 1 :])
+    jobs = launch(config, folder, cluster, chosen, options.devices)
+    print(
+        f"{len(jobs)} jobs train {config.members} members into {folder}; their logs are in "
+        f"{folder / 'jobs'}. When they have ended: jaxrl sweep --resume {folder}"
+    )
+
+
+def launch(
+    config: configuration.Configuration, folder: Path, cluster: str, chosen: LaunchOptions,
+    devices: str = "",
+) -> list[Any]:  # fmt: skip
+    """Send one job for each part of a sweep to a cluster, slurm or local; the jobs of submitit.
+
+    Raises an InputError if submitit is not installed, or if there is no such cluster here.
+    """
+    try:
+        submitit = importlib.import_module("submitit")
+    except ImportError:
+        text = "jaxrl launch needs the package submitit: pip install 'jaxrl[slurm]'."
+        raise InputError(text) from None
+    results.make_folder(folder)
+    try:
+        executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
+    except RuntimeError as error:
+        raise InputError(f"There is no {cluster} here: {str(error).rstrip('.')}.") from None
+    own = {"slurm_array_parallelism": chosen.at_once}
+    own |= {"slurm_partition": chosen.partition} if chosen.partition else {}
+    own |= {"mem_gb": chosen.memory} if chosen.memory else {}
+    executor.update_parameters(
+        name=f"jaxrl-{config.agent}", timeout_min=chosen.minutes, cpus_per_task=chosen.cpus,
+        gpus_per_node=chosen.gpus, **own,
+    )  # fmt: skip
+    configuration.save(config, folder)
+    parts = range(len(configuration.parts(config, folder)))
+    with executor.batch():
+        return [executor.submit(Part(str(folder.absolute()), i, devices)) for i in parts]
