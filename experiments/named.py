@@ -64,6 +64,7 @@ BENCHMARKS = (
     "perfect-play",
     "trials",
     "presets",
+    "communication",
 )
 REPRODUCTIONS = (
     "annotations",
