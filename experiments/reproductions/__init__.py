@@ -23,6 +23,7 @@
 - `levels`: offline learning in new mazes, by the number of levels and of steps.
 - `lipschitz`: an ensemble of models, or one model and smooth values.
 - `mismatch`: the error of models beside the cost of control.
+- `optimism`: optimistic actor-critics, exploration above a threshold, and lists of items.
 - `overoptimisation`: proxy and gold reward of the best of n, by labels and by ensembles.
 - `programmes`: rewards that are searched for among programmes.
 - `rates`: the convergence of distributional dynamic programming, beside its bounds.
@@ -35,6 +36,7 @@
 - `stock`: one network for all levels of risk, beside the exact optimum.
 - `submodular`: policy gradients of what a whole walk covers.
 - `surrogates`: PPO in a sparse surrogate, beside PPO in the environment.
+- `unknown-models`: latent processes, exploration without rewards, and the average reward.
 - `users`: users who want opposite things, by one reward or a latent of each.
 - `wanted`: one network that obtains the return it is asked for, in a game.
 - `weighted-models`: tiny models weighted by the gradient of the value, with distractors.
