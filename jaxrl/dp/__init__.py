@@ -5,7 +5,8 @@
 - `iteration`: iteration to a fixed point, and its derivatives.
 - `scalar`, `distributional`: solvers for expected values and for return distributions.
 - `stock`: stock augmentation, which optimises other statistics of the return.
-- `robust`, `robust_control`: worst cases near a given process.
+- `risk`: nested measures, exponential utility, and CVaR by its level.
+- `robust`, `robust_sets`, `robust_control`: worst cases near a given process.
 - `offline`: least-squares value iteration from data.
 - `horizon`, `fitted`: the effective horizon, and planning from random rollouts.
 - `continuous`: policy iteration in continuous time by quadrature.
@@ -117,6 +118,15 @@ from jaxrl.dp.rewards import (
     shaped,
     starc_distance,
 )
+from jaxrl.dp.risk import (
+    cvar_by_levels,
+    exponential_utility,
+    highest_at_levels,
+    level_process,
+    lorenz,
+    nested,
+    nested_value_iteration,
+)
 from jaxrl.dp.robust import (
     WorstCase,
     robust_expectation,
@@ -128,6 +138,9 @@ from jaxrl.dp.robust_control import (
     robust_value_iteration,
     static_robust_control,
     worst_case_process,
+)
+from jaxrl.dp.robust_sets import (
+    s_rectangular_value_iteration,
 )
 from jaxrl.dp.scalar import (
     finite_horizon,
@@ -183,6 +196,7 @@ __all__ = [
     "collecting",
     "constrained_occupancy",
     "contract",
+    "cvar_by_levels",
     "dard_canonical",
     "dard_distance",
     "dense",
@@ -196,6 +210,7 @@ __all__ = [
     "epic_distance",
     "expect",
     "expectation",
+    "exponential_utility",
     "finite_horizon",
     "fitted_backups",
     "fixed_point",
@@ -203,16 +218,21 @@ __all__ = [
     "generalised_policy_improvement",
     "guaranteed_gain",
     "highest",
+    "highest_at_levels",
     "implicit",
     "integral_policy_evaluation",
     "integral_policy_iteration",
     "iterate",
     "largest_shift",
     "least_squares_value_iteration",
+    "level_process",
     "linear_action_values",
+    "lorenz",
     "matern",
     "mixed",
     "modified_policy_iteration",
+    "nested",
+    "nested_value_iteration",
     "occupancy",
     "occupancy_by_iteration",
     "optimal_backups",
@@ -236,6 +256,7 @@ __all__ = [
     "robust_policy_evaluation",
     "robust_value_iteration",
     "running_cost",
+    "s_rectangular_value_iteration",
     "shaped",
     "simpson",
     "soft_value_iteration",

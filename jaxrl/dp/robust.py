@@ -94,7 +94,7 @@ def regularised_total_variation(
     """
     v, p, lam = _priced(values, probabilities, strength)
     cap = v.min(-1, keepdims=True) + lam
-    weights = _give_to_worst(v, p, jnp.where(v > cap, 0.0, p))
+    weights = _give_to_worst(v, p > 0, jnp.where(v > cap, 0.0, p))
     return WorstCase((p * jnp.minimum(v, cap)).sum(-1), weights)
 
 
@@ -158,12 +158,17 @@ def constrained_total_variation(
         >>> print(dp.robust.constrained_total_variation(v, even, 0.25).value)
         2.0
     """
-    v, p, radius = _within(values, probabilities, strength)
+    v, p, radius = within(values, probabilities, strength)
+    return moved(v, p, radius, p > 0)
+
+
+def moved(v: Array, p: Array, radius: Array, possible: Array) -> WorstCase:
+    """Move up to `radius` [..., 1] of probability from the best to the worst `possible` one."""
     order = jnp.argsort(_fixed(v), -1)
     ordered = jnp.take_along_axis(p, order, -1)
     room = (1 - radius) - (ordered.cumsum(-1) - ordered)
     kept = jnp.maximum(jnp.minimum(ordered, room), 0.0)
-    weights = _give_to_worst(v, p, jnp.take_along_axis(kept, jnp.argsort(order, -1), -1))
+    weights = _give_to_worst(v, possible, jnp.take_along_axis(kept, jnp.argsort(order, -1), -1))
     return WorstCase((weights * v).sum(-1), weights)
 
 
@@ -178,7 +183,7 @@ def constrained_kl(values: Array, probabilities: Array, strength: Array | float)
         >>> print(dp.robust.constrained_kl(v, even, 0.0).value)
         4.0
     """
-    v, p, radius = _within(values, probabilities, strength)
+    v, p, radius = within(values, probabilities, strength)
     low, spread = _location_and_scale(v)
     x = (v - low) / spread
 
@@ -189,7 +194,7 @@ def constrained_kl(values: Array, probabilities: Array, strength: Array | float)
     log_lam = _fixed(_least(lambda s: entropy(s) <= radius, radius))
     lam, weights = jnp.exp(log_lam), _fixed(_tilted(x / jnp.exp(log_lam), p))
     dual = low + spread * lam * (-_log_partition(x / lam, p) - radius)
-    return _attained(v, weights, dual)
+    return attained(v, weights, dual)
 
 
 def constrained_chi_square(
@@ -206,7 +211,7 @@ def constrained_chi_square(
         >>> print(dp.robust.constrained_chi_square(v, even, 0.25).value)
         2.0
     """
-    v, p, radius = _within(values, probabilities, strength)
+    v, p, radius = within(values, probabilities, strength)
     low, spread = _location_and_scale(v)
     x = (v - low) / spread
 
@@ -220,18 +225,19 @@ def constrained_chi_square(
     useful = jnp.minimum(radius, 1 / (p * (x <= 0)).sum(-1, keepdims=True) - 1)
     square = (p * jnp.maximum(level - x, 0.0) ** 2).sum(-1, keepdims=True)
     dual = low + spread * (level - jnp.sqrt((1 + useful) * square))
-    return _attained(v, _fixed(_below(level, x, p)), dual)
+    return attained(v, _fixed(_below(level, x, p)), dual)
 
 
 def _priced(values: Array, p: Array, strength: Array | float) -> tuple[Array, Array, Array]:
     _check(strength, lambda x: x > 0, "A price must be above zero")
-    return _supported(values, p), p, jnp.asarray(strength)[..., None]
+    return supported(values, p > 0), p, jnp.asarray(strength)[..., None]
 
 
-def _within(values: Array, p: Array, strength: Array | float) -> tuple[Array, Array, Array]:
+def within(values: Array, p: Array, strength: Array | float) -> tuple[Array, Array, Array]:
+    """Return the values where possible [..., N], p [..., N] and the radius [..., 1]."""
     _check(strength, lambda x: x >= 0, "A radius must be zero or more")
     radius = jnp.broadcast_to(jnp.asarray(strength, values.dtype), values.shape[:-1])
-    return _supported(values, p), p, radius[..., None]
+    return supported(values, p > 0), p, radius[..., None]
 
 
 def _check(strength: Array | float, holds: Callable, sentence: str) -> None:
@@ -241,12 +247,12 @@ def _check(strength: Array | float, holds: Callable, sentence: str) -> None:
         require(bool(fine), f"{sentence}, but strength is {strength}.")
 
 
-def _supported(values: Array, p: Array) -> Array:
-    """Return the values [..., N], with the best possible one where p [..., N] is zero."""
-    best = jnp.where(p > 0, values, -jnp.inf).max(-1, keepdims=True)
+def supported(values: Array, possible: Array) -> Array:
+    """Return the values [..., N], with the best possible one where it is not possible."""
+    best = jnp.where(possible, values, -jnp.inf).max(-1, keepdims=True)
     # Without the barrier XLA may compute these twice, with different rounding: then nothing equals
     # the least of them, and what is divided by a small temperature overflows.
-    return jax.lax.optimization_barrier(jnp.where(p > 0, values, best))
+    return jax.lax.optimization_barrier(jnp.where(possible, values, best))
 
 
 def _location_and_scale(v: Array) -> tuple[Array, Array]:
@@ -254,10 +260,10 @@ def _location_and_scale(v: Array) -> tuple[Array, Array]:
     return low, jnp.where(high > low, high - low, 1.0)
 
 
-def _give_to_worst(v: Array, p: Array, kept: Array) -> Array:
+def _give_to_worst(v: Array, possible: Array, kept: Array) -> Array:
     """Return `kept` [..., N] with the rest of the probability on the worst possible successor."""
     # Where all possible values tie, the impossible ones, which stand at the best, tie too.
-    least = jnp.where(p > 0, v, jnp.inf).argmin(-1)
+    least = jnp.where(possible, v, jnp.inf).argmin(-1)
     worst = jax.nn.one_hot(least, v.shape[-1], dtype=kept.dtype)
     return kept + worst * jnp.maximum(1 - kept.sum(-1, keepdims=True), 0.0)
 
@@ -296,7 +302,7 @@ def _least(holds: Callable[[Array], Array], like: Array) -> Array:
     return jax.lax.fori_loop(0, steps, halve, bounds)[1]
 
 
-def _attained(v: Array, weights: Array, dual: Array) -> WorstCase:
+def attained(v: Array, weights: Array, dual: Array) -> WorstCase:
     """Return the value under fixed weights, with the derivatives of the dual [..., 1]."""
     # The primal is more precise; only the dual depends on the radius.
     primal = _fixed((weights * v).sum(-1))

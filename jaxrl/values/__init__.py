@@ -25,7 +25,19 @@ The laws, each with its test in tests/jaxrl/values:
   (test_losses: descent_reaches_the_projection), is linear in probabilities, so that mixing targets
   is averaging losses, and is finite for any target and any finite or infinite logits
   (test_losses: never_nan).
-- `truncate` then `mean` is `cvar`; on equal weights it is `pessimistic` (test_statistics).
+- `truncate` then `mean` is `cvar`; on equal weights it is `pessimistic` (test_statistics). `cvar`
+  is the spectral measure of min(u / level, 1), and spectral measures mix as their weights do
+  (tests/jaxrl/dp/test_risk: spectral_measures).
+- A statistic that is monotone and moves with constants makes a backup that contracts by the
+  discount, and its worst cases are those of an adversary: `cvar` of a bound on density ratios, the
+  entropic value at risk of relative entropy (tests/jaxrl/dp/test_risk). Of the whole return
+  instead of the next step these statistics need time, stock or level beside the state.
+- A fixed point of a backup has the derivatives (I - dT)^-1 of its operator, of any order, in
+  rewards, probabilities, discount, temperature and level, whatever iteration found it
+  (tests/jaxrl/dp/test_derivatives).
+- The `cramer` loss has unbiased gradients from samples, and is least at the projection of
+  `categorical`; signed weights have one nearest distribution, `unsigned`
+  (tests/jaxrl/dp/test_direct).
 - Statistics and projections are shifted and scaled with the returns, at any scale, and atoms
   without probability do not matter (test_extremes).
 - Multi-step targets are fixed points of backward recursions in `push` and signed mixtures, whose
@@ -57,6 +69,7 @@ from jaxrl.values.categorical import (
     uniform_support,
     warped_support,
 )
+from jaxrl.values.cramer import cramer, unsigned
 from jaxrl.values.critics import (
     CRITICS,
     OBJECTIVES,
@@ -102,9 +115,12 @@ from jaxrl.values.evaluation import (
     greedy,
     munchausen,
     soft,
+    sparsemax,
     take,
+    tsallis,
 )
 from jaxrl.values.expectile import expectile
+from jaxrl.values.monotone import non_crossing_quantile
 from jaxrl.values.multistep import (
     lambda_distributions,
     n_step_distributions,
@@ -143,8 +159,10 @@ from jaxrl.values.statistics import (
     lexicographic,
     mean_variance,
     reach_probability,
+    spectral,
     value_at_risk,
     variance,
+    wang,
 )
 
 __all__ = [
@@ -165,6 +183,7 @@ __all__ = [
     "cdf",
     "collapse",
     "collapsed",
+    "cramer",
     "critic",
     "cvar",
     "dirac",
@@ -200,6 +219,7 @@ __all__ = [
     "mix",
     "munchausen",
     "n_step_distributions",
+    "non_crossing_quantile",
     "objective",
     "off_policy_distributions",
     "on_support",
@@ -221,13 +241,18 @@ __all__ = [
     "scalar",
     "shift",
     "soft",
+    "sparsemax",
+    "spectral",
     "symlog_support",
     "take",
     "truncate",
     "truncated",
+    "tsallis",
     "two_hot",
     "uniform_support",
+    "unsigned",
     "value_at_risk",
     "variance",
+    "wang",
     "warped_support",
 ]

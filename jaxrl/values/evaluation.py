@@ -77,6 +77,46 @@ def soft(
     return entropic(representation, theta, log_policy, temperature)
 
 
+def sparsemax(scores: Array) -> Array:
+    """The point [..., A] of the simplex that is nearest to scores [..., A]: probabilities, some 0.
+
+    They are max(scores - tau, 0) for the tau at which they sum to 1. Source: Martins and Astudillo
+    (2016), "From softmax to sparsemax".
+
+    Examples:
+        >>> print(values.sparsemax(jnp.array([0.0, 1.0, 1.5])))
+        [0.   0.25 0.75]
+    """
+    ordered = -jnp.sort(-scores, -1)
+    number = jnp.arange(1, scores.shape[-1] + 1)
+    total = jnp.cumsum(ordered, -1)
+    size = (1 + number * ordered > total).sum(-1, keepdims=True)
+    tau = (jnp.take_along_axis(total, size - 1, -1) - 1) / size
+    return jnp.maximum(scores - tau, 0.0)
+
+
+def tsallis(
+    representation: Representation,
+    theta: Array,
+    temperature: float | Array,
+    statistic: Statistic = mean,
+) -> ReturnDistribution:
+    """The distribution [..., A * N] of the best policy's return with a bonus of Tsallis entropy.
+
+    The policy pi is the `sparsemax` of the statistic [..., A] over `temperature`, which leaves out
+    actions that are far from the best, and each action's return is raised by
+    temperature (1 - pi) / 2, on average the entropy (1 - sum pi^2) / 2. Source: Lee, Choi and Oh
+    (2018), "Sparse Markov decision processes with causal sparse Tsallis entropy regularization".
+
+    Examples:
+        >>> print(values.mean(values.tsallis(values.scalar(), q, temperature=4.0)))  # 1/4 and 3/4
+        3.25
+    """
+    distribution = representation.decode(theta)
+    policy = sparsemax(statistic(distribution) / temperature)
+    return mix(shift(distribution, temperature * (1 - policy) / 2), policy)
+
+
 def entropic(
     representation: Representation, theta: Array, log_policy: Array, temperature: float | Array
 ) -> ReturnDistribution:
