@@ -8,13 +8,11 @@ pymdptoolbox and quantecon take part if they are installed.
 """
 
 import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from statistics import median
 from typing import Any
 
 import jax
@@ -23,7 +21,9 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from experiments import options
-from jaxrl import dp
+from experiments.benchmarks import planners
+from experiments.benchmarks.timed import compiled, table
+from jaxrl import dp, values
 from jaxrl.errors import require_positive
 from jaxrl.types import Array
 from jaxrl.values import Representation, ReturnDistribution
@@ -76,13 +76,6 @@ def on_grid() -> Representation:
 
 
 # Candidates: each takes a process and a number of sweeps, and returns a function to time.
-
-
-def compiled(fn: Callable, *args: Any) -> tuple[Callable[[], Any], float]:
-    """Return a function that runs `fn` on the device, and the seconds of its compilation."""
-    begin = time.perf_counter()
-    run = jax.jit(fn).lower(*args).compile()
-    return lambda: jax.block_until_ready(run(*args)), time.perf_counter() - begin
 
 
 def ours(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
@@ -254,31 +247,6 @@ def numpy_distributional(
     return run, 0.0
 
 
-def table(title: str, sweeps: int, candidates: dict[str, tuple], repeats: int) -> None:
-    """Run the candidates in turns; print their median times and the ratios to the first."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    answers = {
-        name: run() for name, (run, _) in candidates.items()
-    }  # a warm-up whose results are compared
-    for _ in range(repeats):
-        for name, (run, _) in candidates.items():
-            begin = time.perf_counter()
-            run()
-            times[name].append((time.perf_counter() - begin) / sweeps * 1e3)
-    first, *_ = times
-    base = median(times[first])
-    print(f"{title}, {sweeps} sweeps")
-    print(f"  {'':28}{'median ms':>10}{'least':>9}{'ratio':>8}{'compile':>9}")
-    for name, (_, seconds) in candidates.items():
-        gap = np.abs(np.asarray(answers[name]) - np.asarray(answers[first])).max()
-        middle = median(times[name])
-        print(
-            f"  {name:28}{middle:10.3f}{min(times[name]):9.3f}{middle / base:8.2f}{seconds:8.1f}s"
-            f"   differs by {gap:.0e}",
-            flush=True,
-        )
-
-
 def main(arguments: list[str]) -> None:
     """Print all tables. Raises `InputError` for numbers that are not positive."""
     chosen = options.parse("benchmark dynamic-programming", Options, arguments)
@@ -321,6 +289,29 @@ def main(arguments: list[str]) -> None:
     }
     title = f"Distributional value iteration, {ATOMS} atoms, {size(1_000)} x 4 x 8"
     table(title, few, candidates, repeats)
+
+    gamma = 0.99
+    mdp = random_process(size(300), 4, None)
+    names = {
+        "jaxrl, policies": "policy_iteration",
+        "jaxrl, values": "value_iteration",
+        "jaxrl, some sweeps": "modified_policy_iteration",
+        "jaxrl, Anderson": "anderson_value_iteration",
+        "jaxrl, in place": "gauss_seidel_value_iteration",
+        "jaxrl, by priority": "prioritised_sweeping",
+    }
+    candidates = {name: planners.solved_by(solver, mdp, gamma) for name, solver in names.items()}
+    candidates |= {
+        "jaxrl, linear programme": planners.by_programme(mdp, gamma),
+        "numpy, policies": planners.numpy_policy_iteration(mdp, gamma),
+    } | planners.library_solutions(mdp, gamma)
+    title = f"Solved to 1e-6 of the largest value at gamma {gamma}, {size(300)} x 4 dense"
+    table(title, 1, candidates, repeats)
+
+    mdp = random_process(size(20), 4, None)
+    title = f"Fixed point of categorical evaluation, {ATOMS} atoms, {size(20)} x 4 dense"
+    support = values.uniform_support(LOW, HIGH, ATOMS)
+    table(title, 1, planners.fixed_points(mdp, GAMMA, on_grid(), support), repeats)
 
     mdp = random_process(size(1_000_000), 4, 4)
     kernel = sum(x.nbytes for x in jax.tree.leaves(mdp)) / 2**30
