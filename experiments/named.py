@@ -87,6 +87,7 @@ REPRODUCTIONS = (
     "horizon",
     "implicit-values",
     "interventions",
+    "joint-actions",
     "judged",
     "labels",
     "levels",

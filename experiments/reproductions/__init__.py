@@ -18,6 +18,7 @@
 - `heuristics`: auxiliary rewards that help or mislead, and implicit gradients of their weights.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `implicit-values`: IQL, XQL and SQL beside exact values of the best actions in the data.
+- `joint-actions`: soft values of joint actions whose digits see each other, or do not.
 - `judged`: offline learning from a reward that is fitted to a judge who errs.
 - `labels`: data whose actions are mostly told by an inverse model.
 - `levels`: offline learning in new mazes, by the number of levels and of steps.
