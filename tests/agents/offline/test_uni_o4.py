@@ -99,9 +99,8 @@ def test_policies_climb_from_the_data_and_ppo_goes_on_from_them():
     action = np.clip(0.4 * rng.normal(size=size), -1, 1)[:, None]
     data = one_step(np.zeros(size, int), action, -np.abs(action[:, 0] - 1), spec)
     small = dict(
-        batch_size=64, updates=20, hidden=(16,), learning_rate=3e-3, policies=2, members=2,
-        elites=2, model_hidden=(8,), rollouts=16, horizon=2, target_rate=0.05, diversity=0.0,
-        warmup=size, buffer_size=size,
+        batch_size=64, updates=20, learning_rate=3e-3, policies=2, members=1, elites=1,
+        model_hidden=(), rollouts=16, horizon=1, target_rate=0.05, diversity=0.0,
     )  # fmt: skip
     agent, learn = learner("uni-o4", spec, data, **small)
 
