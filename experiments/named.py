@@ -67,6 +67,7 @@ BENCHMARKS = (
     "communication",
 )
 REPRODUCTIONS = (
+    "anchors",
     "annotations",
     "classification",
     "comparisons",
@@ -84,6 +85,7 @@ REPRODUCTIONS = (
     "guided",
     "hacking",
     "heuristics",
+    "histories",
     "horizon",
     "implicit-values",
     "interventions",
@@ -101,6 +103,7 @@ REPRODUCTIONS = (
     "reach",
     "recall",
     "receding",
+    "regularisers",
     "robust",
     "search",
     "steering",

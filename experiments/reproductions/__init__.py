@@ -1,5 +1,6 @@
 """Experiments behind published claims: each module is one claim, run by `jaxrl reproduce NAME`.
 
+- `anchors`: offline policies on anchors near the data, from starts with data and without.
 - `annotations`: bonuses where an annotator sees subgoals, with its errors.
 - `classification`: losses of classification and of regression, in DQN.
 - `comparisons`: comparisons of segments by regret or by rewards, and policies without a reward.
@@ -16,6 +17,7 @@
 - `guided`: trajectories by diffusion that a policy leads, beside rollouts of an ensemble.
 - `hacking`: a proxy that is optimised near a reference, by actions or by occupancies.
 - `heuristics`: auxiliary rewards that help or mislead, and implicit gradients of their weights.
+- `histories`: histories whose features a bisimulation loss makes alike.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `implicit-values`: IQL, XQL and SQL beside exact values of the best actions in the data.
 - `joint-actions`: soft values of joint actions whose digits see each other, or do not.
@@ -31,6 +33,7 @@
 - `reach`: offline Pendulum in rollouts of the true simulator, by length and number of critics.
 - `recall`: the memory of gated cells, state spaces and transformers, and the cost of their steps.
 - `receding`: plans of a flow that begin as noise, or go on from the last plan.
+- `regularisers`: what TD3's actor imitates: the data, their nearest or generated better actions.
 - `robust`: robust beside nominal planning under shifted kernels.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `steering`: a cloned flow that is steered by its noise, or edited, beside learning anew.

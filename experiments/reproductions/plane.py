@@ -4,11 +4,12 @@ The point is pushed to a goal, and every step costs its distance to it. The best
 so that scores between random actions and the best policy are known.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import envs
 from agents import AGENTS
@@ -34,13 +35,15 @@ Act = Callable[[Array, Key], Array]
 
 
 def plane(
-    goal: tuple[float, float] = (0.0, 0.0),
+    goal: tuple[float, float] | Array = (0.0, 0.0),
     noise: float | Array = 0.0,
     wall: float = 1.0,
+    sides: tuple[float | Array, float | Array] = (-1.0, 1.0),
 ) -> Env:
     """A point that moves by an action and by noise, for 16 steps.
 
-    It begins in [-1, 1]^2, and walls keep it in [-wall, wall]^2. The reward is minus the distance
+    It begins in [-1, 1]^2, with a first coordinate between the two of `sides`, and walls keep it in
+    [-wall, wall]^2. The reward is minus the distance
     to the goal after the step.
     """
     place = jnp.array(goal)
@@ -50,7 +53,8 @@ def plane(
         return TimeStep(x, -jnp.linalg.norm(x - place), one, one < 0, x, {})
 
     def init(key: Key) -> tuple[Array, TimeStep]:
-        x = jax.random.uniform(key, (2,), minval=-1.0)
+        low, high = jnp.array([sides[0], -1.0]), jnp.array([sides[1], 1.0])
+        x = jax.random.uniform(key, (2,), minval=low, maxval=high)
         return x, emit(x)._replace(reward=jnp.zeros(()))
 
     def step(x: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
@@ -105,3 +109,24 @@ def learnt(agent: Agent, data: Transition, key: Key, steps: int) -> Tree:
 def score(env: Env, chosen: Actor, view: Tree, key: Key, episodes: int = 64) -> Array:
     """The mean return [] of complete episodes."""
     return evaluate(env, chosen, view, key, episodes).returns.mean()
+
+
+def scored(one: Callable[[Any, Key], Array], grid: Sequence[Any], seeds: int) -> np.ndarray:
+    """The scores [points, 2 seeds, ...] by `one(point, key)` of all points of a grid.
+
+    One compiled program runs all seeds of a point at once.
+    """
+    keys, run = jax.random.split(jax.random.key(0), 2 * seeds), jax.jit(jax.vmap(one, (None, 0)))
+    points = jax.tree.map(lambda *x: jnp.array(x), *grid)
+    at = lambda i: jax.tree.map(lambda x: x[i], points)
+    return np.stack([np.asarray(run(at(i), keys)) for i in range(len(grid))])
+
+
+def tuned(found: np.ndarray) -> tuple[int, np.ndarray]:
+    """The best point of scores [points, 2 seeds, ...], and its scores [seeds, ...] of other seeds.
+
+    It is the best by the mean over the first half of the seeds, which are then left out.
+    """
+    seeds = found.shape[1] // 2
+    best = int(found[:, :seeds].reshape(len(found), -1).mean(1).argmax())
+    return best, found[best, seeds:]
