@@ -72,6 +72,7 @@ REPRODUCTIONS = (
     "classification",
     "comparisons",
     "composed",
+    "contexts",
     "control",
     "corruption",
     "data-quality",

@@ -63,6 +63,17 @@ CLAIMS: dict[str, Claim] = {
         "flow that reaches 0.65. The best weight there is 0.4, and not the 0.1 of the least "
         "squared error: clones already discount what they see with large errors.",
     ),
+    "contexts": Claim(
+        "Acting under the context of what is preferred beats offline learning from rewards, true "
+        "ones included (Kang et al. 2023).",
+        "Partly",
+        "Where the preferred corner is one to which a quarter of the data goes, OPPO comes 0.77 "
+        "[0.72, 0.81] of the way from the data's return to the best, IQL 0.64 [0.59, 0.69] with a "
+        "reward that is fitted to the same 300 comparisons and 0.82 [0.80, 0.83] with the true "
+        "one, and cloning -0.05 [-0.09, -0.02]. Where the preferred place lies between two "
+        "corners, these are 0.58 [0.53, 0.61], 0.61 [0.56, 0.65], 0.85 [0.83, 0.86] and -0.00 "
+        "[-0.06, 0.05]. Contexts do not lead to what no part of the data does.",
+    ),
     "control": Claim(
         "Cloning plans without their luck beats cloning what is conditioned on returns "
         "(Yang et al. 2023).",
@@ -172,8 +183,9 @@ CLAIMS: dict[str, Claim] = {
         "Weights of auxiliary rewards that are learnt by implicit gradients are robust to rewards "
         "that mislead, where sums fail and potentials impair (Gupta et al. 2023).",
         "Partly",
-        "The primary reward alone leads to 0.81 [0.80, 0.82] of the best return. Adding a cost of "
-        "the distance to the goal leads to 0.89 [0.89, 0.90], and adding pay for nearness to "
+        "The primary reward alone leads to 0.81 [0.80, 0.82] of the best return, and weighed twice "
+        "to 0.87 [0.86, 0.88], because it then outweighs the penalty of parameters. Adding a cost "
+        "of the distance to the goal leads to 0.89 [0.89, 0.90], and adding pay for nearness to "
         "another corner to 0.03 [0.03, 0.04]. BARFI reaches 0.98 [0.98, 0.98] and 0.98 [0.98, "
         "0.98], with weights of 1.8 and -1.2 of the auxiliary reward: it makes a cost of what "
         "misleads. Potentials change nothing here, because they do not change the exact gradient.",

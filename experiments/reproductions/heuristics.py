@@ -29,7 +29,7 @@ from jaxrl.types import Array
 TITLE = "Return by the primary reward as a share of the best, by how the auxiliary reward is used"
 SIDE, ACTIONS, GAMMA, DECAY, LARGEST = 4, 4, 0.95, 0.02, 2.0
 STATES = SIDE * SIDE
-WAYS = ("primary alone", "sum", "potential", "BARFI")
+WAYS = ("primary alone", "primary twice", "sum", "potential", "BARFI")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,9 @@ def tried(mdp: dp.TabularMDP, paid: Array, steps: int) -> tuple[Array, Array]:
     (phi, _), _ = jax.lax.scan(step, (first, rule.init(first)), None, steps)
     shaped = dp.shaped(mdp, paid, GAMMA)
     by_potential = (shaped.transition * shaped.reward).sum(-1)
-    plain = [climbed(x, GAMMA) for x in (primary, primary + auxiliary, by_potential)]
+    # BARFI may weigh rewards by 2, which helps against the penalty of parameters by itself.
+    given = (primary, LARGEST * primary, primary + auxiliary, by_potential)
+    plain = [climbed(x, GAMMA) for x in given]
     scores = jnp.stack([*map(score, plain), score(solution(phi))])
     learnt = jnp.concatenate([LARGEST * jnp.tanh(phi[:3]), jax.nn.sigmoid(phi[3:])])
     return scores, learnt
@@ -146,7 +148,8 @@ def main(arguments: list[str]) -> None:
             mean, low, high = interval(column)
             own = name == "BARFI"
             rows.append({"auxiliary reward": kind, "way": name, "share": mean, "low": low,
-                         "high": high, "weight of the primary": float(learnt[1]) if own else 1.0,
+                         "high": high, "weight of the primary": float(learnt[1]) if own
+                         else 1.0 + (name == "primary twice"),
                          "weight of the auxiliary": float(learnt[2]) if own
                          else float(name == "sum"),
                          "discount": float(learnt[3]) if own else GAMMA})  # fmt: skip
