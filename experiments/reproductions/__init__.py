@@ -32,9 +32,11 @@
 - `levels`: offline learning in new mazes, by the number of levels and of steps.
 - `lipschitz`: an ensemble of models, or one model and smooth values.
 - `mismatch`: the error of models beside the cost of control.
+- `offline-robust`: robust offline plans by a price or by a radius, and what they cost.
 - `optimism`: optimistic actor-critics, exploration above a threshold, and lists of items.
 - `overoptimisation`: proxy and gold reward of the best of n, by labels and by ensembles.
 - `overoptimisation`: proxy and gold reward of the best of n, by labels and by ensembles.
+- `policy-gradients`: momentum without lag, corrected sampling, and critics of two sources.
 - `programmes`: rewards that are searched for among programmes.
 - `programmes`: rewards that are searched for among programmes.
 - `rates`: the convergence of distributional dynamic programming, beside its bounds.
