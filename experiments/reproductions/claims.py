@@ -71,8 +71,9 @@ CLAIMS: dict[str, Claim] = {
         "[0.72, 0.81] of the way from the data's return to the best, IQL 0.64 [0.59, 0.69] with a "
         "reward that is fitted to the same 300 comparisons and 0.82 [0.80, 0.83] with the true "
         "one, and cloning -0.05 [-0.09, -0.02]. Where the preferred place lies between two "
-        "corners, these are 0.58 [0.53, 0.61], 0.61 [0.56, 0.65], 0.85 [0.83, 0.86] and -0.00 "
-        "[-0.06, 0.05]. Contexts do not lead to what no part of the data does.",
+        "corners, these are 0.58 [0.53, 0.61], 0.61 [0.56, 0.65], 0.85 [0.83, 0.86] and 0.00 "
+        "[-0.06, 0.05]. All learn from the same data, with as many steps and networks of the same "
+        "size.",
     ),
     "control": Claim(
         "Cloning plans without their luck beats cloning what is conditioned on returns "
