@@ -40,10 +40,12 @@ SETTINGS: dict[str, Setting] = {
     "iql": setting("iql", SMALL, 1, FAST, 1024),
     "cql": setting("cql", LARGE, 1, SLOW, 64),
     "rebrac": setting("rebrac", LARGE, 1, {"unifloral": 1.5}, 512),
+    "diffusion-bc": setting("diffusion-bc", SMALL, 1, {}, 1024),
     "td3-bc-8-seeds": setting("td3-bc", SMALL, 8, {"unifloral": 1.5, "jax-corl": 1.5}, 1024),
     "iql-8-seeds": setting("iql", SMALL, 8, {"unifloral": 1.5, "jax-corl": 1.5}, 1024),
     "cql-8-seeds": setting("cql", LARGE, 8, {"jax-corl": 1.5}, 64),
     "rebrac-8-seeds": setting("rebrac", LARGE, 8, {"unifloral": 1.5}, 512),
+    "diffusion-bc-8-seeds": setting("diffusion-bc", SMALL, 8, {}, 1024),
 }
 POPULATIONS = {name: name[: -len("-8-seeds")] for name in SETTINGS if name.endswith("-8-seeds")}
 
