@@ -102,6 +102,7 @@ REPRODUCTIONS = (
     "overoptimisation",
     "policy-gradients",
     "programmes",
+    "proto-values",
     "rates",
     "reach",
     "recall",

@@ -47,6 +47,7 @@
 - `programmes`: rewards that are searched for among programmes.
 - `programmes`: rewards that are searched for among programmes.
 - `programmes`: rewards that are searched for among programmes.
+- `proto-values`: features from the values of few or many random tasks.
 - `rates`: the convergence of distributional dynamic programming, beside its bounds.
 - `reach`: offline Pendulum in rollouts of the true simulator, by length and number of critics.
 - `recall`: the memory of gated cells, state spaces and transformers, and the cost of their steps.

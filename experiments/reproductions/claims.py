@@ -343,6 +343,17 @@ CLAIMS: dict[str, Claim] = {
         "fitness (0.83). The language itself matters: with random weights of the same features the "
         "best of 96 reaches 0.42 [0.24, 0.61].",
     ),
+    "proto-values": Claim(
+        "Features from the values of random tasks improve with the number of tasks, and values "
+        "that are linear in them do well (Farebrother et al. 2023).",
+        "Confirmed",
+        "In four rooms 32 features leave out 0.65 [0.61, 0.68] of the optimal values of all "
+        "goals with one task, 0.26 with ten and 0.10 [0.10, 0.10] with 300, where those of a "
+        "random network leave out 0.76 and the best 32 directions of the exact successor "
+        "representation 0.07. The policy of linear values that are fitted to 400 labelled steps "
+        "comes 0.06, 0.19 and 0.41 [0.32, 0.51] of the way to the best; one feature for each "
+        "cell gives 0.34 [0.31, 0.37].",
+    ),
     "rates": Claim(
         "Categorical evaluation contracts by the square root of gamma, quantile evaluation by "
         "gamma.",
