@@ -36,6 +36,8 @@ _IN_PLACE = """
 """
 IN_PLACE = frozenset(_IN_PLACE.split())
 """Operations whose results, as those of fused ones, take the place of what is read no more."""
+SAME = frozenset({"expand_dims", "reshape", "squeeze", "stop_gradient"})
+"""Operations that copy nothing."""
 KEY = 8  # bytes
 
 
@@ -132,6 +134,9 @@ def _walk(
                 scope[out] = found
             continue
         reads = [v for var in eqn.invars for v in read(var)]
+        if name in SAME and reads:  # the same bytes under another shape
+            scope[eqn.outvars[0]] = reads[0]
+            continue
         for out in eqn.outvars:
             scope[out] = next(number)
             sizes[scope[out]] = bytes_of(out.aval)
