@@ -172,8 +172,9 @@ def prioritised_sweeping(
     """Return the optimal action values [S, A] by backing up the state of the largest residual.
 
     A backup of one state changes the action values of its predecessors, and with them their
-    residuals, which are exact and not bounds. `iterations` counts backups of single states: S of
-    them are a sweep. Dense. Where few states matter it needs few backups; each costs S * A.
+    residuals, which are followed and not bounded. After every S backups action values are computed
+    anew, because rounding adds up. `iterations` counts backups of single states, S at a time.
+    Dense. Where few states matter it needs few backups; each costs S * A.
     Source: Moore and Atkeson (1993), "Prioritized sweeping: reinforcement learning with less data
     and less time".
 
@@ -186,22 +187,26 @@ def prioritised_sweeping(
     model = discounted(averaged(dense(mdp)), gamma)
     kernel = model.discount * model.transition  # [S, A, S]
 
-    def step(state: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+    states = mdp.transition.shape[0]
+
+    def back(_: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         value, theta = state
         change = theta.max(1) - value
         s = jnp.abs(change).argmax()
         value = value.at[s].add(change[s])
         # Predecessors alone would do, but their number differs from state to state.
-        theta = theta + kernel[:, :, s] * change[s]
-        return (value, theta), jnp.abs(theta.max(1) - value).max()
+        return value, theta + kernel[:, :, s] * change[s]
+
+    def step(value: Array) -> tuple[Array, Array]:
+        value, _ = jax.lax.fori_loop(0, states, back, (value, _action_values(model, value)))
+        return value, largest_difference(_action_values(model, value).max(1), value)
 
     def run(start: Array) -> Solution:
-        theta = _action_values(model, start)
-        found = iterate(step, (start, theta), tolerance, max_iterations)
-        return found._replace(theta=found.theta[0])
+        found = iterate(step, start, tolerance, -(-max_iterations // states))
+        return found._replace(iterations=found.iterations * states)
 
     operator = lambda value: _action_values(model, value).max(1)
-    start = jnp.zeros(mdp.transition.shape[0], model.reward.dtype)
+    start = jnp.zeros(states, model.reward.dtype)
     solution = implicit(operator, run, start, max_iterations)
     return solution._replace(theta=_action_values(model, solution.theta))
 
