@@ -108,6 +108,7 @@ REPRODUCTIONS = (
     "recall",
     "receding",
     "regularisers",
+    "risk-levels",
     "robust",
     "search",
     "steering",

@@ -20,6 +20,8 @@ CLAIMS = {
                    for wish in objectives}
         assert actions["mean"] == [1] * 5 and actions["worst quarter"] == [1, 0, 0, 0, 0]
         assert actions["P(return > 3.5)"][1] == 1 and score[12].max() == 1  # greedy, and commanded
+        assert (nested <= static + 1e-4).all() and (static <= bound + 1e-4).all()
+        assert (static > nested + 0.05).any() and (bound > static + 0.02).any()
     """,
     "the_hyperparameter_landscape": """
         mean = scores.mean(-1)
