@@ -11,7 +11,7 @@ from experiments.population import gather, identity, kind_of_data, learning
 from experiments.programs import kept
 from jaxrl.offline import stored_data
 
-SHARE = 0.8  # of the memory that there is, at most, for what was planned
+SHARE = 0.5  # of the memory that there is, for what was planned: see `planning.plan_of`
 
 
 def members_that_fit(config: Configuration) -> int:

@@ -24,10 +24,22 @@ def plan_of(runs: Run, jaxpr: Any, data: Any, devices: int) -> Plan:
     `temporaries` are rollouts, minibatches, activations and gradients: what lives beside the runs
     while they learn, at the moment when that is the most, which `experiments.liveness` finds in the
     program. They and `data`, a data set, are on each of the devices.
+
+    Compilers order operations otherwise than they were traced. On a processor, the plans of PPO,
+    PQN, DQN, SAC and Rainbow were within a tenth of what was compiled; in Dreamer, with layer
+    normalisation or with batches of thousands, temporaries were up to 2.2 times as large.
     """
     owned = range(len(jax.tree.leaves(runs)))
     found = {**parts_of(runs), "temporaries": devices * liveness.peak_bytes(jaxpr, owned)}
     return found | ({"data set": devices * memory.bytes_of(data)} if data else {})
+
+
+def confirmed(plan: Plan, compiled: Any, devices: int) -> Plan:
+    """A plan whose temporaries are those that the compiler says it needs, where it says so."""
+    told = compiled.memory_analysis()
+    if told is None:
+        return plan
+    return {**plan, "temporaries": devices * told.temp_size_in_bytes}
 
 
 def parts_of(runs: Run) -> Plan:

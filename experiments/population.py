@@ -225,7 +225,8 @@ def learning(p: Population, data: list[Buffer]) -> tuple[Any, tuple, Sums]:
 def compile_(population: Population, data: list[Buffer]) -> Program:
     """Compile the learning of any number of updates, and the evaluation.
 
-    Raises an InputError, before that, if what was traced plainly does not fit into the memory.
+    Raises an InputError if it does not fit into the memory: before, by what was planned from the
+    traced program, or after, by what the compiler says.
     """
     p, config = population, population.config
 
@@ -241,10 +242,13 @@ def compile_(population: Population, data: list[Buffer]) -> Program:
     traced = learn.trace(*arguments)
     plan = planning.plan_of(p.like, traced.jaxpr.jaxpr, data, p.mesh.size)
     planning.require_fits(plan, len(p.seeds), config)
+    advance = programs.compiled(traced.lower())
+    plan = planning.confirmed(plan, advance, p.mesh.size)
+    planning.require_fits(plan, len(p.seeds), config)
     shared = ((p.parts, None, None), None)
     score = jax.jit(populate(play, (p.axes, p.hp_axes, 0), 0, p.mesh, shared))
     return Program(
-        programs.compiled(traced.lower()),
+        advance,
         programs.compiled(score.lower(p.like, p.hp, p.keys)),
         zeros,
         plan=plan,

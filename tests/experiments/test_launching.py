@@ -10,8 +10,8 @@ from experiments import configuration
 from experiments.cli import main
 
 WORDS = """
-sweep q-learning --env chain --num-envs 2 --rollout-length 4 --learning-rate 0.1 0.2 0.4 --seeds 2
---steps 64 --members-at-once 4
+sweep q-learning --env chain --num-envs 2 --rollout-length 4 --learning-rate 0.1 0.2 --seeds 2
+--steps 64 --members-at-once 3
 """
 SWEEP = WORDS.split()
 
@@ -45,15 +45,15 @@ def test_each_part_of_a_sweep_is_a_job(cluster, tmp_path, capsys):
     out = tmp_path / "sweep"
     words = ["launch", "local", "--minutes", "7", "--gpus", "1", "--at-once", "3", *SWEEP]
     assert main([*words, "--out", str(out)]) == 0
-    assert "2 jobs train 6 members" in capsys.readouterr().out
+    assert "2 jobs train 4 members" in capsys.readouterr().out
     assert cluster.made == (out / "jobs", "local")
     assert cluster.own["timeout_min"] == 7 and cluster.own["gpus_per_node"] == 1
     assert cluster.own["slurm_array_parallelism"] == 3 and "slurm_partition" not in cluster.own
     parts = configuration.parts(configuration.load(out), out)
     assert [(job.folder, job.index) for job in cluster.jobs] == [(str(out), 0), (str(out), 1)]
     assert [(place.name, members) for place, members in parts] == [
-        ("part-0", slice(0, 4)),
-        ("part-1", slice(4, 6)),
+        ("part-0", slice(0, 3)),
+        ("part-1", slice(3, 4)),
     ]
 
 

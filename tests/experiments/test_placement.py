@@ -1,12 +1,18 @@
 """What a person asks for of devices, processes and precision, and what is counted of a program."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import communication, liveness, placement, precision, processes
+from experiments import communication, liveness, placement, planning, precision, processes
+from jaxrl import buffers
 from jaxrl.errors import InputError
 from jaxrl.population import mesh_of
+from jaxrl.types import Run, count
+from jaxrl.updates import Learner
+from jaxrl.updates.offpolicy import Replay
 
 
 def test_devices_are_asked_for_in_words():
@@ -97,6 +103,35 @@ def test_the_peak_of_what_lives_at_once():
     assert peak(lambda x: jnp.sin(x @ x) @ (jnp.cos(x) @ x)) == 3
     stacked = lambda x: jax.lax.scan(lambda c, _: (c @ x, c), x, None, 8)[1]
     assert peak(stacked) in (9, 10, 11)  # eight, what is carried, and its successor
+
+
+def test_a_plan_that_does_not_fit_says_how_many_members_would(monkeypatch):
+    """By hand: of ten megabytes one is the data set's, and each of four members takes three."""
+    monkeypatch.setattr(planning.memory, "memory_bytes", lambda: 10 * 2**20)
+    config = SimpleNamespace(hyperparameters={"num_envs": 1, "hidden": (8,)})
+    plan = {"parameters": 4 * 2**20, "temporaries": 8 * 2**20, "data set": 2**20}
+    with pytest.raises(InputError) as told:
+        planning.require_fits(plan, 4, config)
+    assert str(told.value) == (
+        "Training takes about 13 MiB of 10 MiB: temporaries 8.0 MiB, parameters 4.0 MiB, data set "
+        "1.0 MiB; 3 of the 4 members fit: try fewer --seeds, --members-at-once, or a smaller "
+        "--num-envs or --hidden."
+    )
+    with pytest.raises(InputError, match="not even one member fits: try a smaller --num-envs or"):
+        planning.require_fits(plan, 1, config)
+    compiled = SimpleNamespace(memory_analysis=lambda: SimpleNamespace(temp_size_in_bytes=2**20))
+    planning.require_fits(planning.confirmed(plan, compiled, 3), 4, config)
+
+
+def test_a_plan_has_the_bytes_of_a_run_by_what_they_are_for():
+    params = {"w": jnp.zeros((10, 10)), "b": jnp.zeros(10)}
+    learner = Learner(params, params, (params, params), count())
+    buffer = buffers.init({"x": jnp.zeros((2, 3, 5))}, rows=4)
+    run = Run(Replay(learner, buffer), (jnp.zeros(7),), jnp.zeros(2, jnp.uint32), count())
+    assert planning.parts_of(run) == {
+        "parameters": 440, "targets": 440, "optimiser": 880 + 4, "replay": 4 * 3 * 5 * 4 + 4,
+        "environments": 28, "statistics": 8 + 4,
+    }  # fmt: skip
 
 
 def test_a_precision_that_a_device_does_not_have_is_refused():

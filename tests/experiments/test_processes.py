@@ -28,6 +28,7 @@ def close(folder, other):
             )
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_run(tmp_path):
     """Two seeds of two shards, on two devices in each of two processes, and on one device.
 
