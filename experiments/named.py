@@ -148,12 +148,14 @@ def module_command(
         for name in names:
             print(f"  {name:22}{about(package, name)}")
         return
+    listed = f"jaxrl {command} --help"
     require(
         bool(arguments) and not is_flag(arguments[0]),
-        f"jaxrl {command} needs one of these names: {', '.join(names)}.",
+        f"jaxrl {command} needs a name, such as {names[0]}: {listed} lists all {len(names)}.",
     )
     if arguments[0] not in names:
-        raise unknown({"reproduce": "reproduction"}.get(command, command), arguments[0], names)
+        kind = {"reproduce": "reproduction"}.get(command, command)
+        raise unknown(kind, arguments[0], names, listed)
     module = f"experiments.{package}.{arguments[0].replace('-', '_')}"
     status = importlib.import_module(module).main(arguments[1:])
     if status:

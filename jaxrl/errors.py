@@ -114,12 +114,16 @@ def require_table(spec: Spec) -> tuple[int, int]:
     return leaves[0].shape[0], actions
 
 
-def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
-    """An InputError for a name that is not among the `valid` ones, with the nearest of them."""
+def unknown(kind: str, name: str, valid: Iterable[str], listed: str = "") -> InputError:
+    """An InputError for a name that is not among the `valid` ones, with the nearest of them.
+
+    If none is near, it has all, or says that the command `listed` prints them.
+    """
     valid = sorted(valid)
     lower = {other.lower(): other for other in valid}
     near = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(valid)}."
+    every = f"{listed} lists all {len(valid)}." if listed else f"choose from {', '.join(valid)}."
+    hint = f"did you mean {' or '.join(near)}?" if near else every
     return InputError(f"There is no {kind} called {name!r}: {hint}")
 
 

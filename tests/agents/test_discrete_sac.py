@@ -57,7 +57,7 @@ def test_at_a_fixed_temperature_the_values_are_those_of_soft_value_iteration(mas
     found, logits = tables(params)
     wanted = soft_values(mdp, masked)
     if not masked:
-        exact = dp.soft_value_iteration(mdp, GAMMA, TEMPERATURE).theta
+        exact = dp.soft_value_iteration(mdp, GAMMA, TEMPERATURE, tolerance=1e-6).theta
         np.testing.assert_allclose(wanted, exact, atol=1e-4)
     some = TABLE if masked else np.ones_like(TABLE)
     assert np.abs(found - wanted)[..., some].max() < 0.3
