@@ -156,7 +156,11 @@ def _carried(eqn: Any) -> range:
     """Which arguments of the body of a loop are what it carries, whose places it may reuse."""
     params = eqn.params
     if eqn.primitive.name == "scan":
-        return range(params["num_consts"], params["num_consts"] + params["num_carry"])
+        if "ft_in" in params:  # since jax 0.11
+            consts, carries, _ = (len(list(part)) for part in params["ft_in"].unpack())
+        else:
+            consts, carries = params["num_consts"], params["num_carry"]
+        return range(consts, consts + carries)
     if eqn.primitive.name == "while":
         return range(params["body_nconsts"], len(params["body_jaxpr"].jaxpr.invars))
     return range(0)
