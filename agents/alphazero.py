@@ -15,7 +15,7 @@ import optax
 
 from jaxrl import models, values
 from jaxrl.environments import Revealed, revealed
-from jaxrl.errors import require, require_discrete, unknown
+from jaxrl.errors import require, require_discrete, require_known
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import network
 from jaxrl.policies import allowed, categorical, only_allowed
@@ -154,8 +154,7 @@ def check(spec: Spec, hp: Hyperparameters, who: str = "alphazero", length: int =
     """
     require_discrete(spec, who)
     check_fields(hp)
-    if hp.search not in SEARCHES:
-        raise unknown("search", hp.search, SEARCHES)
+    require_known("search", hp.search, SEARCHES)
     values.require_explicit(values.critic(hp.critic), who)
     lanes, steps = hp.collection.num_envs, hp.collection.rollout_length
     require(

@@ -15,7 +15,7 @@ from jax.core import Tracer
 
 from jaxrl import returns, values
 from jaxrl.action_values import ActionValues, annealed, epsilon_actors
-from jaxrl.errors import require, require_table, unknown
+from jaxrl.errors import require, require_known, require_table
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.policies import allowed, epsilon_greedy
 from jaxrl.settings import Collection, EpsilonGreedy
@@ -156,5 +156,4 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_table(spec)
     check_fields(hp)
-    if hp.target not in TARGETS:
-        raise unknown("target", hp.target, TARGETS)
+    require_known("target", hp.target, TARGETS)

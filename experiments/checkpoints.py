@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 
 from experiments import processes, results
 from jaxrl.errors import InputError, require
-from jaxrl.types import Tree
+from jaxrl.types import Tree, is_key
 
 logging.getLogger("absl").setLevel(logging.ERROR)
 
@@ -179,11 +179,6 @@ def corrupted(path: Path, reason: str, earlier: list[int]) -> InputError:
 def plain(tree: Tree) -> Tree:
     """A tree with typed keys replaced by the numbers in them."""
     return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
-
-
-def is_key(x: Any) -> bool:
-    """Whether an array, or a shape, is of typed keys."""
-    return jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def numbers_of(like: Any) -> Any:

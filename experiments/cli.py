@@ -83,10 +83,9 @@ def run(arguments: list[str]) -> int:
         return 2
     try:
         from experiments import commands
-        from jaxrl.errors import unknown
+        from jaxrl.errors import require_known
 
-        if arguments[0] not in COMMANDS:
-            raise unknown("command", arguments[0], COMMANDS)
+        require_known("command", arguments[0], COMMANDS)
         getattr(commands, f"{arguments[0]}_command")(arguments[1:])
     except BrokenPipeError:
         raise

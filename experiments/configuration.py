@@ -27,7 +27,7 @@ from experiments.frozen import entry_of
 from experiments.precision import require_precision
 from jaxrl.budget import Budget, budget, decay_over
 from jaxrl.continuing import beginning, retaining
-from jaxrl.errors import InputError, require, require_positive, unknown
+from jaxrl.errors import InputError, require, require_known, require_positive, unknown
 from jaxrl.logged import empty
 from jaxrl.loop import Setup, assemble, fitted, in_shards
 from jaxrl.offline import offline, stored_data
@@ -315,8 +315,7 @@ def validate(config: Configuration, base: Tree | None = None) -> None:
 
     `base` are the shapes of the learner that the run begins with, if it goes on from one.
     """
-    if config.agent not in AGENTS:
-        raise unknown("agent", config.agent, AGENTS)
+    require_known("agent", config.agent, AGENTS)
     require_positive(seeds=config.seeds, steps=config.steps, evaluations=config.evaluations)
     require_positive(episodes=config.episodes, max_episode_steps=config.max_episode_steps)
     require_positive(shards=config.shards)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from experiments import configuration, placement, results, sweeps
 from experiments.arguments import parse
-from jaxrl.errors import InputError, require, require_positive, unknown
+from jaxrl.errors import InputError, require, require_known, require_positive
 
 CLUSTERS = ("slurm", "local")
 
@@ -80,8 +80,7 @@ def launch_command(arguments: list[str]) -> None:
                 "jaxrl launch needs a sweep, as in jaxrl launch slurm --minutes 60 sweep ppo "
                 "--env CartPole-v1 --learning-rate 1e-4 1e-3 --members-at-once 8.")  # fmt: skip
         parse("launch slurm", LaunchOptions, ["--help"])
-    if cluster not in CLUSTERS:
-        raise unknown("cluster", cluster, CLUSTERS)
+    require_known("cluster", cluster, CLUSTERS)
     place = arguments.index("sweep")
     chosen = parse(f"launch {cluster}", LaunchOptions, arguments[1:place])
     require_positive(minutes=chosen.minutes, cpus=chosen.cpus, at_once=chosen.at_once)

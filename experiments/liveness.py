@@ -10,8 +10,9 @@ import itertools
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-import jax
 from jax.extend import core
+
+from jaxrl.types import is_key
 
 _FUSED = """
     abs add add_any and atan2 bitcast_convert_type broadcast_in_dim cbrt ceil clamp
@@ -178,8 +179,7 @@ def bytes_of(aval: Any) -> int:
     shape, dtype = getattr(aval, "shape", None), getattr(aval, "dtype", None)
     if shape is None or dtype is None:
         return 0
-    key = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
-    size = KEY if key else dtype.itemsize
+    size = KEY if is_key(aval) else dtype.itemsize
     for n in shape:
         size *= n
     return size

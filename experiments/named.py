@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments import listing
 from experiments.arguments import is_flag
-from jaxrl.errors import require, unknown
+from jaxrl.errors import require, require_known, unknown
 
 LIST_HELP = """usage: jaxrl list [agents|environments|optimisers|presets] [WORD ...]
 
@@ -35,8 +35,7 @@ def list_command(arguments: list[str]) -> None:
         print("jaxrl train AGENT --env ENVIRONMENT trains; jaxrl train AGENT --help explains.")
         return
     what, *words = arguments
-    if what not in listing.TABLES:
-        raise unknown("list", what, listing.TABLES)
+    require_known("list", what, listing.TABLES)
     lines = iter(listing.TABLES[what](words))
     head, first = next(lines), next(lines, None)
     require(

@@ -14,7 +14,7 @@ from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
 from experiments.listing import ABOUT
 from experiments.presets import preset
-from jaxrl.errors import InputError, require, unknown
+from jaxrl.errors import InputError, require, require_known
 
 __all__ = ["parse"]
 
@@ -175,8 +175,7 @@ def agent_of(command: str, arguments: list[str]) -> str:
         f"jaxrl {command} needs an agent, such as ppo or dqn; `jaxrl list agents` shows them all."
     )
     require(bool(name), need)
-    if name not in AGENTS:
-        raise unknown("agent", name, AGENTS)
+    require_known("agent", name, AGENTS)
     return name
 
 

@@ -1,6 +1,6 @@
 """Which devices a run is spread over, as a person asks for them on the command line."""
 
-from jaxrl.errors import require, require_non_negative, unknown
+from jaxrl.errors import require, require_known, require_non_negative
 
 AXES = ("data", "members")
 
@@ -17,8 +17,7 @@ def asked(text: str) -> dict[str, int]:
             bool(equals) and number.isdecimal() and int(number) > 0,
             f"--devices takes numbers of devices such as data=4,members=2, not {word!r}.",
         )
-        if name not in AXES:
-            raise unknown("axis of devices", name, AXES)
+        require_known("axis of devices", name, AXES)
         require(name not in found, f"--devices gives {name} twice: leave one of them out.")
         found[name] = int(number)
     return found

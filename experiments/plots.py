@@ -15,7 +15,7 @@ from experiments import configuration, statistics
 from experiments.configuration import Configuration
 from experiments.results import curves, read_metrics
 from experiments.statistics import NAMES, Estimate, bands, interval, statistic
-from jaxrl.errors import InputError, require, unknown
+from jaxrl.errors import InputError, require, require_known, unknown
 
 Rows = list[dict[str, float]]
 AXES = {
@@ -183,8 +183,7 @@ def of_folders(folders: list[Path], path: Path, look: Look, labels: tuple[str, .
     that does not exist, and unless there is one label for each folder.
     """
     statistic(look.statistic)  # raises
-    if look.x not in AXES:
-        raise unknown("axis", look.x, AXES)
+    require_known("axis", look.x, AXES)
     require(
         len(labels) in (0, len(folders)),
         f"--labels needs one label for each folder: {len(folders)}, but it was given "

@@ -18,7 +18,7 @@ from jax._src import distributed  # it has the only barrier that does not wait f
 from jax.experimental import multihost_utils
 
 from jaxrl.errors import InputError, require
-from jaxrl.types import Tree
+from jaxrl.types import Tree, is_key
 
 PATIENCE = 60  # seconds that processes wait for each other at the beginning and at the end
 STARTS, ENDS = itertools.count(), itertools.count()  # a barrier has a name of its own
@@ -102,7 +102,6 @@ def fetched(tree: Tree) -> Tree:
     """
     if not several():
         return tree
-    is_key = lambda x: jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
 
     def one(x: Any) -> Any:
         if is_key(x):

@@ -16,7 +16,7 @@ from jaxrl.errors import require
 from jaxrl.evaluation import Evaluation
 from jaxrl.loop import EPISODE_METRICS
 from jaxrl.offline import without_data
-from jaxrl.types import Array, Run, Tree
+from jaxrl.types import Array, Run, Tree, is_key
 
 RENAMED = {
     "episode_return": "train_return",
@@ -99,7 +99,6 @@ def save(managers: Sequence[Any], state: State) -> State:
     last, best = managers
     if kept is not None:
         like = without_data(runs)
-        is_key = lambda x: jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
         typed = lambda x, y: jax.random.wrap_key_data(jnp.asarray(y)) if is_key(x) else y
         progress = {"return_mean": mean, "diverged": dict(state.diverged)}
         checkpoints.save(best, at, jax.tree.map(typed, like, kept), progress)

@@ -7,7 +7,13 @@ import numpy as np
 
 import envs
 from experiments import configuration, forms, lanes, options, results
-from jaxrl.errors import require, require_fraction, require_non_negative, require_positive, unknown
+from jaxrl.errors import (
+    require,
+    require_fraction,
+    require_known,
+    require_non_negative,
+    require_positive,
+)
 from jaxrl.types import Env, Transition
 
 
@@ -113,8 +119,7 @@ def checked(chosen: Any) -> Regime | None:
         require(chosen.share is None, "--share needs the regime mixed.")
         require(chosen.length is None, "--length needs the regime stitched.")
         return None
-    if chosen.regime not in REGIMES:
-        raise unknown("regime", chosen.regime, REGIMES)
+    require_known("regime", chosen.regime, REGIMES)
     regime = REGIMES[chosen.regime]
     source = list(chosen.sources)
     wanted = ["random"] if regime.share == 0 else None

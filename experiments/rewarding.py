@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxrl.errors import InputError, require, unknown
+from jaxrl.errors import InputError, require, require_known
 from jaxrl.rewards.learnt import Preferences, check_preferences, preferring
 from jaxrl.types import Agent, Spec
 
@@ -19,8 +19,7 @@ def described(words: tuple[str, ...], parameters: Callable[..., dict[str, Any]])
     if not words:
         return {}
     kind, *rest = words
-    if kind not in KINDS:
-        raise unknown("reward", kind, KINDS)
+    require_known("reward", kind, KINDS)
     given = parameters(tuple(rest), "--reward")
     if kind == "environment":
         require(not given, "--reward environment takes no parameters.")
@@ -34,8 +33,7 @@ def settings(reward: dict[str, Any]) -> Preferences:
     known = {field.name: field.default for field in dataclasses.fields(Preferences)}
     values = {name: value for name, value in reward.items() if name != "kind"}
     for name, value in values.items():
-        if name not in known:
-            raise unknown("parameter of --reward preferences", name, known)
+        require_known("parameter of --reward preferences", name, known)
         if isinstance(known[name], float) and type(value) is int:
             values[name] = float(value)
         if isinstance(known[name], tuple):

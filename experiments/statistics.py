@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxrl.errors import require, unknown
+from jaxrl.errors import require, require_known
 
 Statistic = Callable[..., Any]
 """A function of one or more arrays of scores [N, M], such as `interquartile_mean`."""
@@ -101,8 +101,7 @@ NAMES = {"iqm": "interquartile mean", "mean": "mean", "median": "median"}
 
 def statistic(name: str) -> Statistic:
     """The statistic of a name; an InputError names the valid ones."""
-    if name not in STATISTICS:
-        raise unknown("statistic", name, STATISTICS)
+    require_known("statistic", name, STATISTICS)
     return STATISTICS[name]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments import results
 from experiments.configuration import Configuration
-from jaxrl.errors import InputError, require, unknown
+from jaxrl.errors import InputError, require, require_known
 
 Rows = list[dict[str, Any]]
 Log = Callable[[int, Rows], Any]
@@ -47,8 +47,7 @@ def require_writers(names: Sequence[str]) -> None:
     """Raise an InputError for a writer that does not exist or whose package is missing."""
     require(len(set(names)) == len(names), "--log names a writer twice: leave one of them out.")
     for name in names:
-        if name not in WRITERS:
-            raise unknown("writer", name, WRITERS)
+        require_known("writer", name, WRITERS)
         if name in PACKAGES:
             package(name)
 

@@ -19,13 +19,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import models
-from jaxrl.cloning import cloning_loss, policy_actors, policy_network
+from jaxrl.cloning import cloned, policy_actors, policy_network
 from jaxrl.models.dynamics import vector_size
 from jaxrl.networks import flat
 from jaxrl.networks.layers import MLP, Dense
 from jaxrl.settings import Layers
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update, listed, memoryless
-from jaxrl.updates import descend, imagined, together
+from jaxrl.updates import imagined, together, without_context
 
 fixed = jax.lax.stop_gradient
 
@@ -119,11 +119,6 @@ def seeker(
     _, seek = policy_actors(policy)
     none = lambda obs: jnp.zeros(len(flat(spec.observation, obs)), bool)
 
-    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        each = cloning_loss(policy.at(params["actor"], batch.obs), batch, loss="squared-error")
-        total = (batch.weight * each).mean()
-        return total, {"seeking_loss": total}
-
     def away(views: tuple[Tree, Tree], view: Tree, batch: Transition, key: Key) -> Transition:
         """Steps [length * B] that lead back to the data."""
         k_direction, k_roll = jax.random.split(key)
@@ -139,9 +134,9 @@ def seeker(
         )
         return listed(made._replace(obs=made.final))
 
-    init = lambda key: {"actor": policy.init(key)}
     both = together(fit, backwards(fit))
-    learn = imagined(descend(init, loss, optimiser), both, away)
+    imitate = cloned(policy, optimiser, "squared-error", "seeking_loss")
+    learn = imagined(imitate, both, away)
 
     def read(state: Tree) -> tuple[Tree, Tree]:
         return fit.read(state.model[0]), learn.read(state)
@@ -157,10 +152,7 @@ def seeker(
     pair = jax.eval_shape(lambda: Anchored(jnp.zeros(size), jnp.zeros(size)))
     seen = spec._replace(observation=pair, mask=None)
 
-    def update(state: Tree, batch: tuple[Transition, Tree], key: Key) -> tuple[Tree, dict]:
-        return learn.apply(state, batch[0], key)
-
-    return Seeker(Update(learn.init, update, read), see, seen)
+    return Seeker(without_context(learn._replace(read=read)), see, seen)
 
 
 def backwards(fit: Update) -> Update:

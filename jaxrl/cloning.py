@@ -14,9 +14,10 @@ from typing import NamedTuple
 import distrax
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxrl import buffers
-from jaxrl.errors import require, unknown
+from jaxrl.errors import require, require_known
 from jaxrl.networks import Own, network
 from jaxrl.policies import (
     Family,
@@ -27,8 +28,8 @@ from jaxrl.policies import (
     tanh_family,
 )
 from jaxrl.settings import Layers
-from jaxrl.types import Actor, Array, Box, Key, Spec, Transition, Tree, memoryless
-from jaxrl.updates import Learner
+from jaxrl.types import Actor, Array, Box, Key, Spec, Transition, Tree, Update, memoryless
+from jaxrl.updates import Learner, descend
 
 fixed = jax.lax.stop_gradient
 
@@ -101,8 +102,7 @@ def policy_network(
     `jaxrl.policies.tanh_family`; of others it is that of `jaxrl.policies.policy_family`. A person's
     `own` network takes the place of the usual one. Raises an InputError for another kind.
     """
-    if kind not in POLICIES:
-        raise unknown("policy", kind, POLICIES)
+    require_known("policy", kind, POLICIES)
     box = spec.action
     family = POLICIES[kind](box) if isinstance(box, Box) else policy_family(box)
     net = network(spec, (family.size,), (0.01,), **vars(layers), own=own)
@@ -131,8 +131,7 @@ def policy_actors(policy: PolicyNetwork) -> tuple[Actor, Actor]:
 
 def require_loss(spec: Spec, name: str) -> None:
     """Raise an InputError unless there is such a loss, and the actions of the spec suit it."""
-    if name not in LOSSES:
-        raise unknown("loss", name, LOSSES)
+    require_known("loss", name, LOSSES)
     require(
         name == "likelihood" or isinstance(spec.action, Box),
         "A squared error needs continuous actions, but this environment's are discrete: set loss "
@@ -161,6 +160,25 @@ def cloning_loss(
             action = jnp.clip(action, MARGIN - 1.0, 1.0 - MARGIN)
         error = -jnp.asarray(policy.log_prob(action))
     return fixed(weight) * error
+
+
+def cloned(
+    policy: PolicyNetwork,
+    optimiser: optax.GradientTransformation,
+    loss: str = "likelihood",
+    metric: str = "cloning_loss",
+) -> Update:
+    """An update of the parameters `actor` that imitates the actions of batches [B, ...].
+
+    The loss is the mean of `cloning_loss` with the weights of the batch, and is told as `metric`.
+    """
+
+    def objective(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
+        error = cloning_loss(policy.at(params["actor"], batch.obs), batch, loss=loss)
+        total = (batch.weight * error).mean()
+        return total, {metric: total}
+
+    return descend(lambda key: {"actor": policy.init(key)}, objective, optimiser)
 
 
 def demonstrated(

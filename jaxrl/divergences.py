@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxrl.errors import unknown
+from jaxrl.errors import require_known
 from jaxrl.types import Array
 
 
@@ -37,6 +37,5 @@ DIVERGENCES: dict[str, Callable[[], Divergence]] = {"chi-square": chi_square, "k
 
 def divergence(name: str) -> Divergence:
     """The dual of the divergence of a name; an InputError for a name that is unknown."""
-    if name not in DIVERGENCES:
-        raise unknown("divergence", name, DIVERGENCES)
+    require_known("divergence", name, DIVERGENCES)
     return DIVERGENCES[name]()

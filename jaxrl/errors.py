@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl.types import Box, Discrete, Key, Space, Spec
+from jaxrl.types import Box, Discrete, Key, Space, Spec, is_key
 
 
 class InputError(ValueError):
@@ -57,12 +57,11 @@ def typed_key(key: Any) -> Key:
 
     Raises an InputError for anything else.
     """
-    dtype = getattr(key, "dtype", None)
-    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+    if is_key(key):
         return key
     words = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
     require(
-        dtype == jnp.uint32 and jnp.shape(key)[-1:] == words,
+        getattr(key, "dtype", None) == jnp.uint32 and jnp.shape(key)[-1:] == words,
         f"A key must be made by jax.random.key, as in jax.random.key(0), not {type(key).__name__}.",
     )
     return jax.random.wrap_key_data(key)

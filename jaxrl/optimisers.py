@@ -9,7 +9,7 @@ import optax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from jaxrl.errors import require, unknown
+from jaxrl.errors import require, require_known, unknown
 from jaxrl.settings import Optimisation
 from jaxrl.types import Array
 
@@ -103,8 +103,7 @@ def clipped(norm: float | Array) -> optax.GradientTransformation:
 
 def check_optimisation(settings: Optimisation) -> None:
     """Raise an InputError for an unknown name, or for a setting that would be ignored."""
-    if settings.optimiser not in OPTIMISERS:
-        raise unknown("optimiser", settings.optimiser, OPTIMISERS)
+    require_known("optimiser", settings.optimiser, OPTIMISERS)
     scheduled(settings.schedule, 0.0, 0.0)  # raises
     given = lambda x: not isinstance(x, Tracer) and bool((np.asarray(x) != 0).any())
     for name in ("decay", "decay_steps"):

@@ -25,7 +25,7 @@ from jax import export as jax_export
 
 from jaxrl import spaces
 from jaxrl.errors import InputError, require
-from jaxrl.types import Actor, Array, Key, Spec, Tree
+from jaxrl.types import Actor, Array, Key, Spec, Tree, is_key
 
 SUFFIX = ".jaxexport"
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -70,10 +70,10 @@ def serialise(
     """
     require_flatbuffers()
     # On one device, whatever the mesh on which the agent was trained.
-    view = jax.tree.map(lambda x: x if _is_key(x) else jnp.asarray(np.asarray(x)), view)
+    view = jax.tree.map(lambda x: x if is_key(x) else jnp.asarray(np.asarray(x)), view)
     blank = jax.tree.leaves(jax.device_get(_plain_keys(actor.init(1))))
     structure = jax.tree.structure(actor.init(1))
-    keyed = [_is_key(x) for x in jax.tree.leaves(actor.init(1))]
+    keyed = [is_key(x) for x in jax.tree.leaves(actor.init(1))]
 
     def one(obs: Tree, memory: tuple, data: Array) -> tuple[Tree, tuple]:
         """Act in one lane; memory is told as the difference from that of a new episode."""
@@ -127,7 +127,7 @@ def deserialise(content: bytes) -> Policy:
         axes = _axes(obs, observation)
         require(axes == 1, "act takes a batch of observations [B, ...]: give it one more axis.")
         obs = jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), plain(obs), observation)
-        return call(obs, memory, jax.random.key_data(key) if _is_key(key) else key)
+        return call(obs, memory, jax.random.key_data(key) if is_key(key) else key)
 
     return Policy(init, act, observation)
 
@@ -219,9 +219,5 @@ def _shifted(x: Array, first: Array, sign: int) -> Array:
     return x ^ first if x.dtype == bool else x + first if sign > 0 else x - first
 
 
-def _is_key(x: Any) -> bool:
-    return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-
-
 def _plain_keys(tree: Tree) -> Tree:
-    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+    return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)

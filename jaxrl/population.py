@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from jaxrl.errors import require, require_positive, unknown
+from jaxrl.errors import require, require_known, require_positive
 from jaxrl.sharding import DATA
 from jaxrl.types import Tree
 
@@ -93,8 +93,7 @@ def usable_mesh(members: int, shards: int = 1, asked: Mapping[str, int] | None =
     asked = {} if asked is None else asked
     for name, number in asked.items():
         words = {MEMBERS: "members, which are seeds times points", DATA: "shards of each member"}
-        if name not in there:
-            raise unknown("axis of devices", name, there)
+        require_known("axis of devices", name, there)
         require_positive(**{name: number})
         require(
             there[name] % number == 0,

@@ -8,7 +8,20 @@ import jax.numpy as jnp
 from jaxrl import spaces
 from jaxrl.errors import require, require_fraction, require_non_negative, typed_key
 from jaxrl.policies import allowed
-from jaxrl.types import Actor, Agent, Array, Box, Env, Key, Spec, Transition, Tree, lanes, select
+from jaxrl.types import (
+    Actor,
+    Agent,
+    Array,
+    Box,
+    Env,
+    Key,
+    Spec,
+    Transition,
+    Tree,
+    is_key,
+    lanes,
+    select,
+)
 
 
 def rollout(
@@ -48,7 +61,7 @@ def rollout(
 
 def none_of(shape: jax.ShapeDtypeStruct) -> Array:
     """No arrays of a shape: one of length 0, [0, *shape]."""
-    if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
+    if is_key(shape):
         return jax.random.split(jax.random.key(0), (1, *shape.shape))[:0]
     return jnp.zeros((0, *shape.shape), shape.dtype)
 

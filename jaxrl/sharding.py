@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import InputError, require, require_positive
-from jaxrl.types import Agent, Array, Experiment, Key, Run, Tree
+from jaxrl.types import Agent, Array, Experiment, Key, Run, Tree, is_key
 
 SHARDS = "shards"
 """The name of the axis of shards on one device."""
@@ -221,7 +221,6 @@ def varying(fn: Callable, in_axes: tuple, shards: int, *args: Any) -> Tree:
         seen.append(batched[1])
         return index, True
 
-    is_key = lambda x: jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
     plain = lambda x: jax.random.key_data(x) if is_key(x) else jnp.asarray(x)
 
     def watched(index: Array, *args: Any) -> tuple[Array, Tree]:

@@ -213,6 +213,11 @@ def count(start: int = 0) -> Counter:
     return Counter(jnp.asarray(start, jnp.int32))
 
 
+def is_key(x: Any) -> bool:
+    """Whether something is an array of typed keys, or the shape of one."""
+    return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
 def lanes(tree: Tree) -> int:
     """The length of the first axis of a tree's arrays [B, *]."""
     return jax.tree.leaves(tree)[0].shape[0]

@@ -8,15 +8,15 @@ from functools import partial
 import jax.numpy as jnp
 import optax
 
-from jaxrl.cloning import cloning_loss, policy_actors, policy_network, require_loss
+from jaxrl.cloning import cloned, policy_actors, policy_network, require_loss
 from jaxrl.data.episodes import subsampled
 from jaxrl.fields import FRACTION, check_fields, record, static
 from jaxrl.logged import require_one_action
 from jaxrl.networks import Own
 from jaxrl.normalise import replaying, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
-from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import descend, enriched, optimiser_for, replayed, require_buffer
+from jaxrl.types import Agent, Spec, Transition, Update
+from jaxrl.updates import enriched, optimiser_for, replayed, require_buffer
 
 
 @record
@@ -59,19 +59,13 @@ def bc(
     seen = shown(spec, hp.normalise_observations)
     policy = policy_network(seen, hp.policy, hp.network, network)
 
-    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        error = cloning_loss(policy.at(params["actor"], batch.obs), batch, loss=hp.loss)
-        total = (batch.weight * error).mean()
-        return total, {"policy_loss": total}
-
     best = partial(best_episodes, share=hp.best_share)
 
     def remember(update: Update) -> Update:
         stored = replayed(update, hp)
         return stored if hp.best_share == 1 else enriched(stored, best)
 
-    init = lambda key: {"actor": policy.init(key)}
-    update = descend(init, loss, optimiser_for(hp, optimiser))
+    update = cloned(policy, optimiser_for(hp, optimiser), hp.loss, "policy_loss")
     agent = Agent(*policy_actors(policy), update)
     return replaying(agent, spec, remember, hp.normalise_observations)
 

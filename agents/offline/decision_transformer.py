@@ -19,7 +19,7 @@ from agents.offline import bc
 from jaxrl import networks, returns
 from jaxrl.cloning import POLICIES, cloning_loss, within
 from jaxrl.conditioned import Conditioned, conditioned, return_to_go
-from jaxrl.errors import require, unknown
+from jaxrl.errors import require, require_known
 from jaxrl.fields import POSITIVE, number, record, static
 from jaxrl.networks import Own, action_size, flat_action
 from jaxrl.normalise import replaying, shown
@@ -150,8 +150,7 @@ def weightless(steps: Transition) -> Transition:
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     bc.check(spec, hp)
-    if hp.policy not in POLICIES:
-        raise unknown("policy", hp.policy, POLICIES)
+    require_known("policy", hp.policy, POLICIES)
     require(
         hp.network.memory != "none",
         "decision-transformer reads sequences: set memory to one of gru, lstm, state-space or "

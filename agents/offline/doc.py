@@ -20,7 +20,7 @@ from agents.offline import bc
 from agents.offline.decision_transformer import weightless
 from jaxrl import networks, returns
 from jaxrl.cloning import POLICIES, cloning_loss, within
-from jaxrl.errors import require, unknown
+from jaxrl.errors import require, require_known
 from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.networks import action_size, flat, flat_action
 from jaxrl.normalise import replaying, shown
@@ -240,7 +240,6 @@ def returns_to_go(data: Transition) -> Transition:
 def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     bc.check(spec, hp)
-    if hp.policy not in POLICIES:
-        raise unknown("policy", hp.policy, POLICIES)
+    require_known("policy", hp.policy, POLICIES)
     require(hp.latents > 1, f"doc needs at least 2 latents, but it has {hp.latents}.")
     require_buffer(hp, hp.sequence_length)

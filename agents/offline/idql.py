@@ -13,7 +13,7 @@ import optax
 from agents.offline import iql
 from jaxrl import values
 from jaxrl.cloning import Imitator
-from jaxrl.errors import require, require_continuous, unknown
+from jaxrl.errors import require, require_continuous, require_known
 from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record, static
 from jaxrl.generators import Generation, candidates, chosen, generated_policy
 from jaxrl.networks import Own
@@ -58,8 +58,7 @@ def idql(
     discrete actions, or for a choice that does not exist.
     """
     require_continuous(spec, "idql")
-    if hp.choice not in CHOICES:
-        raise unknown("choice", hp.choice, CHOICES)
+    require_known("choice", hp.choice, CHOICES)
     iql.check(spec, hp)
     require(
         hp.choice == "best" or hp.value == "expectile",

@@ -23,7 +23,7 @@ import optax
 
 from jaxrl import values
 from jaxrl.cloning import Imitator, exponential_weight, imitator, policy_network
-from jaxrl.errors import unknown
+from jaxrl.errors import require_known
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.logged import require_one_action
 from jaxrl.networks import Own
@@ -189,6 +189,5 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_one_action(spec)
     check_fields(hp)
-    if hp.value not in VALUES:
-        raise unknown("value", hp.value, VALUES)
+    require_known("value", hp.value, VALUES)
     require_buffer(hp)

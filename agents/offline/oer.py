@@ -15,11 +15,11 @@ import optax
 
 from agents import td3
 from agents.offline import td3_bc
-from jaxrl.cloning import cloning_loss, policy_actors, policy_network
+from jaxrl.cloning import cloned, policy_actors, policy_network
 from jaxrl.errors import require
 from jaxrl.fields import record, static
-from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import Learner, descend, imagined, optimiser_for, replayed
+from jaxrl.types import Agent, Key, Spec, Transition
+from jaxrl.updates import Learner, imagined, optimiser_for, replayed, without_context
 
 
 @record
@@ -57,11 +57,6 @@ def oer(
     teacher = td3.learner(spec, hp, actor_loss=partial(td3_bc.imitating, hp), optimiser=optimiser)
     policy = policy_network(spec, "gaussian", hp.network)
 
-    def loss(params: Tree, target: Tree, batch: Transition, key: Key) -> tuple[Array, dict]:
-        error = cloning_loss(policy.at(params["actor"], batch.obs), batch, loss="squared-error")
-        total = (batch.weight * error).mean()
-        return total, {"cloning_loss": total}
-
     def shown(view: Learner, own: Learner, batch: Transition, key: Key) -> Transition:
         """The steps of the task with the teacher's actions, and as many that were kept."""
         k_act, k_kept = jax.random.split(key)
@@ -73,10 +68,6 @@ def oer(
         old = jax.tree.map(lambda x: x[index], rest)
         return jax.tree.map(lambda *x: jnp.concatenate(x), new, old)
 
-    def learn(state: Tree, told: tuple[Transition, Tree], key: Key) -> tuple[Tree, dict]:
-        return teacher.update.apply(state, told[0], key)
-
-    init = lambda key: {"actor": policy.init(key)}
-    clone = descend(init, loss, optimiser_for(hp, optimiser))
-    task = Update(teacher.update.init, learn, teacher.update.read)
+    clone = cloned(policy, optimiser_for(hp, optimiser), "squared-error")
+    task = without_context(teacher.update)
     return Agent(*policy_actors(policy), replayed(imagined(clone, task, shown), hp))

@@ -38,6 +38,7 @@ from jaxrl.updates import (
     replayed,
     require_buffer,
     together,
+    without_context,
 )
 from jaxrl.updates.onpolicy import standardised
 
@@ -209,11 +210,6 @@ def nobody() -> Imitator:
     none = Actor(lambda size: (), lambda view, memory, obs, key: (obs, memory, ()))
     zero = lambda params, batch, weight, key: jnp.zeros_like(batch.reward)
     return Imitator(lambda key: {}, zero, none, none)
-
-
-def without_context(update: Update) -> Update:
-    """An update that learns from the batch of (batch, context)."""
-    return update._replace(apply=lambda state, told, key: update.apply(state, told[0], key))
 
 
 def judged(

@@ -14,7 +14,7 @@ import numpy as np
 from envs.errors import unknown_parameters
 from envs.suites import mujoco_drawing
 from jaxrl.environments import retyped, time_limit
-from jaxrl.errors import InputError, unknown
+from jaxrl.errors import InputError, require_known
 from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep, Tree
 
 BACKENDS = ("generalized", "spring", "positional", "mjx")
@@ -53,8 +53,7 @@ def make(
     Other parameters are the arguments of its constructor, such as `ctrl_cost_weight`. Raises
     `InputError` for a parameter or a backend that does not exist.
     """
-    if backend not in BACKENDS:
-        raise unknown("brax backend", backend, BACKENDS)
+    require_known("brax backend", backend, BACKENDS)
     return time_limit(from_brax(_made(name, backend, params)), max_steps_in_episode)
 
 

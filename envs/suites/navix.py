@@ -14,7 +14,7 @@ from envs.errors import unknown_parameters
 from envs.suites import imported
 from envs.suites.planes import planes
 from jaxrl.environments import begun, retyped, strong, time_limit
-from jaxrl.errors import unknown
+from jaxrl.errors import require_known
 from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep, Tree
 
 MAX_STEPS = 100  # navix's own max_steps
@@ -70,8 +70,7 @@ def make(
     observation that does not exist.
     """
     library = imported("navix")
-    if observation not in OBSERVATIONS:
-        raise unknown("observation of navix", observation, OBSERVATIONS)
+    require_known("observation of navix", observation, OBSERVATIONS)
     valid = ("reward_fn", "termination_fn", "transitions_fn", "action_set", "penality_coeff")
     unknown_parameters(name, params, ["observation", "max_steps_in_episode", *valid])
     with jax.ensure_compile_time_eval():

@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from experiments.benchmarks.peers.processes import Failed, Peer, Worker, prepare
-from jaxrl.errors import require, require_positive, unknown
+from jaxrl.errors import require, require_known, require_positive, unknown
 
 OURS = "jaxrl"
 
@@ -208,8 +208,7 @@ def run(
     require_positive(repeats=options.repeats, rounds=options.rounds, timeout=options.timeout)
     some, known = chosen(options.only, settings, name), libraries(settings)
     for library in options.libraries:
-        if library not in known:
-            raise unknown("library", library, known)
+        require_known("library", library, known)
     out = Path(options.out or time.strftime(f".benchmarks/{name}-%Y%m%d-%H%M%S"))
     require(not out.exists(), f"The results folder {out} exists: choose another with --out.")
     out.mkdir(parents=True)

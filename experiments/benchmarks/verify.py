@@ -20,7 +20,7 @@ from agents import ppo
 from envs import suites
 from experiments import forms, options, results
 from experiments.listing import shown
-from jaxrl.errors import InputError, require, unknown
+from jaxrl.errors import InputError, require, require_known
 from jaxrl.types import Env
 
 LENGTH = 8  # steps after which episodes are truncated, so that some end
@@ -44,8 +44,7 @@ def main(arguments: list[str]) -> None:
     """Run the benchmark; raises an InputError for a prefix that is none."""
     chosen = options.parse("benchmark verify", Options, arguments)
     for prefix in chosen.suites:
-        if prefix not in suites.SUITES:
-            raise unknown("suite", prefix, suites.SUITES)
+        require_known("suite", prefix, suites.SUITES)
     results.make_folder(chosen.out)
     for prefix in chosen.suites or suites.SUITES:
         names = suites.module(prefix).names()

@@ -43,8 +43,7 @@ def plane(
     """A point that moves by an action and by noise, for 16 steps.
 
     It begins in [-1, 1]^2, with a first coordinate between the two of `sides`, and walls keep it in
-    [-wall, wall]^2. The reward is minus the distance
-    to the goal after the step.
+    [-wall, wall]^2. The reward is minus the distance to the goal after the step.
     """
     place = jnp.array(goal)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from agents import AGENTS
 from experiments import records
 from experiments.arguments import meant
-from jaxrl.errors import InputError, require, unknown
+from jaxrl.errors import InputError, require, require_known, unknown
 from jaxrl.evolution import Range
 
 
@@ -119,5 +119,4 @@ def require_floats(space: Space) -> dict[str, Range]:
 
 def require_search(name: str, valid: tuple[str, ...]) -> None:
     """Raise an InputError for a search that does not exist."""
-    if name not in valid:
-        raise unknown("search", name, valid)
+    require_known("search", name, valid)

@@ -15,10 +15,10 @@ from jaxrl.data.episodes import in_lanes_of
 from jaxrl.errors import (
     require,
     require_fraction,
+    require_known,
     require_non_negative,
     require_positive,
     typed_key,
-    unknown,
 )
 from jaxrl.types import Array, Key, Transition, Tree, select
 
@@ -132,8 +132,7 @@ def _chosen(
     data: Transition, key: Key, part: str, rate: float | Array, scale: float | Array
 ) -> tuple[Tree, Array]:
     """The field that holds a part, and which steps [T, B] of it are corrupted."""
-    if part not in PARTS:
-        raise unknown("part of a data set", part, PARTS)
+    require_known("part of a data set", part, PARTS)
     require_fraction(rate=rate)
     require_non_negative(scale=scale)
     field = getattr(data, PARTS[part])

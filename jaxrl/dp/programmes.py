@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from scipy import sparse
-from scipy.optimize import linprog
 
 from jaxrl.dp.mdp import TabularMDP, averaged, discounted
 from jaxrl.errors import InputError, require
@@ -48,6 +46,9 @@ def linear_programme(
         >>> print(found.value, found.policy[0], found.multipliers)
         1.5 [0.5 0.5] [1.]
     """
+    from scipy import sparse  # here, because every command would wait for it
+    from scipy.optimize import linprog
+
     model = jax.tree.map(np.asarray, discounted(averaged(mdp), gamma))
     states, actions, slots = model.transition.shape
     none = np.zeros((0, states, actions)), np.zeros(0)

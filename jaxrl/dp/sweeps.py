@@ -156,10 +156,7 @@ def gauss_seidel_value_iteration(
         return new, largest_difference(new, value)
 
     run = lambda start: iterate(step, start, tolerance, max_iterations)
-    operator = lambda value: _action_values(model, value).max(1)
-    start = jnp.zeros(states, model.reward.dtype)
-    solution = implicit(operator, run, start, max_iterations)
-    return solution._replace(theta=_action_values(model, solution.theta))
+    return _solved(model, run, max_iterations)
 
 
 def prioritised_sweeping(
@@ -205,8 +202,18 @@ def prioritised_sweeping(
         found = iterate(step, start, tolerance, -(-max_iterations // states))
         return found._replace(iterations=found.iterations * states)
 
+    return _solved(model, run, max_iterations)
+
+
+def _solved(
+    model: TabularMDP, run: Callable[[Array], Solution], max_iterations: int | Array
+) -> Solution:
+    """Return the action values [S, A] of the optimal state values [S] that `run` finds from zero.
+
+    They have the derivatives of the fixed point in an averaged, discounted process.
+    """
     operator = lambda value: _action_values(model, value).max(1)
-    start = jnp.zeros(states, model.reward.dtype)
+    start = jnp.zeros(model.transition.shape[0], model.reward.dtype)
     solution = implicit(operator, run, start, max_iterations)
     return solution._replace(theta=_action_values(model, solution.theta))
 

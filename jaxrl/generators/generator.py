@@ -7,7 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require, require_fraction, require_non_negative, require_positive, unknown
+from jaxrl.errors import (
+    require,
+    require_fraction,
+    require_known,
+    require_non_negative,
+    require_positive,
+)
 from jaxrl.generators.networks import Denoiser
 from jaxrl.generators.paths import (
     PREDICTIONS,
@@ -243,10 +249,8 @@ def check(
     least_noise: float, bound: float,
 ) -> None:  # fmt: skip
     """Raise an InputError if the arguments of a generator do not fit each other."""
-    if prediction not in PREDICTIONS:
-        raise unknown("prediction", prediction, PREDICTIONS)
-    if solver not in SOLVERS:
-        raise unknown("solver", solver, SOLVERS)
+    require_known("prediction", prediction, PREDICTIONS)
+    require_known("solver", solver, SOLVERS)
     require_positive(steps=steps, bound=bound)
     require_non_negative(levels=levels, least_noise=least_noise)
     require_fraction(eta=eta)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxrl.errors import require, require_positive, unknown
+from jaxrl.errors import require, require_known, require_positive
 from jaxrl.types import Array
 
 PREDICTIONS = ("data", "noise", "velocity")
@@ -124,8 +124,7 @@ def path_named(name: str) -> Path:
         >>> print(generators.path_named("cosine")(jnp.array(1.0)).noise)
         0.0
     """
-    if name not in PATHS:
-        raise unknown("noise schedule", name, PATHS)
+    require_known("noise schedule", name, PATHS)
     return PATHS[name]()
 
 
@@ -176,8 +175,7 @@ def completed(kind: str, output: Array, x: Array, place: Place) -> Prediction:
         >>> print(generators.completed("velocity", x, jnp.zeros(2), place).data)
         [ 0.5 -1. ]
     """
-    if kind not in PREDICTIONS:
-        raise unknown("prediction", kind, PREDICTIONS)
+    require_known("prediction", kind, PREDICTIONS)
     a, b, a_slope, b_slope = (wide(c, x) for c in place[1:])
     if kind == "velocity":
         # By Cramer's rule; the determinant is the same everywhere on paths of this module.

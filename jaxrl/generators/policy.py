@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.cloning import within
-from jaxrl.errors import require, require_continuous, require_positive, unknown
+from jaxrl.errors import require, require_continuous, require_known, require_positive
 from jaxrl.fields import FRACTION, POSITIVE, group, static
 from jaxrl.generators.generator import Generator, diffusion, flow_matching
 from jaxrl.generators.networks import denoiser
@@ -92,8 +92,7 @@ def generated_policy(
         (4, 2)
     """
     shape = require_continuous(spec, "A generator of actions").shape
-    if settings.process not in PROCESSES:
-        raise unknown("process", settings.process, PROCESSES)
+    require_known("process", settings.process, PROCESSES)
     network, steps = denoiser(shape, spec.observation, layers, own), settings.denoising_steps
     if settings.process == "flow":
         made = flow_matching(network, shape, steps, settings.solver)

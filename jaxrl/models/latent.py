@@ -19,7 +19,7 @@ import numpy as np
 import optax
 
 from jaxrl import spaces, values
-from jaxrl.errors import require_positive, unknown
+from jaxrl.errors import require_known, require_positive
 from jaxrl.models.model import Model
 from jaxrl.networks import action_size, flat, flat_action
 from jaxrl.networks.backbones import Backbone
@@ -124,8 +124,7 @@ def world(
     or a number that is not positive.
     """
     require_positive(groups=groups, classes=classes)
-    if posterior not in POSTERIORS:
-        raise unknown("posterior", posterior, POSTERIORS)
+    require_known("posterior", posterior, POSTERIORS)
     historic = posterior == "history"
     reward = reward or values.critic(
         values.Critic("two-hot", atoms=41, low=-20.0, high=20.0, spacing="symlog")

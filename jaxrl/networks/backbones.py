@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require, require_positive, unknown
+from jaxrl.errors import require, require_known, require_positive
 from jaxrl.types import Array, Key, Tree, select
 
 
@@ -293,7 +293,6 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
 
 def backbone(name: str, inputs: int, size: int, layers: int = 2, window: int = 64) -> Backbone:
     """The backbone called `name`; an InputError names the valid ones."""
-    if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
+    require_known("backbone", name, BACKBONES)
     require_positive(size=size, layers=layers)
     return BACKBONES[name](inputs, size, layers, window)

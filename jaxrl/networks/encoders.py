@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require, unknown
+from jaxrl.errors import require, require_known
 from jaxrl.networks.layers import CNN, MLP
 from jaxrl.types import Array, Tree
 
@@ -122,8 +122,7 @@ def torso(
     """
     if isinstance(encoder, nn.Module):
         return encoder.copy()
-    if encoder not in ("auto", "mlp", *IMAGES):
-        raise unknown("encoder", encoder, ("auto", "mlp", *IMAGES))
+    require_known("encoder", encoder, ("auto", "mlp", *IMAGES))
     options: dict[str, Any] = dict(
         hidden=tuple(hidden), activation=activation, layer_norm=layer_norm
     )

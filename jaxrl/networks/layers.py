@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxrl.errors import unknown
+from jaxrl.errors import require_known
 from jaxrl.types import Array, Key, Tree
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -23,8 +23,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 def activation(name: str) -> Callable[[Array], Array]:
     """The activation function called `name`; an InputError names the valid ones."""
-    if name not in ACTIVATIONS:
-        raise unknown("activation", name, ACTIVATIONS)
+    require_known("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require_fraction, require_positive, unknown
+from jaxrl.errors import require_fraction, require_known, require_positive
 from jaxrl.types import Array
 from jaxrl.values import ReturnDistribution
 
@@ -135,6 +135,5 @@ LOSSES: dict[str, Callable[..., PreferenceLoss]] = {
 
 def preference_loss(name: str, scale: float | Array = 1.0) -> PreferenceLoss:
     """The loss of a name with a scale; an InputError for a name that is unknown."""
-    if name not in LOSSES:
-        raise unknown("preference loss", name, LOSSES)
+    require_known("preference loss", name, LOSSES)
     return LOSSES[name](scale)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import unknown
+from jaxrl.errors import require_known
 from jaxrl.types import Array
 
 
@@ -59,6 +59,5 @@ PENALTIES: dict[str, Callable[[Array], Array]] = {
 
 def occupancy_penalty(name: str) -> Callable[[Array], Array]:
     """The penalty of a name; an InputError for a name that is unknown."""
-    if name not in PENALTIES:
-        raise unknown("penalty of occupancies", name, PENALTIES)
+    require_known("penalty of occupancies", name, PENALTIES)
     return PENALTIES[name]

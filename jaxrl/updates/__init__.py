@@ -43,6 +43,7 @@ from jaxrl.updates.imagined import (
     repeated,
     together,
     waking,
+    without_context,
 )
 from jaxrl.updates.marked import symmetric
 from jaxrl.updates.offpolicy import (
@@ -103,4 +104,5 @@ __all__ = [
     "together",
     "waking",
     "with_next_actions",
+    "without_context",
 ]

@@ -70,6 +70,18 @@ def waking(update: Update) -> Update:
     return update._replace(apply=lambda state, batch, key: update.apply(state, batch[1], key))
 
 
+def without_context(update: Update) -> Update:
+    """Learn from the batch of (batch, view of the learner) and ignore the learner.
+
+    It makes of any update one that takes the place of a model in `fitting` or `imagined`.
+
+    Examples:
+        >>> print(updates.without_context(total).apply(zero, (batch, ()), key)[0])
+        4.0
+    """
+    return update._replace(apply=lambda state, told, key: update.apply(state, told[0], key))
+
+
 def in_turn(first: Update, second: Update) -> Update:
     """Apply two updates of the same kind of state to each batch, one after the other.
 

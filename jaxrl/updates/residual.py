@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxrl.errors import unknown
+from jaxrl.errors import require_known
 from jaxrl.types import Array, Tree
 
 GRADIENTS = ("semi", "true", "orthogonal")
@@ -105,8 +105,7 @@ def residual_loss(
 
     Source: Mao et al. (2024), https://arxiv.org/abs/2402.00348, in the authors' code.
     """
-    if gradient not in GRADIENTS:
-        raise unknown("gradient", gradient, GRADIENTS)
+    require_known("gradient", gradient, GRADIENTS)
     still = fixed(params)
     by_state, by_successor = half_gradients(loss, still, fixed(target))
     if gradient == "true":

@@ -13,7 +13,7 @@ import numpy as np
 from flax import struct
 from jax.core import Tracer
 
-from jaxrl.errors import require, require_non_negative, require_positive, unknown
+from jaxrl.errors import require, require_known, require_non_negative, require_positive
 from jaxrl.types import Array, Key
 from jaxrl.values.categorical import (
     Support,
@@ -178,8 +178,7 @@ def critic(settings: Critic) -> Representation:
         >>> values.critic(values.Critic("quantile", atoms=4)).size
         4
     """
-    if settings.family not in CRITICS:
-        raise unknown("critic family", settings.family, CRITICS)
+    require_known("critic family", settings.family, CRITICS)
     require_positive(atoms=settings.atoms, width=settings.width)
     require_non_negative(kappa=settings.kappa)
     return CRITICS[settings.family](settings)
@@ -187,8 +186,7 @@ def critic(settings: Critic) -> Representation:
 
 def support(settings: Critic) -> Support:
     """The support that settings describe. Raises an InputError if they do not fit."""
-    if settings.spacing not in SPACINGS:
-        raise unknown("spacing of atoms", settings.spacing, SPACINGS)
+    require_known("spacing of atoms", settings.spacing, SPACINGS)
     return SPACINGS[settings.spacing](settings.low, settings.high, settings.atoms)
 
 
@@ -201,8 +199,7 @@ def objective(settings: Objective) -> Statistic:
         >>> print(values.objective(values.Objective("cvar", level=0.8))(z))
         0.25
     """
-    if settings.statistic not in OBJECTIVES:
-        raise unknown("statistic", settings.statistic, OBJECTIVES)
+    require_known("statistic", settings.statistic, OBJECTIVES)
     level = settings.level
     if not isinstance(level, Tracer):
         require(bool(np.isfinite(level).all()), f"level must be finite, but it is {level}.")
@@ -219,8 +216,7 @@ def reduction(settings: Ensemble, key: Key | None = None, equal: bool = False) -
         >>> print(values.mean(values.reduction(values.Ensemble(reduction="minimum"))(pair)))
         1.0
     """
-    if settings.reduction not in REDUCTIONS:
-        raise unknown("reduction of an ensemble", settings.reduction, REDUCTIONS)
+    require_known("reduction of an ensemble", settings.reduction, REDUCTIONS)
     members, subset = settings.members, settings.subset
     require_positive(members=members)
     require(0 <= subset <= members, f"subset must be between 0 and {members}, but it is {subset}.")
