@@ -17,12 +17,12 @@ class LaunchOptions:
     """Train the parts of a sweep as jobs of a cluster.
 
     The sweep itself is written as for `jaxrl sweep`, behind these options, with --members-at-once:
-    each job trains so many members. A job that is taken away goes on from its last checkpoint.
-    When all have ended, `jaxrl sweep --resume FOLDER` draws the picture and prints the table.
+    each job trains that many members. A preempted job continues from its last checkpoint. When all
+    have ended, `jaxrl sweep --resume FOLDER` draws the picture and prints the table.
     """
 
     minutes: int = 60
-    """Minutes after which a job is stopped, and begun again where it was."""
+    """Minutes after which a job is stopped; another one continues it."""
     cpus: int = 4
     """Processors of each job."""
     gpus: int = 0
