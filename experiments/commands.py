@@ -210,7 +210,7 @@ def compare_command(arguments: list[str]) -> None:
     found = compare.gathered(list(chosen.folders), chosen.labels, chosen.area)
     results.make_folder(chosen.out.parent)
     print(compare.save(found, chosen.out))
-    compare.draw(found, chosen.out)
+    plots.write(compare.picture(found), chosen.out)
     print(f"The picture is {chosen.out}; the numbers are beside it.")
 
 

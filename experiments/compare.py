@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from experiments import configuration, plots, records, results, statistics
 from experiments.configuration import Configuration
@@ -195,8 +196,8 @@ def text(found: Comparison, rows: list[dict[str, Any]], pairs: list[dict[str, An
     return "\n".join(lines) + "\n"
 
 
-def draw(found: Comparison, path: Path) -> None:
-    """Write a picture: statistics with intervals, and the performance profiles of all methods."""
+def picture(found: Comparison) -> Figure:
+    """A picture: statistics with intervals, and the performance profiles of all methods."""
     names = list(found.methods)
     colours = dict(zip(names, plots.palette(len(names))))
     figure, (left, right) = plt.subplots(
@@ -225,7 +226,7 @@ def draw(found: Comparison, path: Path) -> None:
     right.set(xlabel=f"{what} s", ylabel="share of runs above s", ylim=(-0.02, 1.02))
     right.grid(alpha=0.3)
     plots.legend(figure, right, len(names))
-    plots.write(figure, path)
+    return figure
 
 
 def save(found: Comparison, path: Path) -> str:

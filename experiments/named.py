@@ -75,6 +75,7 @@ REPRODUCTIONS = (
     "control",
     "corruption",
     "data-quality",
+    "demonstrations",
     "distributional",
     "dreams",
     "edge",

@@ -24,9 +24,13 @@ from jaxrl.loop import self_resetting
 from jaxrl.rollouts import random_actions
 from jaxrl.types import Array, Env, Key, Tree
 
+PARAMS = {"pgx/connect_four": {"opponent": "self"}}  # one move a step, as in the package's loop
 ENVIRONMENTS = (
     "navix/Navix-Empty-8x8-v0",
     "xland/XLand-MiniGrid-R1-9x9",
+    "jumanji/Game2048-v1",
+    "jumanji/Snake-v1",
+    "pgx/connect_four",
     "brax/inverted_pendulum",
     "playground/CartpoleBalance",
     "craftax/Craftax-Classic-Symbolic-v1",
@@ -45,12 +49,22 @@ def ours(env: Env, lanes: int) -> Loop:
     """Our lanes, which reset themselves as in training: from a pool of initial states."""
     batch = self_resetting(env, lanes)
 
-    def step(state: Tree, key: Key) -> tuple[Tree, Array]:
-        act_key, step_key = jax.random.split(key)
-        state, ts = batch.step(state, random_actions(env.spec, lanes, act_key), step_key)
-        return state, ts.reward
+    def init(key: Key) -> Tree:
+        state, ts = batch.init(key)
+        return state, ts.obs
 
-    return Loop(lambda key: batch.init(key)[0], step)
+    def step(carry: Tree, key: Key) -> tuple[Tree, Array]:
+        act_key, step_key = jax.random.split(key)
+        state, obs = carry
+        state, ts = batch.step(state, random_actions(env.spec, lanes, act_key, obs), step_key)
+        return (state, ts.obs), ts.reward
+
+    return Loop(init, step)
+
+
+def allowed(mask: Array, key: Key) -> Array:
+    """Random actions [B] among those that a mask [B, A] allows."""
+    return jax.random.categorical(key, jnp.where(mask, 0.0, -jnp.inf))
 
 
 def brax_like(wrap: Callable[[Any], Any], env: Any, spec: Any, lanes: int) -> Loop:
@@ -89,6 +103,30 @@ def theirs(name: str, env: Env, lanes: int) -> Loop:
             return state, reward
 
         return Loop(lambda key: jax.vmap(made.reset)(jax.random.split(key, lanes))[1], step)
+    if prefix == "jumanji":
+        plain = suites.imported("jumanji").make(short)
+        made = suites.imported("jumanji.wrappers").VmapAutoResetWrapper(plain)
+
+        def begin(key: Key) -> Tree:
+            state, ts = made.reset(jax.random.split(key, lanes))
+            return state, ts.observation.action_mask
+
+        def play(carry: Tree, key: Key) -> tuple[Tree, Array]:
+            state, ts = made.step(carry[0], allowed(carry[1], key))
+            return (state, ts.observation.action_mask), ts.reward
+
+        return Loop(begin, play)
+    if prefix == "pgx":
+        made = suites.imported("pgx").make(short)
+        again = suites.imported("pgx.experimental").auto_reset(made.step, made.init)
+
+        def move(state: Tree, key: Key) -> tuple[Tree, Array]:
+            act_key, step_key = jax.random.split(key)
+            action = allowed(state.legal_action_mask, act_key)
+            state = jax.vmap(again)(state, action, jax.random.split(step_key, lanes))
+            return state, state.rewards[:, 0]
+
+        return Loop(lambda key: jax.vmap(made.init)(jax.random.split(key, lanes)), move)
     if prefix == "navix":
         made = suites.imported("navix").make(short)
         stepped, reset = made.step, made.reset
@@ -176,7 +214,7 @@ def main(arguments: list[str]) -> None:
 
 def line(name: str, lanes: int, chosen: Options) -> str:
     """The row of an environment with a number of lanes."""
-    env, steps = envs.make(name), max(8, chosen.budget // lanes)
+    env, steps = envs.make(name, **PARAMS.get(name, {})), max(8, chosen.budget // lanes)
     loops = {"ours": prepare(ours(env, lanes), steps)}
     try:
         loops["theirs"] = prepare(theirs(name, env, lanes), steps)

@@ -104,6 +104,17 @@ CLAIMS: dict[str, Claim] = {
         "algorithms need no coverage here: CQL and BCQ reach 1.00 with the expert's data (SACo "
         "0.24) as with replay, and 0.78 and 0.77 with random data.",
     ),
+    "demonstrations": Claim(
+        "In environments that are generated anew for each episode, cloning before PPO or along "
+        "with it saves steps, and two demonstrations can decide (Andres et al. 2023).",
+        "Partly",
+        "After 24,576 steps in rooms with a key and a door, PPO alone solves 0.36 [0.19, 0.49] of "
+        "new rooms. With 100 demonstrations it solves 0.78 [0.71, 0.83] if it begins with their "
+        "clone, and 0.72 [0.64, 0.81] if it clones along. With ten only cloning along is ahead, "
+        "within the intervals (0.44 [0.38, 0.49]). Two decide nothing: cloned before they hinder "
+        "(0.16 [0.10, 0.24]), and along they change the end not at all (0.36), though the mean "
+        "over training rises from 0.20 to 0.25.",
+    ),
     "distributional": Claim(
         "Critics of whole distributions learn faster than critics of means on MinAtar.",
         "Partly",
