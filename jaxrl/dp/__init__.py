@@ -131,6 +131,9 @@ from jaxrl.dp.mdp import (
 )
 from jaxrl.dp.occupancies import chi_square_divergence, guaranteed_gain, proxy_correlation
 from jaxrl.dp.off_policy import (
+    Episodes,
+    bootstrap,
+    dice,
     doubly_robust,
     estimate,
     importance_sampling,
@@ -242,6 +245,7 @@ from jaxrl.dp.sweeps import (
 __all__ = [
     "Automaton",
     "Constrained",
+    "Episodes",
     "LinearBatch",
     "LinearQuadratic",
     "Mix",
@@ -265,6 +269,7 @@ __all__ = [
     "belief_process",
     "best_stock_for_cvar",
     "best_stock_for_upper_cvar",
+    "bootstrap",
     "call_and_return",
     "canonical_reward",
     "categorical_fixed_point",
@@ -280,6 +285,7 @@ __all__ = [
     "dard_canonical",
     "dard_distance",
     "dense",
+    "dice",
     "discounted",
     "distributional_finite_horizon",
     "distributional_policy_evaluation",

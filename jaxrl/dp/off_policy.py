@@ -6,6 +6,7 @@ compared by is always there. Ratios are the probabilities of actions under the t
 those under the behaviour, which must be positive wherever the target's are.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,8 +14,8 @@ import jax.numpy as jnp
 
 from jaxrl.dp.mdp import TabularMDP
 from jaxrl.dp.successor import policy_kernel
-from jaxrl.errors import require
-from jaxrl.types import Array
+from jaxrl.errors import require, require_fraction
+from jaxrl.types import Array, Key
 
 
 class Estimate(NamedTuple):
@@ -122,8 +123,8 @@ def stationary_ratios(mdp: TabularMDP, policy: Array, data: Array, gamma: float 
     The ratios zeta = nu - gamma P nu minimise E_data[zeta^2] / 2 - (1 - gamma) E[nu(s_0, a_0)],
     without the occupancy itself: DualDICE. The return is E_data[zeta r] / (1 - gamma), whatever
     policy the data came from, without products of ratios over time; `estimate` of
-    zeta(s, a) r / (1 - gamma) over samples has its interval for given ratios, and their own error
-    shows if episodes are drawn again with replacement. Here nu is a table and the process that of
+    zeta(s, a) r / (1 - gamma) over samples has its interval for given ratios, and `bootstrap` of
+    `dice` that with their own error. Here nu is a table and the process that of
     the data, for instance `jaxrl.models` of its counts; `data` must be positive
     wherever the policy goes. Source: Nachum et al. (2019), "DualDICE: behavior-agnostic estimation
     of discounted stationary distribution corrections".
@@ -147,6 +148,88 @@ def stationary_ratios(mdp: TabularMDP, policy: Array, data: Array, gamma: float 
     # The minimum of a quadratic: change^T diag(data) change nu = start.
     nu = jnp.linalg.solve(change.T @ (visited[:, None] * change), start)
     return (change @ nu).reshape(states, actions)
+
+
+def bootstrap(
+    estimator: Callable[[Array], Array],
+    episodes: int,
+    key: Key,
+    draws: int = 200,
+    level: float | Array = 0.95,
+) -> Estimate:
+    """Return the estimate from N episodes, with the interval of those from episodes drawn again.
+
+    `estimator` takes weights [N] of the episodes, how often each counts, to an estimate []. The
+    interval is between the quantiles of `draws` estimates, each from N episodes drawn with
+    replacement, that leave out (1 - level) / 2 at each end; the standard error is the deviation of
+    these estimates. It counts the error of whatever the estimator fits to the episodes. Episodes
+    are drawn whole because their steps are dependent. Source: the percentile method of Efron and
+    Tibshirani (1993), "An introduction to the bootstrap", chapter 13. Raises `InputError` unless
+    there are two episodes and two draws, and the level is in [0, 1].
+
+    Examples:
+        >>> paid = jnp.array([1.0, 3.0])
+        >>> mean = lambda weights: (weights * paid).mean()
+        >>> found = dp.bootstrap(mean, 2, jax.random.key(0))  # 1, 2 or 3
+        >>> print(found.mean, found.low, found.high)
+        2.0 1.0 3.0
+    """
+    require(
+        episodes > 1 and draws > 1,
+        f"A bootstrap needs two episodes and two draws or more, not {episodes} and {draws}.",
+    )
+    require_fraction(level=level)
+    picked = jax.random.randint(key, (draws, episodes), 0, episodes)
+    weights = jax.vmap(lambda index: jnp.zeros(episodes).at[index].add(1.0))(picked)
+    again = jax.vmap(estimator)(weights)
+    tail = (1 - jnp.asarray(level, again.dtype)) / 2
+    low, high = jnp.quantile(again, jnp.stack([tail, 1 - tail]))
+    return Estimate(estimator(jnp.ones(episodes)), low, high, again.std(ddof=1))
+
+
+class Episodes(NamedTuple):
+    """Episodes of a finite process, as arrays [N, T]: what `dice` learns from."""
+
+    state: Array  # index
+    action: Array  # index
+    reward: Array
+    discount: Array  # 0 at termination, else 1
+    successor: Array  # index
+    alive: Array  # 0 after the end of an episode, else 1
+
+
+def dice(
+    data: Episodes, policy: Array, gamma: float | Array, weights: Array | float = 1.0
+) -> Array:
+    """Return the return [] of a policy [S, A], by `stationary_ratios` to weighted episodes.
+
+    It is E_data[zeta r] / (1 - gamma), where the process in which zeta is solved for is that of the
+    counts, and first states are those of the episodes. With `weights` [N] of the episodes it is
+    what `bootstrap` repeats. Every pair that the policy visits must be among the data.
+
+    Examples:
+        >>> one = jnp.ones((2, 1))
+        >>> data = dp.Episodes(0 * one, jnp.array([[0], [1]]), 8 * one, 0 * one, 0 * one, one)
+        >>> data = jax.tree.map(lambda x: x.astype(int), data)
+        >>> even = jnp.array([[0.5, 0.5]])
+        >>> estimator = lambda weights: dp.dice(data, even, 0.5, weights)
+        >>> print(estimator(jnp.array([1.0, 2.0])))
+        8.0
+    """
+    states, actions = policy.shape
+    weight = data.alive * jnp.asarray(weights, policy.dtype).reshape(-1, 1)
+    at = data.state, data.action, data.successor
+    zero = jnp.zeros((states, actions, states), policy.dtype)
+    visits, paid, kept = (zero.at[at].add(weight * x) for x in (1.0, data.reward, data.discount))
+    number = jnp.maximum(visits, 1e-12)
+    total = visits.sum(-1)
+    chances = visits / jnp.maximum(total, 1e-12)[..., None]
+    first = jnp.zeros(states, policy.dtype).at[data.state[:, 0]].add(weight[:, 0])
+    mdp = TabularMDP(chances, paid / number, kept / number, first / first.sum())
+    visited = total / total.sum()
+    ratios = stationary_ratios(mdp, policy, visited, gamma)
+    reward = paid.sum(-1) / jnp.maximum(total, 1e-12)
+    return (visited * ratios * reward).sum() / (1 - gamma)
 
 
 def _powers(reward: Array, gamma: float | Array) -> Array:

@@ -120,7 +120,12 @@ from jaxrl.values.evaluation import (
     tsallis,
 )
 from jaxrl.values.expectile import expectile
-from jaxrl.values.monotone import non_crossing_quantile
+from jaxrl.values.mixture import gaussian_mixture
+from jaxrl.values.monotone import (
+    non_crossing_quantile,
+    rational_quadratic,
+    spline_quantile,
+)
 from jaxrl.values.multistep import (
     lambda_distributions,
     n_step_distributions,
@@ -202,6 +207,7 @@ __all__ = [
     "gaussian",
     "gaussian_blur",
     "gaussian_kernel",
+    "gaussian_mixture",
     "gaussian_wasserstein",
     "greedy",
     "hl_gauss",
@@ -233,6 +239,7 @@ __all__ = [
     "quantile_of_ensemble",
     "quantiles",
     "random_subset",
+    "rational_quadratic",
     "reach_probability",
     "reduction",
     "require_distribution",
@@ -243,6 +250,7 @@ __all__ = [
     "soft",
     "sparsemax",
     "spectral",
+    "spline_quantile",
     "symlog_support",
     "take",
     "truncate",
