@@ -1,15 +1,18 @@
-"""The command `jaxrl launch`: the parts of a sweep as jobs of a cluster, by submitit."""
+"""The command `jaxrl launch`: the parts of a sweep as jobs of a cluster, by submitit or Ray."""
 
 import dataclasses
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tqdm import tqdm
 
 from experiments import configuration, placement, results, sweeps
 from experiments.arguments import parse
 from jaxrl.errors import InputError, require, require_known, require_positive
 
-CLUSTERS = ("slurm", "local")
+CLUSTERS = ("slurm", "local", "ray")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,17 +21,21 @@ class LaunchOptions:
 
     The sweep itself is written as for `jaxrl sweep`, behind these options, with --members-at-once:
     each job trains that many members. A preempted job continues from its last checkpoint. When all
-    have ended, `jaxrl sweep --resume FOLDER` draws the picture and prints the table.
+    have ended, `jaxrl sweep --resume FOLDER` draws the picture and prints the table. The cluster is
+    slurm, ray, or local for processes of this machine. The command returns when jobs are sent; with
+    ray it stays until they have ended.
     """
 
     minutes: int = 60
-    """Minutes after which a job is stopped; another one continues it."""
+    """Minutes after which a job is stopped and another one continues it; not with ray."""
     cpus: int = 4
     """Processors of each job."""
     gpus: int = 0
     """GPUs of each job, over which its members and shards are spread."""
     memory: float = 0.0
     """Gigabytes of memory of each job; 0 leaves it to the cluster."""
+    address: str = ""
+    """Address of the cluster of ray; by default that which ray finds, or one on this machine."""
     partition: str = ""
     """Partition of SLURM that the jobs are sent to."""
     at_once: int = 64
@@ -85,11 +92,71 @@ def launch_command(arguments: list[str]) -> None:
     chosen = parse(f"launch {cluster}", LaunchOptions, arguments[1:place])
     require_positive(minutes=chosen.minutes, cpus=chosen.cpus, at_once=chosen.at_once)
     config, folder, _, options = sweeps.asked(arguments[place + 1 :])
+    require(not chosen.address or cluster == "ray", "--address needs the cluster ray.")
+    ready = require_ray(chosen.address) if cluster == "ray" else None
+    if ready is not None:
+        parts = written(config, folder, options.devices)
+        failed = play(ready, parts, chosen)
+        require(
+            not failed,
+            f"{len(failed)} of {len(parts)} jobs failed, the first one with: "
+            f"{next(iter(failed), '')} What was trained is kept: jaxrl sweep --resume {folder}",
+        )
+        print(f"{len(parts)} jobs have trained {config.members} members into {folder}. Their table "
+              f"and picture: jaxrl sweep --resume {folder}")  # fmt: skip
+        return
     jobs = launch(config, folder, cluster, chosen, options.devices)
     print(
         f"{len(jobs)} jobs train {config.members} members into {folder}; their logs are in "
         f"{folder / 'jobs'}. When they have ended: jaxrl sweep --resume {folder}"
     )
+
+
+def written(config: configuration.Configuration, folder: Path, devices: str) -> list[Part]:
+    """The parts of a sweep whose configuration is now in its folder."""
+    results.make_folder(folder)
+    configuration.save(config, folder)
+    number = len(configuration.parts(config, folder))
+    return [Part(str(folder.absolute()), i, devices) for i in range(number)]
+
+
+def require_ray(address: str) -> Any:
+    """The package ray, connected to a cluster, or to one that it starts on this machine.
+
+    Raises an InputError if it is not installed or there is no cluster at the address.
+    """
+    try:
+        ray = importlib.import_module("ray")
+    except ImportError:
+        text = "jaxrl launch ray needs the package ray: pip install 'jaxrl[ray]'."
+        raise InputError(text) from None
+    try:
+        ray.init(address=address or None, ignore_reinit_error=True, log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"There is no cluster of ray at {address!r}: {error}") from None
+    return ray
+
+
+def play(ray: Any, parts: Sequence[Part], chosen: LaunchOptions) -> list[str]:
+    """Run parts as tasks of ray, some at once, and wait for all; the errors of those that failed.
+
+    A task whose process or machine is lost runs again, from its last checkpoint.
+    """
+    own = {"num_cpus": chosen.cpus, "num_gpus": chosen.gpus, "max_retries": 10}
+    own |= {"memory": int(chosen.memory * 2**30)} if chosen.memory else {}
+    task = ray.remote(**own)(Part.__call__)
+    left, running, failed = list(parts), [], []
+    with tqdm(total=len(parts), unit=" jobs") as bar:
+        while left or running:
+            new, left = left[: chosen.at_once - len(running)], left[chosen.at_once - len(running) :]
+            running += [task.remote(part) for part in new]
+            (done, *_), running = ray.wait(running)
+            try:
+                ray.get(done)
+            except Exception as error:  # of any kind, as it was raised in the job
+                failed.append(str(error).strip().splitlines()[-1])
+            bar.update()
+    return failed
 
 
 def launch(
@@ -105,7 +172,6 @@ def launch(
     except ImportError:
         text = "jaxrl launch needs the package submitit: pip install 'jaxrl[slurm]'."
         raise InputError(text) from None
-    results.make_folder(folder)
     try:
         executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
     except RuntimeError as error:
@@ -117,7 +183,6 @@ def launch(
         name=f"jaxrl-{config.agent}", timeout_min=chosen.minutes, cpus_per_task=chosen.cpus,
         gpus_per_node=chosen.gpus, **own,
     )  # fmt: skip
-    configuration.save(config, folder)
-    parts = range(len(configuration.parts(config, folder)))
+    parts = written(config, folder, devices)
     with executor.batch():
-        return [executor.submit(Part(str(folder.absolute()), i, devices)) for i in parts]
+        return [executor.submit(part) for part in parts]

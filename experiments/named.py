@@ -64,6 +64,7 @@ BENCHMARKS = (
     "trials",
     "presets",
     "communication",
+    "scaling",
 )
 REPRODUCTIONS = (
     "anchors",

@@ -69,21 +69,35 @@ def main(arguments: list[str]) -> None:
         )
 
 
-def counted(name: str, number: int) -> Count:
-    """What each of a number of devices does in an update of a case, from its compiled program."""
-    agent, env, own = CASES[name]
-    hp = AGENTS[agent].defaults.replace(**own)
+class Divided(NamedTuple):
+    """One learner on several devices, as functions of one member."""
+
+    begin: Any  # jitted: keys [1] -> runs [1]
+    step: Any  # jitted: runs [1] -> (runs, metrics)
+
+
+def divided(name: str, number: int, **own: Any) -> Divided:
+    """A case whose lanes are divided among the first devices, with other hyperparameters."""
+    agent, env, usual = CASES[name]
+    hp = AGENTS[agent].defaults.replace(**usual | own)
     setup = assemble(AGENTS[agent].make, envs.make(env), hp, shards=number)
-    parts, key = setup.parts, jax.random.key(0)
-    assert parts is not None
-    one = jax.eval_shape(setup.experiment.init, key)
-    axes = population_axes(one)
-    runs = jax.eval_shape(jax.vmap(setup.experiment.init, 0, axes), jax.random.split(key, 1))
-    mesh = mesh_of(jax.devices(), data=number)
-    spread = populate(
-        setup.experiment.step, (axes,), (axes, 0), mesh, ((parts(),), (parts(), None))
+    parts = None if setup.parts is None else setup.parts()
+    axes = population_axes(jax.eval_shape(setup.experiment.init, jax.random.key(0)))
+    mesh = mesh_of(jax.devices()[:number], data=number)
+    begin = populate(setup.experiment.init, (0,), axes, mesh, ((None,), parts))
+    return Divided(
+        jax.jit(begin),
+        jax.jit(
+            populate(setup.experiment.step, (axes,), (axes, 0), mesh, ((parts,), (parts, None))),
+            donate_argnums=0,
+        ),
     )
-    traced = jax.jit(spread, donate_argnums=0).trace(runs)
+
+
+def counted(name: str, number: int, **own: Any) -> Count:
+    """What each of a number of devices does in an update of a case, from its compiled program."""
+    begin, step = divided(name, number, **own)
+    traced = step.trace(jax.eval_shape(begin, jax.random.split(jax.random.key(0), 1)))
     sent = traffic(traced.lower().compile().as_text())
     total = Traffic(*(sum(x) for x in zip(*sent.values()))) if sent else Traffic(0, 0)
     return Count(total.number, total.sent, int(operations(products(traced.jaxpr.jaxpr))))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments import configuration
+from experiments import configuration, launching
 from experiments.cli import main
 
 WORDS = """
@@ -69,6 +69,43 @@ def test_what_cannot_be_launched_is_said_in_a_sentence(cluster, tmp_path, capsys
     out = ["--out", str(tmp_path / "sweep")]
     code, text = said("slurm", *SWEEP, *out)
     assert code == 2 and "There is no slurm here: Could not detect srun." in text
+    code, text = said("local", "--address", "auto", *SWEEP, *out)
+    assert code == 2 and "--address needs the cluster ray." in text
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, text = said("ray", *SWEEP, *out)
+    assert code == 2 and "pip install 'jaxrl[ray]'" in text
     monkeypatch.setitem(sys.modules, "submitit", None)
     code, text = said("local", *SWEEP, *out)
     assert code == 2 and "pip install 'jaxrl[slurm]'" in text
+
+
+def test_tasks_of_ray_run_so_many_at_once_and_their_failures_are_told(tmp_path, capsys):
+    """By a ray that runs the task when it is waited for; the second of three parts fails."""
+    running, most = [], []
+
+    class Task:
+        def __init__(self, own):
+            self.own = own
+
+        def remote(self, part):
+            running.append(part)
+            most.append(len(running))
+            return part
+
+    def get(part):
+        if part.index == 1:
+            raise RuntimeError("Ray's own lines.\n\nThe disk is full.")
+
+    def wait(parts):
+        running.remove(parts[0])
+        return parts[:1], parts[1:]
+
+    asked = []
+    remote = lambda **own: lambda call: asked.append(own) or Task(own)
+    ray = SimpleNamespace(remote=remote, get=get, wait=wait)
+    chosen = launching.LaunchOptions(cpus=3, gpus=1, memory=0.5, at_once=2)
+    parts = [launching.Part(str(tmp_path), i) for i in range(3)]
+    assert launching.play(ray, parts, chosen) == ["The disk is full."]
+    assert max(most) == 2 and running == []
+    own = {"num_cpus": 3, "num_gpus": 1, "memory": 2**29}
+    assert asked[0] == own | {"max_retries": 10}
