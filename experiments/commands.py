@@ -87,7 +87,9 @@ def run(config: Configuration, folder: Path, resume: bool, chosen: Any) -> None:
     from experiments.training import Diverged, Interrupted, Options, drawn_after, train_parts
 
     redraw = lambda: draw_curve(config, folder)
-    own = Options(chosen.log, chosen.save_every, redraw, devices=chosen.devices)
+    own = Options(
+        chosen.log, chosen.save_every, redraw, devices=chosen.devices, profile=chosen.profile
+    )
     with contextlib.ExitStack() as stack:
         if processes.first():
             stack.enter_context(drawn_after(lambda: draw_run(config, folder)))

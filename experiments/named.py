@@ -65,6 +65,11 @@ BENCHMARKS = (
     "presets",
     "communication",
     "scaling",
+    "shares",
+    "roofline",
+    "beginnings",
+    "growth",
+    "accelerator",
 )
 REPRODUCTIONS = (
     "anchors",

@@ -88,6 +88,9 @@ class Resumable(Common):
 
     animation: bool = True
     """Record the best seed into best_agent.gif at the end."""
+    profile: bool = False
+    """Record a profile of some updates near the beginning into the folder profile of the results,
+    which TensorBoard and Perfetto open; its parts are named, such as act, environment, gradient."""
     resume: str = ""
     """Results folder of a run to continue, until --steps if that is given too."""
     distributed: str = ""
@@ -112,7 +115,7 @@ GROUPS = {
     "run": ("steps", "seeds", "seed", "out", "resume", "members_at_once"),
     "evaluation": ("evaluations", "episodes", "max_episode_steps"),
     "devices": ("devices", "shards", "distributed", "precision"),
-    "files": ("save_every", "cache", "log", "animation"),
+    "files": ("save_every", "cache", "log", "animation", "profile"),
 }
 
 

@@ -8,7 +8,19 @@ import json
 from pathlib import Path
 
 from envs import suites
-from experiments.benchmarks import learning, offline, presets, speed, verify
+from experiments.benchmarks import (
+    accelerator,
+    beginnings,
+    growth,
+    kept_rows,
+    learning,
+    offline,
+    presets,
+    roofline,
+    shares,
+    speed,
+    verify,
+)
 from experiments.reproductions.claims import CLAIMS
 from experiments.reproductions.report import table
 
@@ -40,6 +52,42 @@ and [JAX-CORL](https://github.com/nissymori/JAX-CORL) with the same version of J
 [CORL](https://github.com/corl-team/CORL) on torch. All of them spend nearly all of their time in
 products of matrices that are the same; the targets of 1.5 and 10 are missed. Cloning by diffusion,
 which none of them has, was measured alone, with jax 0.9.2."""
+
+SHARES = """## Shares
+
+`jaxrl benchmark shares` times rounds of acting and learning and, in turns with them, what their
+algorithms cannot do without: passes through the same networks in the same batches, environment
+steps, the traffic of the buffer, and the optimiser. Columns are shares of the whole; the rest is
+drawing actions, targets, losses and metrics."""
+
+ROOFLINE = """## Rooflines
+
+`jaxrl benchmark roofline` times each pass through a network by itself. The compiler counts its
+operations and bytes; a large product of matrices and a copy say what the machine attains. Bytes
+that stay in a cache cost less than the copy's, so that small passes may exceed it."""
+
+BEGINNINGS = """## Beginnings
+
+`jaxrl benchmark beginnings` starts processes with an empty cache of compiled programs, and again
+with a filled one. Seconds are medians; garbage collection is within the other stages."""
+
+GROWTH = """## Growth
+
+`jaxrl benchmark growth` times a round of learning as one number grows. The last column is 1 where
+the cost grows with the arithmetic, and below 1 where small values cost more than their share."""
+
+ACCELERATOR = """## On an accelerator
+
+`jaxrl benchmark accelerator`, with all libraries on the same card in one run."""
+
+ROWS = (
+    ("shares", SHARES, shares.table),
+    ("roofline", ROOFLINE, roofline.table),
+    ("beginnings", BEGINNINGS, beginnings.table),
+    ("growth", GROWTH, growth.table),
+    ("accelerator", ACCELERATOR, accelerator.table),
+)
+"""The benchmarks whose rows are kept in files, with a text and a table for each."""
 
 TUNING = """## Tuning
 
@@ -101,6 +149,18 @@ def of_suites() -> list[str]:
     return [*parts, LANES, lanes.read_text().strip()] if lanes.is_file() else parts
 
 
+def of_rows() -> list[str]:
+    """The sections of the benchmarks whose rows are kept, on each machine."""
+    parts = []
+    for name, text, tabled in ROWS:
+        for i, path in enumerate(sorted(BENCHMARKS.glob(f"{name}*.json"))):
+            report = json.loads(path.read_text())
+            parts += [text] * (i == 0) + [f"On {kept_rows.about(report)}:", tabled(report)]
+            if path.with_suffix(".png").is_file():
+                parts.append(f"![{name}](benchmarks/kept/{path.stem}.png)")
+    return parts
+
+
 def measured() -> str:
     """The page of the benchmarks."""
     rows = json.loads((BENCHMARKS / "learning.json").read_text())
@@ -110,6 +170,7 @@ def measured() -> str:
         on = report["machine"]
         about = f"{on['processor']}, {on['cores']} cores, {on['started'][:10]}"
         parts += [f"### {about}", speed.table(report)]
+    parts += of_rows()
     learnt = BENCHMARKS / "offline.json"
     if learnt.is_file():
         parts += [OFFLINE, offline.table(json.loads(learnt.read_text()))]

@@ -18,6 +18,7 @@ from experiments import (
     placement,
     planning,
     processes,
+    profiling,
     reporting,
     results,
 )
@@ -61,6 +62,7 @@ class Options(NamedTuple):
     callbacks: Sequence[Log] = ()  # a person's own; the run stops early if one returns True
     quiet: bool = False  # only write to train.log, and not to the terminal
     devices: str = ""  # along each axis: see `experiments.placement`
+    profile: bool = False  # record some updates into the results folder
 
 
 def train(
@@ -137,10 +139,13 @@ def train(
             state = save(managers, state)
             enough = tell(rows, new)
         size, saved = 1, time.monotonic()
+        place = folder / "profile" if options.profile and writes else None
+        recorded = profiling.profiler(place, report.say)
         while not enough:
             end = int(ends[np.searchsorted(ends, state.updates, "right")])
             taken = min(size, end - state.updates)
-            state, took = learn(program, p, state, memory, taken)
+            with recorded():
+                state, took = learn(program, p, state, memory, taken)
             size = max(1, min(8 * size, int(taken * CHUNK / took)))
             report.progress(steps_at(state.updates))
             if state.updates == end:

@@ -64,6 +64,7 @@ def add(buffer: Buffer, batch: Tree) -> Buffer:
     return store(buffer, batch)
 
 
+@jax.named_scope("store")
 def store(buffer: Buffer, batch: Tree) -> Buffer:
     """Write steps [T, B, ...] from the position on, as one slice."""
     words = pack(batch, buffer.layout)
@@ -100,6 +101,7 @@ def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> 
     return fetch(buffer, slot)
 
 
+@jax.named_scope("sample")
 def fetch(buffer: Buffer, slot: Array) -> Tree:
     """The steps at `slot` [...], the row times the number of lanes, plus the lane.
 

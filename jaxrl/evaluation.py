@@ -18,6 +18,7 @@ class Evaluation(NamedTuple):
     completed: Array  # [E] bool, false if the episode outlasted the limit
 
 
+@jax.named_scope("evaluate")
 def evaluate(
     env: Env, actor: Actor, view: Tree, key: Key, episodes: int = 16, max_steps: int = 10_000
 ) -> Evaluation:

@@ -88,7 +88,8 @@ def experiment(
         key = sharding.own(jax.random.fold_in(run.key, run.step.value))
         k_roll, k_learn = jax.random.split(key)
         view = agent.update.read(run.learner)
-        world, data, info = rollout(env, agent.explore, view, run.world, k_roll, rollout_length)
+        with jax.named_scope("rollout"):
+            world, data, info = rollout(env, agent.explore, view, run.world, k_roll, rollout_length)
         new, metrics = learnt(agent, run, world, data, info, k_learn)
         if observe is not None:  # a key beside the others, so that observing changes nothing
             metrics |= sharding.average(observe(view, jax.random.fold_in(key, 2)))
@@ -104,7 +105,8 @@ def learnt(
 
     The first half was a rollout that ended in `world` and returned `data` and `info`, [T, B, ...].
     """
-    learner, metrics = agent.update.apply(run.learner, data, key)
+    with jax.named_scope("learn"):
+        learner, metrics = agent.update.apply(run.learner, data, key)
     metrics = jax.tree.map(jnp.mean, metrics) | finished(info, data.last)
     metrics = sharding.average(metrics)
     return Run(learner, world, run.key, Counter(run.step.value + 1)), metrics

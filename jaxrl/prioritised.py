@@ -42,6 +42,7 @@ def depth(tree: SumTree) -> int:
     return int(math.log2(tree.nodes.shape[0])) - 1
 
 
+@jax.named_scope("prioritise")
 def assign(tree: SumTree, index: Array, priority: Array) -> SumTree:
     """Give leaves `index` [N] the priorities [N]; where an index repeats, one of its values."""
     node = index + tree.nodes.shape[0] // 2
@@ -117,6 +118,7 @@ def advance(
     return window(tree, jnp.zeros((), jnp.int32)) if length > 1 and width < rows else tree
 
 
+@jax.named_scope("sample")
 def sample(tree: SumTree, key: Key, batch_size: int) -> tuple[Array, Array]:
     """Draw leaves [batch_size] in proportion to their priorities, and their probabilities.
 

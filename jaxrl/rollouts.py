@@ -37,8 +37,10 @@ def rollout(
 
     def step(carry: tuple, keys: Array) -> tuple[tuple, tuple]:
         state, now, memory = carry
-        action, memory, extras = actor.step(view, memory, now.obs, keys[0])
-        state, new = env.step(state, action, keys[1])
+        with jax.named_scope("act"):
+            action, memory, extras = actor.step(view, memory, now.obs, keys[0])
+        with jax.named_scope("environment"):
+            state, new = env.step(state, action, keys[1])
         record = Transition(
             obs=now.obs,
             action=action,

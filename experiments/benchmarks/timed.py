@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -39,3 +39,39 @@ def table(title: str, sweeps: int, candidates: dict[str, tuple], repeats: int) -
             f"   differs by {gap:.0e}",
             flush=True,
         )
+
+
+class Took(NamedTuple):
+    """The seconds of a call."""
+
+    wall: float
+    processor: float  # of all threads together
+
+
+def timed(run: Callable[[], Any]) -> Took:
+    """The seconds that a call takes, whose results must be on the device when it returns."""
+    wall, processor = time.perf_counter(), time.process_time()
+    run()
+    return Took(time.perf_counter() - wall, time.process_time() - processor)
+
+
+def calls(run: Callable[[int], Any], seconds: float) -> int:
+    """How often to repeat what takes a number of repetitions, to take about some seconds."""
+    run(1)
+    number = max(1, round(seconds / timed(lambda: run(1)).wall))
+    return max(1, round(number * seconds / timed(lambda: run(number)).wall))
+
+
+def in_turns(candidates: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[Took]]:
+    """The seconds of each call of the candidates, which take turns after one call of each.
+
+    What else the machine does then affects all of them alike, so that the ratio of two candidates
+    in one turn is steadier than their times.
+    """
+    found: dict[str, list[Took]] = {name: [] for name in candidates}
+    for lap in range(repeats + 1):
+        for name, run in candidates.items():
+            took = timed(run)
+            if lap:
+                found[name].append(took)
+    return found

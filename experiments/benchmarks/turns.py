@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from experiments.benchmarks.peers.processes import Failed, Peer, Worker, prepare
 from jaxrl.errors import require, require_known, require_positive, unknown
 
 OURS = "jaxrl"
+Kind = TypeVar("Kind")  # of a setting
 
 
 class Setting(NamedTuple):
@@ -53,7 +54,7 @@ class Options:
     """Folder of the peers' virtual environments."""
 
 
-def chosen(only: tuple[str, ...], settings: dict[str, Setting], kind: str) -> dict[str, Setting]:
+def chosen(only: tuple[str, ...], settings: dict[str, Kind], kind: str) -> dict[str, Kind]:
     """The settings whose names begin with one of `only`; an InputError if one fits none."""
     for name in only:
         if not any(setting.startswith(name) for setting in settings):
@@ -71,7 +72,7 @@ class Measured(NamedTuple):
 
     rates: list[float]  # steps per second of all seeds together
     compile_s: list[float]
-    facts: dict[str, float]  # memory
+    facts: dict[str, Any]  # memory, the device, the stages of the compilation
     failure: str = ""
 
 
@@ -140,15 +141,8 @@ def ratios(ours: Measured, peer: Measured) -> list[float]:
     return [a / b for a, b in zip(ours.rates, peer.rates)]
 
 
-def table(
-    results: dict[str, dict[str, Measured]],
-    settings: dict[str, Setting],
-    populations: dict[str, str],
-) -> str:
-    """Results as tables in markdown: against peers, of populations, and of memory.
-
-    `populations` has the name of the setting of one seed for each setting of several.
-    """
+def speeds(results: dict[str, dict[str, Measured]], settings: dict[str, Setting]) -> str:
+    """The steps per second of results as a table in markdown, and the ratios to peers."""
     lines = [
         "| setting | peer | jaxrl steps/s | peer steps/s | ratio | target | compile s, both |",
         "|---|---|---|---|---|---|---|",
@@ -170,6 +164,19 @@ def table(
             lines.append(
                 f"| {name} | {peer} | {own} | {theirs} | {ratio} | {target} | {compiled} |"
             )
+    return "\n".join(lines)
+
+
+def table(
+    results: dict[str, dict[str, Measured]],
+    settings: dict[str, Setting],
+    populations: dict[str, str],
+) -> str:
+    """Results as tables in markdown: against peers, of populations, and of memory.
+
+    `populations` has the name of the setting of one seed for each setting of several.
+    """
+    lines = [speeds(results, settings)]
     lines += ["", "| population | library | seeds | its time, in times of one seed |"]
     lines += ["|---|---|---|---|"]
     for many, one in populations.items():

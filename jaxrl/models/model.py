@@ -78,6 +78,7 @@ def lane(model: Model, starts: Tree) -> Env:
     return Env(init, step, model.spec)
 
 
+@jax.named_scope("imagine")
 def branched(
     model: Model,
     actor: Actor,

@@ -63,10 +63,12 @@ def descend(
         return Learner(params, target, optimiser.init(params), count())
 
     def apply(state: Learner, batch: Tree, key: Key) -> tuple[Learner, dict]:
-        gradient, metrics = jax.grad(loss, has_aux=True)(state.params, state.target, batch, key)
-        gradient = average(gradient)
-        change, opt = optimiser.update(gradient, state.opt, state.params)
-        params = optax.apply_updates(state.params, change)
+        with jax.named_scope("gradient"):
+            gradient, metrics = jax.grad(loss, has_aux=True)(state.params, state.target, batch, key)
+            gradient = average(gradient)
+        with jax.named_scope("optimiser"):
+            change, opt = optimiser.update(gradient, state.opt, state.params)
+            params = optax.apply_updates(state.params, change)
         metrics = {"gradient_norm": optax.tree.norm(gradient)} | metrics
         return _followed(state, params, opt, follow), metrics
 
@@ -116,15 +118,19 @@ def delayed(
         of = lambda loss, key: jax.grad(
             lambda own: loss(state.params | own, state.target, batch, key), has_aux=True
         )
-        gradient, metrics = of(loss, k_now)(now)
-        gradient = average(gradient)
-        change, opt = optimiser.update(gradient, state.opt[0], now)
+        with jax.named_scope("gradient"):
+            gradient, metrics = of(loss, k_now)(now)
+            gradient = average(gradient)
+        with jax.named_scope("optimiser"):
+            change, opt = optimiser.update(gradient, state.opt[0], now)
         norm = optax.tree.norm(gradient)
 
         def learn() -> tuple[Tree, Tree, Array, dict]:
-            gradient, metrics = of(late.loss, k_late)(slow)
-            gradient = average(gradient)
-            change, opt = optimiser.update(gradient, state.opt[1], slow)
+            with jax.named_scope("gradient"):
+                gradient, metrics = of(late.loss, k_late)(slow)
+                gradient = average(gradient)
+            with jax.named_scope("optimiser"):
+                change, opt = optimiser.update(gradient, state.opt[1], slow)
             metrics = jax.tree.map(lambda x: late.period * x, metrics)
             return optax.apply_updates(slow, change), opt, optax.tree.norm(gradient), metrics
 
@@ -143,6 +149,7 @@ def delayed(
     return Update(start, apply, lambda state: state)
 
 
+@jax.named_scope("target")
 def _followed(state: Learner, params: Tree, opt: Tree, follow: Follow | None) -> Learner:
     """The learner after a step that led to `params`."""
     step = state.step + 1

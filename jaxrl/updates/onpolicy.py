@@ -109,6 +109,7 @@ def epochs(update: Update, passes: int, minibatches: int, length: int = 1) -> Up
     return update._replace(apply=apply)
 
 
+@jax.named_scope("shuffle")
 def shuffled(key: Key, size: int) -> Array:
     """A random order [size] of 0, ..., size - 1.
 

@@ -6,6 +6,7 @@ train for one chunk of steps, `{"run_s": ..., "steps": ...}`. At the end of its 
 `{"peak_rss_mb": ...}` and ends. Between its answers it is idle, so workers can take turns.
 """
 
+import gc
 import json
 import os
 import resource
@@ -15,6 +16,32 @@ import time
 # What libraries print must not mix with the answers.
 answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
 os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+collecting = [0.0, 0.0]  # when the collector of garbage last began, and all its seconds
+
+
+def collected(phase, info):
+    """Add up the seconds of the collector of garbage."""
+    now = time.perf_counter()
+    if phase == "start":
+        collecting[0] = now
+    else:
+        collecting[1] += now - collecting[0]
+
+
+gc.callbacks.append(collected)
+
+
+def age():
+    """The seconds since this process was started, 0 where the system does not tell."""
+    try:
+        with open("/proc/self/stat") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (OSError, AttributeError):
+        return 0.0
+    return now - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def setting():
@@ -69,15 +96,30 @@ def serve_compiled(init, advance, keys, steps, settle=1):
     """Serve JAX functions `init(keys) -> state` and `advance(state) -> state`, both jitted.
 
     `advance` may donate its argument. Compile time is that of both, traced and compiled ahead;
-    then `settle` chunks run untimed, which also pass through any warm-up.
+    then `settle` chunks run untimed, which also pass through any warm-up. The stages of it are
+    told too: the seconds before it, of tracing, of lowering and of XLA, and those of the collector
+    of garbage, which are among the others.
     """
     import jax
 
-    start = time.perf_counter()
-    shapes = jax.eval_shape(init, keys)
-    init = init.lower(keys).compile()
-    advance = advance.lower(shapes).compile()
+    stages = {"before_s": age(), "trace_s": 0.0, "lower_s": 0.0, "xla_s": 0.0}
+    garbage, start = collecting[1], time.perf_counter()
+
+    def staged(name, make):
+        begin = time.perf_counter()
+        made = make()
+        stages[name] += time.perf_counter() - begin
+        return made
+
+    def compiled(fn, *args):
+        traced = staged("trace_s", lambda: fn.trace(*args))
+        lowered = staged("lower_s", traced.lower)
+        return staged("xla_s", lowered.compile)
+
+    shapes = staged("trace_s", lambda: jax.eval_shape(init, keys))
+    init, advance = compiled(init, keys), compiled(advance, shapes)
     compile_s = time.perf_counter() - start
+    stages["garbage_s"] = collecting[1] - garbage
     state = jax.block_until_ready(init(keys))
     for _ in range(settle):
         state = jax.block_until_ready(advance(state))
@@ -91,6 +133,8 @@ def serve_compiled(init, advance, keys, steps, settle=1):
         chunk,
         steps,
         compile_s=compile_s,
+        device=jax.devices()[0].device_kind,
+        **{name: round(seconds, 3) for name, seconds in stages.items()},
         state_mb=round(memory.argument_size_in_bytes / 1e6, 2),
         temporary_mb=round(memory.temp_size_in_bytes / 1e6, 2),
     )
