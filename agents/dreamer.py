@@ -31,6 +31,7 @@ from jaxrl.networks.layers import MLP, initialise
 from jaxrl.policies import policy_family
 from jaxrl.returns import lambda_returns
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
+from jaxrl.sharding import gathered
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree, Update, listed, memoryless
 from jaxrl.updates import (
     Learner,
@@ -219,7 +220,7 @@ def actor_critic(spec: Spec, hp: Hyperparameters):
         value, next_value = (v(outputs(target, x)[1]) for x in (batch.obs, batch.final))
         discount = hp.discount * batch.discount
         returns = lambda_returns(batch.reward, discount, batch.last, next_value, hp.trace_decay)
-        low, high = jnp.quantile(returns, jnp.array([0.05, 0.95]))
+        low, high = jnp.quantile(gathered(returns), jnp.array([0.05, 0.95]))
         spread = RANGE_DECAY * state.spread + (1 - RANGE_DECAY) * (high - low)
         unbiased = spread / (1 - RANGE_DECAY ** (state.learner.step + 1.0))
         advantage = (returns - value) / jnp.maximum(unbiased, 1.0)

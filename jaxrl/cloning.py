@@ -28,6 +28,7 @@ from jaxrl.policies import (
     tanh_family,
 )
 from jaxrl.settings import Layers
+from jaxrl.sharding import highest, total
 from jaxrl.types import Actor, Array, Box, Key, Spec, Transition, Tree, Update, memoryless
 from jaxrl.updates import Learner, descend
 
@@ -214,14 +215,14 @@ def exponential_weight(
 def softmax_weight(advantage: Array, temperature: float | Array, share: Array) -> Array:
     """The weights exp(A / t) over their mean [B], of advantages [B]: B times their softmax.
 
-    The mean is that of samples with the weights `share` [B] in the batch. Source: the authors' code
-    of Nair et al. (2020), https://arxiv.org/abs/2006.09359.
+    The mean is that of samples with the weights `share` [B] in the batch of all shards. Source: the
+    authors' code of Nair et al. (2020), https://arxiv.org/abs/2006.09359.
     """
     scaled = advantage / temperature
-    known = jnp.where(share > 0, scaled, -jnp.inf)
-    top = jnp.where(jnp.isfinite(known.max()), known.max(), 0.0)
+    known = highest(jnp.where(share > 0, scaled, -jnp.inf).max())
+    top = jnp.where(jnp.isfinite(known), known, 0.0)
     grown = jnp.where(share > 0, jnp.exp(jnp.minimum(scaled - top, 0.0)), 0.0)
-    mean = (share * grown).sum() / jnp.maximum(share.sum(), 1e-8)
+    mean = total((share * grown).sum()) / jnp.maximum(total(share.sum()), 1e-8)
     return fixed(grown / jnp.maximum(mean, 1e-30))
 
 

@@ -70,6 +70,24 @@ def highest(tree: Tree) -> Tree:
     return jax.lax.pmax(tree, axes()) if axes() else tree
 
 
+def gathered(tree: Tree) -> Tree:
+    """The arrays of all shards, one after another along the first axis; as they are without shards.
+
+    It is for statistics that are no sum, such as quantiles.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxrl import sharding
+        >>> x = jnp.arange(4.0).reshape(2, 2)
+        >>> print(jax.vmap(sharding.gathered, axis_name=sharding.SHARDS)(x))
+        [[0. 1. 2. 3.]
+         [0. 1. 2. 3.]]
+    """
+    for name in reversed(axes()):
+        tree = jax.tree.map(lambda x, name=name: jax.lax.all_gather(x, name, tiled=True), tree)
+    return tree
+
+
 def relative(x: Array) -> float | Array:
     """Positive numbers divided by their mean over all shards; 1 where there are no shards."""
     return x / average(x) if axes() else 1.0

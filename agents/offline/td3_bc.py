@@ -16,6 +16,7 @@ from jaxrl import values
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, number, record, static
 from jaxrl.networks import Own
 from jaxrl.settings import Layers, Optimisation
+from jaxrl.sharding import total
 from jaxrl.types import Agent, Array, Spec, Transition
 
 fixed = jax.lax.stop_gradient
@@ -68,5 +69,5 @@ def distance(one: Array, other: Array) -> Array:
 
 def normalised(value: Array, batch: Transition) -> Array:
     """Values [B] over the mean of their sizes in the batch, which has no gradient; 0 if all are."""
-    share = batch.weight / jnp.maximum(batch.weight.sum(), 1e-8)
-    return value / fixed(jnp.maximum((share * jnp.abs(value)).sum(), 1e-8))
+    share = batch.weight / jnp.maximum(total(batch.weight.sum()), 1e-8)
+    return value / fixed(jnp.maximum(total((share * jnp.abs(value)).sum()), 1e-8))

@@ -1,6 +1,7 @@
 """Shards of lanes that learn as one: on one device, on several, and beside a plain learner."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,8 @@ import pytest
 
 import envs
 from agents import dqn, ppo, sac
-from jaxrl import prioritised, sharding
+from agents.offline import td3_bc
+from jaxrl import cloning, prioritised, sharding
 from jaxrl.errors import InputError
 from jaxrl.loop import advance, assemble
 from jaxrl.population import mesh_of, populate, usable_mesh
@@ -85,6 +87,29 @@ def test_ppo_on_shards_is_ppo_on_all_lanes():
         np.testing.assert_allclose(mine[0], theirs, rtol=1e-4, atol=1e-5)
     for name in told:
         np.testing.assert_allclose(seen[name][0].mean(), told[name].mean(), rtol=1e-3, atol=1e-5)
+
+
+def test_statistics_of_a_batch_are_those_of_all_shards():
+    """Of all lanes in numpy: quantiles, weights by softmax, and the mean size of values."""
+    rng = np.random.default_rng(0)
+    advantage, share = rng.normal(size=(SHARDS, 3)), rng.uniform(0, 1, (SHARDS, 3))
+    advantage[1] += 5.0  # all the best are in one shard
+    share[2] = 0.0
+
+    @in_shards
+    def found(advantage, share):
+        batch = SimpleNamespace(weight=share)
+        quantile = jnp.quantile(sharding.gathered(advantage), 0.9)
+        weight = cloning.softmax_weight(advantage, 2.0, share)
+        return quantile, weight, td3_bc.normalised(advantage, batch)
+
+    quantile, weight, value = found(jnp.asarray(advantage), jnp.asarray(share))
+    np.testing.assert_allclose(quantile, np.quantile(advantage, 0.9), rtol=1e-5)
+    grown = np.exp(advantage / 2) * (share > 0)
+    mean = (share * grown).sum() / share.sum()
+    np.testing.assert_allclose(weight, grown / mean, rtol=1e-4)
+    size = (share * np.abs(advantage)).sum() / share.sum()
+    np.testing.assert_allclose(value, advantage / size, rtol=1e-4)
 
 
 def test_priorities_of_several_trees_weigh_like_those_of_one():
