@@ -219,7 +219,7 @@ def softmax_weight(advantage: Array, temperature: float | Array, share: Array) -
     authors' code of Nair et al. (2020), https://arxiv.org/abs/2006.09359.
     """
     scaled = advantage / temperature
-    known = highest(jnp.where(share > 0, scaled, -jnp.inf).max())
+    known = jnp.asarray(highest(jnp.where(share > 0, scaled, -jnp.inf).max()))
     top = jnp.where(jnp.isfinite(known), known, 0.0)
     grown = jnp.where(share > 0, jnp.exp(jnp.minimum(scaled - top, 0.0)), 0.0)
     mean = total((share * grown).sum()) / jnp.maximum(total(share.sum()), 1e-8)
