@@ -217,22 +217,51 @@ def preferring(
         model = reward_model(spec, ensemble, layers, settings.bound)
         learning = preference_learner(model, judge, settings)
 
+        def around(update: Update, length: int | None) -> Update:
+            return rewarded(update, learning, model, length)
+
         def schedule(update: Update, hp: Any, length: int | None = None) -> Update:
-            require(
-                not getattr(hp, "prioritised", False),
-                "Preferences need a uniform replay: leave prioritised off.",
-            )
-            if length is None and hasattr(hp, "n_step"):  # then folding is left to the schedule
-                update, length = n_step(update, hp.discount), hp.n_step
-            require(
-                (length or 1) <= settings.segment,
-                f"n_step {length} must be at most the segment of {settings.segment} steps.",
-            )
-            return replayed(rewarded(update, learning, model, length), hp, settings.segment)
+            return replayed_sequences(update, around, hp, length, settings.segment, "Preferences")
 
         return make(spec, hp, schedule=schedule)
 
     return made
+
+
+def replayed_sequences(
+    update: Update,
+    around: Callable[[Update, int | None], Update],
+    hp: Any,
+    length: int | None,
+    steps: int,
+    who: str,
+) -> Update:
+    """Replay sequences of `steps` steps to what `around(update, length)` makes of an update.
+
+    The update learns from the first steps [length, B, ...] of each, or from its first [B, ...].
+    Raises an InputError in the name of `who` if the replay is not uniform or sequences are short.
+    """
+    update, length = folding(update, hp, length, who)
+    require(
+        (length or 1) <= steps,
+        f"n_step {length} must be at most the segment of {steps} steps.",
+    )
+    return replayed(around(update, length), hp, steps)
+
+
+def folding(update: Update, hp: Any, length: int | None, who: str) -> tuple[Update, int | None]:
+    """An update that folds steps if its agent leaves that to the schedule, and what it learns from.
+
+    That is sequences of the length that is returned, or single steps if it is None. Raises an
+    InputError in the name of `who` if the replay is not uniform.
+    """
+    require(
+        not getattr(hp, "prioritised", False),
+        f"{who} need a uniform replay: leave prioritised off.",
+    )
+    if length is None and hasattr(hp, "n_step"):
+        return n_step(update, hp.discount), hp.n_step
+    return update, length
 
 
 def simulated(settings: Preferences) -> Annotator:
