@@ -10,11 +10,13 @@ sparse       SINDy: sparse regression on a library of functions
 consistency  a learnt reward of successors that look real: what chooses among candidates
 diagnostics  how good a model is, and for what
 tabular      counts of finite processes
+chance       afterstates, and outcomes of known probabilities
 abstract     states that mean what they predict: the model of MuZero
 latent       categorical states on a backbone: the model of Dreamer
 trajectories all steps of a rollout at once by diffusion, led by a policy
 """
 
+from jaxrl.models.chance import ChanceModel, drawn, tabular_chance
 from jaxrl.models.dynamics import Dynamics, deterministic_mlp, gaussian_mlp, predict
 from jaxrl.models.ensemble import (
     average,
@@ -48,6 +50,7 @@ from jaxrl.models.model import (
     truncated,
 )
 from jaxrl.models.sparse import (
+    distilled,
     observed_bounds,
     polynomials,
     sparse_dynamics,
@@ -59,6 +62,7 @@ from jaxrl.models.survival import logistic_survival, survival_probability
 from jaxrl.models.trajectories import Scale, Trajectories, scale_of, trajectories
 
 __all__ = [
+    "ChanceModel",
     "Dynamics",
     "Model",
     "Scale",
@@ -68,6 +72,8 @@ __all__ = [
     "branched",
     "deterministic_mlp",
     "dispersed",
+    "distilled",
+    "drawn",
     "ensemble_model",
     "factored_mlp",
     "factored_model",
@@ -94,6 +100,7 @@ __all__ = [
     "squared_error",
     "starting_from",
     "survival_probability",
+    "tabular_chance",
     "terminating",
     "thresholded_ridge",
     "trajectories",

@@ -23,7 +23,18 @@ from jaxrl.models.dynamics import vector_size
 from jaxrl.models.fitting import copies, fingerprint
 from jaxrl.models.model import Model
 from jaxrl.networks import flat, joined
-from jaxrl.types import Array, Key, Spec, TimeStep, Transition, Tree, Update, listed
+from jaxrl.types import (
+    Actor,
+    Array,
+    Key,
+    Spec,
+    TimeStep,
+    Transition,
+    Tree,
+    Update,
+    listed,
+    memoryless,
+)
 
 Library = Callable[[Array], Array]
 """Inputs [..., D] -> features [..., F]."""
@@ -107,6 +118,33 @@ def thresholded_ridge(
         step, jnp.broadcast_to(start[:, None], (size, outputs)).astype(float), None, iterations
     )
     return fit(mask)
+
+
+def distilled(
+    library: Library,
+    obs: Array,
+    action: Array,
+    threshold: float | Array,
+    ridge: float | Array = 1e-6,
+    iterations: int = 10,
+) -> tuple[Array, Actor]:
+    """Distil a policy into a sparse combination of a library's functions of the observation.
+
+    From observations [N, D] and what the policy does there [N, *action], in [-1, 1], it finds
+    coefficients [F, A] by `thresholded_ridge`, and returns them with the actor that takes the
+    action clip(library(obs) coefficients, -1, 1), whatever its view is. Where the policy is at a
+    bound, what a polynomial gives beyond it costs as much as an error within. Source: Zolman et al.
+    (2024), "SINDy-RL: interpretable and efficient model-based reinforcement learning".
+    """
+    targets = action.reshape(len(action), -1)
+    sums = gather(library(obs), targets, jnp.ones(len(obs)))
+    coefficients = thresholded_ridge(sums, threshold, ridge, iterations)
+
+    def act(view: Tree, obs: Array, key: Key) -> tuple[Array, tuple]:
+        found = jnp.clip(library(obs) @ coefficients, -1.0, 1.0)
+        return found.reshape(*found.shape[:-1], *action.shape[1:]), ()
+
+    return coefficients, memoryless(act)
 
 
 class Surrogate(NamedTuple):

@@ -143,3 +143,18 @@ def test_a_surrogate_follows_the_system():
 def test_a_degree_is_not_negative():
     with pytest.raises(ValueError, match="degree must not be negative"):
         models.polynomials(-1)
+
+
+def test_a_sparse_policy_is_recovered_by_its_dictionary_and_kept_within_bounds():
+    """A policy of two terms, of observations where it is not at its bounds."""
+    obs = np.random.default_rng(5).uniform(-1, 1, (300, 2)).astype(np.float32)
+    x, y = obs.T
+    action = (0.6 * x - 0.3 * x * y * y)[:, None]
+    coefficients, actor = models.distilled(models.polynomials(3), obs, action, 0.05)
+    plain = [n for n in names(3) if "u" not in n]
+    expected = np.array([{"x": 0.6, "xyy": -0.3}.get(n, 0.0) for n in plain])
+    np.testing.assert_allclose(coefficients[:, 0], expected, atol=1e-4)
+    assert (np.asarray(coefficients)[expected == 0] == 0).all()
+    far = jnp.array([[5.0, 0.0], [-5.0, 0.0], [0.5, 1.0]])
+    found, _, _ = actor.step((), (), far, jax.random.key(0))
+    np.testing.assert_allclose(found[:, 0], [1.0, -1.0, 0.3 - 0.15], atol=1e-3)

@@ -76,15 +76,19 @@ def search_with(policy: Callable[..., Any], simulations: int, **options: Any) ->
     return search
 
 
-def predictor_tree_search(simulations: int, noise: float = 0.25) -> Search:
+def predictor_tree_search(
+    simulations: int, noise: float = 0.25, exploration: float | Array = 1.25
+) -> Search:
     """The search of AlphaZero (PUCT), with a share `noise` of Dirichlet noise at the root.
 
     Its policy is the share of visits of each action; without noise it takes the most visited one.
-    Source: Silver et al. (2018), "A general reinforcement learning algorithm", supplementary
-    materials. Raises an InputError if the numbers do not fit.
+    `exploration` is the constant c_1 in front of the prior's bonus. Source: Silver et al. (2018),
+    "A general reinforcement learning algorithm", supplementary materials. Raises an InputError if
+    the numbers do not fit.
     """
     require_fraction(noise=noise)
-    options = dict(dirichlet_fraction=noise, temperature=float(noise > 0))
+    require_non_negative(exploration=exploration)
+    options = dict(dirichlet_fraction=noise, temperature=float(noise > 0), pb_c_init=exploration)
     return search_with(partial(mctx.muzero_policy, **options), simulations)
 
 
