@@ -10,6 +10,7 @@ from envs.actions import chunked
 from envs.catalogue import make, names, tabular_mdp
 from envs.check import check
 from envs.games import matrix_game, nim, tic_tac_toe
+from envs.goals import bit_flips, grid_maze, point_maze
 from envs.gymnax_adapter import from_gymnax
 from envs.maze import proc_maze
 from envs.pan_flute import pan_flute
@@ -35,6 +36,7 @@ from jaxrl.environments import (
     time_limit,
     vectorize,
 )
+from jaxrl.goals import goaled
 from jaxrl.steering import decoded
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "action_repeat",
     "auto_reset",
     "auto_reset_from_pool",
+    "bit_flips",
     "bound_actions",
     "cast_observation",
     "check",
@@ -55,12 +58,15 @@ __all__ = [
     "from_brax",
     "from_gymnax",
     "from_mdp",
+    "goaled",
+    "grid_maze",
     "make",
     "mask_observation",
     "matrix_game",
     "names",
     "nim",
     "pan_flute",
+    "point_maze",
     "proc_maze",
     "reward_transform",
     "scale_actions",

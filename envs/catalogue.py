@@ -6,6 +6,7 @@ from typing import Any
 
 from envs import gymnax_adapter, mdps, suites
 from envs.errors import unknown_parameters
+from envs.goals import bit_flips, grid_maze, point_maze
 from envs.maze import proc_maze
 from envs.pan_flute import pan_flute
 from envs.tabular import TabularMDP, from_mdp
@@ -36,7 +37,13 @@ VARIANTS = {"CartPole-masked": masked_cart_pole}
 OUTSIDE = ("gymnasium/", "envpool/")  # prefixes of what `experiments.lanes` steps on the host
 
 # Our own, each with the number of steps after which its environment truncates.
-OWN = {"PanFlute": (pan_flute, 100), "ProcMaze": (proc_maze, 50)}
+OWN = {
+    "PanFlute": (pan_flute, 100),
+    "ProcMaze": (proc_maze, 50),
+    "bit-flips": (bit_flips, 10),
+    "grid-maze": (grid_maze, 100),
+    "point-maze": (point_maze, 100),
+}
 
 
 def names() -> list[str]:

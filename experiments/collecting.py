@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import configuration, host, lanes, population, rewarding
+from experiments import configuration, host, lanes, population
 from experiments.configuration import Configuration
 from experiments.evaluation import best_member, restore_member
 from experiments.frozen import entry_of
@@ -204,7 +204,7 @@ def history(folder: Path, spec: Spec, steps: int | None = None) -> Transition:
     own = configuration.make_env(config)
     env = entry.world(own, hp)
     require_collector(folder, config, env.spec, spec)
-    make = rewarding.maker(config.reward, entry.maker(env), config.agent)
+    make = configuration.making(config, entry, env)
     exp = assemble(lambda spec, hp: recorded(make(spec, hp)), env, hp, config.steps).experiment
     spent, number = config.budget, hp.collection.num_envs
     key = population.member_keys(np.array([config.seed + member % config.seeds]))[0, 0]

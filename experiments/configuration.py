@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from agents import AGENTS, AgentEntry
 from experiments import (
     blocks,
     datasets,
+    goaling,
     lanes,
     programs,
     provenance,
@@ -32,7 +34,7 @@ from jaxrl.logged import empty
 from jaxrl.loop import Setup, assemble, fitted, in_shards
 from jaxrl.offline import offline, stored_data
 from jaxrl.sharding import divided
-from jaxrl.types import Actor, Env, Experiment, Key, Run, Spec, Transition, Tree
+from jaxrl.types import Actor, Agent, Env, Experiment, Key, Run, Spec, Transition, Tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Configuration:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)  # its size and fingerprint
     reward: dict[str, Any] = dataclasses.field(default_factory=dict)
     # reward: {} for the environment's, else its kind and parameters, see `rewarding`
+    goal: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # goal: {} for each transition's own, else the shares of others, see `goaling`
     base: str = ""  # folder of a run whose learners this one goes on from
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)  # their fingerprint
     frozen: str = ""  # folder of a run whose policy acts beside the agent
@@ -168,7 +172,7 @@ def build(
     entry, shards = entry_of(config), config.shards
     own = make_env(config) if env is None else env
     env = entry.world(own, hp)
-    make = rewarding.maker(config.reward, entry.maker(env), config.agent)
+    make = making(config, entry, env)
     if lanes.outside(config.env):
         require(shards == 1, f"{config.env} runs outside of compiled functions and cannot be "
                 "divided into shards: leave --shards and data= out.")  # fmt: skip
@@ -207,6 +211,19 @@ def build(
 
     learning = Experiment(init, beside.experiment.step)
     return in_shards(beside._replace(experiment=learning), shards)
+
+
+def making(config: Configuration, entry: AgentEntry, env: Env) -> Callable[[Spec, Any], Agent]:
+    """The constructor of an agent with the rewards and the goals that it learns from.
+
+    `env` is of one lane, as the agent sees it.
+    """
+    require(
+        not (config.reward and config.goal),
+        "--reward preferences and --goal hindsight cannot be learnt from at once: leave one out.",
+    )
+    make = rewarding.maker(config.reward, entry.maker(env), config.agent)
+    return goaling.maker(config.goal, make, config.agent, config.offline)
 
 
 def load_data(config: Configuration) -> Transition:

@@ -84,13 +84,19 @@ def played(
 
 
 def outcome(score: Evaluation | None, index: int | None) -> Row:
-    """The statistics of the episodes of one member, NaN if it did not play."""
-    names = ("return_mean", "return_std", "return_min", "return_max", "length_mean", "completed")
+    """The statistics of the episodes of one member, NaN if it did not play.
+
+    Where episodes have goals, `success` is the share of those that reached theirs.
+    """
+    names = ["return_mean", "return_std", "return_min", "return_max", "length_mean", "completed"]
+    goals = score is not None and not isinstance(score.success, tuple)
+    names += ["success"] * goals
     if score is None or index is None:
         return dict.fromkeys(names, math.nan)
-    returns, lengths = score.returns[index], score.lengths[index]
-    values = (returns.mean(), returns.std(), returns.min(), returns.max(), lengths.mean(),
-              score.completed[index].mean())  # fmt: skip
+    returns, lengths = np.asarray(score.returns[index]), np.asarray(score.lengths[index])
+    shares = [score.completed] + [score.success] * goals
+    values = [returns.mean(), returns.std(), returns.min(), returns.max(), lengths.mean()]
+    values += [np.asarray(x[index]).mean() for x in shares]
     return {name: float(value) for name, value in zip(names, values)}
 
 
@@ -109,9 +115,11 @@ def summary(rows: list[Row], swept: list[str], episodes: int) -> list[str]:
             lines.append(f"{start} return unknown: all {len(group)} members diverged.")
             continue
         mean, low, high = interval(means)
+        success = [row["success"] for row in group if np.isfinite(row.get("success", np.nan))]
+        goals = f", success {np.mean(success):.2f}" if success else ""
         lines.append(
-            f"{start} return {mean:.1f}, 95 % interval [{low:.1f}, {high:.1f}] over {finished} "
-            f"member{'s' * (finished != 1)}, {episodes} episodes each"
+            f"{start} return {mean:.1f}, 95 % interval [{low:.1f}, {high:.1f}]{goals} over "
+            f"{finished} member{'s' * (finished != 1)}, {episodes} episodes each"
             + (f"; {len(group) - finished} diverged and are left out." if finished < len(group)
                else ".")
         )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import envs
 from agents import AGENTS
-from experiments import continuing, lanes, placement, records, rewarding
+from experiments import continuing, goaling, lanes, placement, records, rewarding
 from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
 from experiments.listing import ABOUT
@@ -35,6 +35,10 @@ class Common:
     """What learners are paid: the environment's rewards, or `preferences` between segments that a
     simulated judge states, with parameters such as labels=500 or mistakes=0.1. Evaluations are by
     the environment's rewards."""
+    goal: tuple[str, ...] = ()
+    """Goals that are learnt from, where the environment has them: each transition's own, or
+    `hindsight`, which takes shares of goals that were reached instead, such as future=0.8 or
+    final=0.5 random=0.3."""
     dataset: str = ""
     """Folder of a data set to learn from, instead of the environment, which then only evaluates.
     --steps still counts the environment steps that as many updates would take online. With
@@ -111,7 +115,7 @@ class Sweepable(Common):
 
 
 GROUPS = {
-    "environment": ("env", "env_params", "reward", "dataset", "base", "frozen"),
+    "environment": ("env", "env_params", "reward", "goal", "dataset", "base", "frozen"),
     "run": ("steps", "seeds", "seed", "out", "resume", "members_at_once"),
     "evaluation": ("evaluations", "episodes", "max_episode_steps"),
     "devices": ("devices", "shards", "distributed", "precision"),
@@ -235,6 +239,7 @@ def defaults_of(stored: Configuration) -> dict[str, Any]:
     values = dataclasses.asdict(stored) | stored.hyperparameters
     values["env_params"] = tuple(f"{k}={v!r}" for k, v in stored.env_params.items())
     values["reward"] = rewarding.words(stored.reward)
+    values["goal"] = rewarding.words(stored.goal)
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
@@ -300,6 +305,7 @@ def configured(
         dataset=getattr(options, "dataset", "") or dataset_of(options, hyperparameters),
         base=getattr(options, "base", ""),
         reward=rewarding.described(getattr(options, "reward", ()), environment_parameters),
+        goal=goaling.described(getattr(options, "goal", ()), environment_parameters),
         frozen=getattr(options, "frozen", ""),
         precision=getattr(options, "precision", ""),
         shards=placement.shards(getattr(options, "devices", ""), getattr(options, "shards", 0)),

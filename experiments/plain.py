@@ -20,6 +20,7 @@ from experiments import results
 from jaxrl import logged
 from jaxrl.data import relabelled
 from jaxrl.errors import InputError, require
+from jaxrl.goals import has_goals
 from jaxrl.types import Array, Env, Transition, Tree
 
 OTHERS = {"terminals": "terminations", "timeouts": "truncations"}
@@ -72,13 +73,13 @@ def load(
 
     Raises:
       InputError: if it is no data set of this environment, as `jaxrl.logged.from_arrays` says, and
-        if it has no rewards and `reward` is missing.
+        if it has no rewards and `reward` is missing, unless goals of the environment pay.
     """
     found = arrays_of(path)
     ends = found["terminations"]
     bare = "rewards" not in found
     require(
-        not bare or reward is not None,
+        not bare or reward is not None or has_goals(env.spec),
         f"{path} has no rewards, as the goal-conditioned data sets of OGBench: "
         "experiments.plain.load takes a function of them.",
     )

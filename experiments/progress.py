@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import checkpoints, processes, results
+from experiments.evaluation import outcome
 from experiments.population import Population
 from jaxrl.errors import require
 from jaxrl.evaluation import Evaluation
@@ -22,6 +23,7 @@ RENAMED = {
     "episode_return": "train_return",
     "episode_length": "train_length",
     "episode_repeats": "train_repeats",
+    "episode_success": "train_success",
 }
 NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -128,15 +130,7 @@ def rows_of(
         if str(i) in state.diverged:
             continue
         losses = means({name: x[i] for name, x in sums.items()}, updates)
-        returns, lengths = np.asarray(score.returns[i]), np.asarray(score.lengths[i])
-        played = {
-            "return_mean": float(returns.mean()),
-            "return_std": float(returns.std()),
-            "return_min": float(returns.min()),
-            "return_max": float(returns.max()),
-            "length_mean": float(lengths.mean()),
-            "completed": float(np.asarray(score.completed[i]).mean()),
-        }
+        played = outcome(score, i)
         good = round(sums["finite"][i])
         if good < updates:
             # One bad update makes all that follow bad, so the good ones were the first.

@@ -30,23 +30,31 @@ def described(words: tuple[str, ...], parameters: Callable[..., dict[str, Any]])
 
 def settings(reward: dict[str, Any]) -> Preferences:
     """The settings of preferences with the values that were given; an InputError for others."""
-    known = {field.name: field.default for field in dataclasses.fields(Preferences)}
-    values = {name: value for name, value in reward.items() if name != "kind"}
-    for name, value in values.items():
-        require_known("parameter of --reward preferences", name, known)
-        if isinstance(known[name], float) and type(value) is int:
-            values[name] = float(value)
-        if isinstance(known[name], tuple):
-            values[name] = tuple(value) if isinstance(value, list | tuple) else (value,)
-    found = Preferences(**values)
+    found = Preferences(**filled(Preferences, reward, "--reward preferences"))
     check_preferences(found)
     return found
 
 
-def words(reward: dict[str, Any]) -> tuple[str, ...]:
-    """The words after --reward that a description came from."""
-    given = (f"{name}={value!r}" for name, value in reward.items() if name != "kind")
-    return (reward["kind"], *given) if reward else ()
+def filled(cls: type, described: dict[str, Any], option: str) -> dict[str, Any]:
+    """The values of a record's fields in a description, of the types of the defaults.
+
+    Raises an InputError for names that are no fields.
+    """
+    known = {field.name: field.default for field in dataclasses.fields(cls)}
+    values = {name: value for name, value in described.items() if name != "kind"}
+    for name, value in values.items():
+        require_known(f"parameter of {option}", name, known)
+        if isinstance(known[name], float) and type(value) is int:
+            values[name] = float(value)
+        if isinstance(known[name], tuple):
+            values[name] = tuple(value) if isinstance(value, list | tuple) else (value,)
+    return values
+
+
+def words(described: dict[str, Any]) -> tuple[str, ...]:
+    """The words after an option, such as --reward, that a description came from."""
+    given = (f"{name}={value!r}" for name, value in described.items() if name != "kind")
+    return (described["kind"], *given) if described else ()
 
 
 def maker(

@@ -2,8 +2,8 @@
 
 A `Condition` is the rule for a context: how an episode begins with one, how it goes on with each
 step, and how the step is judged under it. `conditioned` shows the context in an environment;
-`relabelled` and `hindsight` let an update learn from stored steps as if they had had another one.
-The stock of `jaxrl.stock` is such a condition.
+`relabelled` lets an update learn from stored steps as if they had had another one. The stock of
+`jaxrl.stock` is such a condition, and so are the goals of `jaxrl.goals`.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxrl.environments import composed
 from jaxrl.errors import require
-from jaxrl.types import Array, Env, Key, TimeStep, Transition, Tree, Update, select
+from jaxrl.types import Array, Env, Key, TimeStep, Transition, Tree, Update
 
 
 class Conditioned(NamedTuple):
@@ -61,8 +61,9 @@ def goal(
     init: Callable[[Key, Tree], Tree],
     reached: Callable[[Tree, Tree], Array],
     reward: tuple[float, float] = (-1.0, 0.0),
+    ends: bool = True,
 ) -> Condition:
-    """A goal that ends the episode where it is reached.
+    """A goal that ends the episode where it is reached, unless `ends` is False.
 
     `reached(goal, observation)` is a bool [...] of a successor; `reward` is what a step pays that
     does not reach the goal, and what one pays that does. Rewards of the environment are ignored.
@@ -70,12 +71,11 @@ def goal(
 
     def judge(context: Tree, action: Array, step: TimeStep) -> TimeStep:
         there = reached(context, step.final)
-        paid = jnp.where(there, reward[1], reward[0])
-        return step._replace(
-            reward=paid,
-            discount=jnp.where(there, 0.0, step.discount),
-            last=step.last | there,
-        )
+        step = step._replace(reward=jnp.where(there, reward[1], reward[0]))
+        if not ends:
+            return step
+        discount = jnp.where(there, 0.0, step.discount)
+        return step._replace(discount=discount, last=step.last | there)
 
     return constant(context, init, judge)
 
@@ -178,40 +178,5 @@ def relabelled(
     def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
         draw_key, learn_key = jax.random.split(key)
         return update.apply(state, under(condition, draw(draw_key, batch), batch), learn_key)
-
-    return update._replace(apply=apply)
-
-
-def hindsight(
-    update: Update,
-    condition: Condition,
-    achieved: Callable[[Tree], Tree],
-    share: float | Array = 0.8,
-) -> Update:
-    """Learn from the first steps of sequences [L, B, ...], most of them with goals reached later.
-
-    With probability `share` the goal is `achieved(observation)` of a successor that is uniformly
-    drawn from the rest of the episode within the sequence, this step's included; otherwise it is
-    the goal that there was. The update sees transitions [B, ...]. Source: Andrychowicz et al.
-    (2017), "Hindsight experience replay", section 3.4, https://arxiv.org/abs/1707.01495, whose
-    strategy "future" this is if sequences are as long as episodes.
-    """
-
-    def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
-        draw_key, learn_key = jax.random.split(key)
-        first = jax.tree.map(lambda x: x[0], batch)
-        context = drawn(draw_key, batch)
-        return update.apply(state, under(condition, context, first), learn_key)
-
-    def drawn(key: Key, batch: Transition) -> Tree:
-        k_which, k_when = jax.random.split(key)
-        length, size = batch.last.shape
-        # The step is the last one of its episode at the first boundary, or at the sequence's end.
-        rest = jnp.where(batch.last.any(0), batch.last.argmax(0) + 1, length)
-        when = (jax.random.uniform(k_when, (size,)) * rest).astype(jnp.int32)
-        later = jax.tree.map(lambda x: x[jnp.minimum(when, rest - 1), jnp.arange(size)], batch)
-        replace = jax.random.uniform(k_which, (size,)) < share
-        context = jax.tree.map(lambda x: x[0], batch.obs.context)
-        return select(replace, achieved(later.final.obs), context)
 
     return update._replace(apply=apply)

@@ -9,6 +9,9 @@ from jaxrl.environments import vectorize
 from jaxrl.errors import require_positive, typed_key
 from jaxrl.types import Actor, Array, Env, Key, Tree
 
+SUCCESS = "episode_success"
+"""The entry of `TimeStep.info` that says whether the episode's goal is reached, if it has one."""
+
 
 class Evaluation(NamedTuple):
     """The outcome of complete episodes, each counted once."""
@@ -16,6 +19,9 @@ class Evaluation(NamedTuple):
     returns: Array  # [E] undiscounted; of the steps taken if the episode did not end
     lengths: Array  # [E] int32
     completed: Array  # [E] bool, false if the episode outlasted the limit
+    success: (
+        Array | tuple
+    ) = ()  # [E] bool, whether the goal was reached at its end, where there is one
 
 
 @jax.named_scope("evaluate")
@@ -32,20 +38,24 @@ def evaluate(
     k_init, k_run = jax.random.split(typed_key(key))
 
     def going(carry: tuple) -> Array:
-        *_, done, _, _, step = carry
+        *_, done, _, _, step, _ = carry
         return ~done.all() & (step < max_steps)
 
     def step(carry: tuple) -> tuple:
-        state, now, memory, done, returns, lengths, step = carry
+        state, now, memory, done, returns, lengths, step, success = carry
         k_act, k_env = jax.random.split(jax.random.fold_in(k_run, step))
         action, memory, _ = actor.step(view, memory, now.obs, k_act)
         state, now = env.step(state, action, k_env)
         returns = returns + jnp.where(done, 0.0, now.reward)
         lengths = lengths + ~done
-        return state, now, memory, done | now.last, returns, lengths, step + 1
+        if told:
+            success = jnp.where(done, success, now.info[SUCCESS])
+        return state, now, memory, done | now.last, returns, lengths, step + 1, success
 
     state, now = env.init(k_init)
     zero = jnp.zeros(episodes, jnp.int32)
-    start = (state, now, actor.init(episodes), zero > 0, zero * 0.0, zero, jnp.int32(0))
-    *_, done, returns, lengths, _ = jax.lax.while_loop(going, step, start)
-    return Evaluation(returns, lengths, done)
+    told = SUCCESS in now.info
+    success = zero > 0 if told else ()
+    start = (state, now, actor.init(episodes), zero > 0, zero * 0.0, zero, jnp.int32(0), success)
+    *_, done, returns, lengths, _, success = jax.lax.while_loop(going, step, start)
+    return Evaluation(returns, lengths, done, success)

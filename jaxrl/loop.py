@@ -21,7 +21,7 @@ from jaxrl.environments import (
     vectorize,
 )
 from jaxrl.errors import InputError, require, require_positive, typed_key
-from jaxrl.evaluation import evaluate
+from jaxrl.evaluation import SUCCESS, evaluate
 from jaxrl.rollouts import random_policy, rollout
 from jaxrl.types import (
     Agent,
@@ -38,7 +38,7 @@ from jaxrl.types import (
     share_counters,
 )
 
-EPISODE_METRICS = ("episode_return", "episode_length", "episode_repeats")
+EPISODE_METRICS = ("episode_return", "episode_length", "episode_repeats", SUCCESS)
 
 
 Observe = Callable[[Tree, Key], dict]

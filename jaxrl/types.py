@@ -59,6 +59,19 @@ Space = Discrete | Box | MultiDiscrete | Product
 """A space of actions; `jaxrl.spaces` has what all of them can do."""
 
 
+class Goals(NamedTuple):
+    """What it is to reach a goal; its functions act on arrays of any leading axes."""
+
+    goal: Tree  # one jax.ShapeDtypeStruct per leaf of a goal
+    achieved: Callable[[Tree], Tree]
+    # achieved: observation [..., *], without the goal -> the goal [..., *goal] that it has reached
+    reached: Callable[[Tree, Tree], Array]
+    # reached: (what was achieved [..., *goal], goal [..., *goal]) -> bool [...]
+    reward: tuple[float, float] = (-1.0, 0.0)
+    # reward: of a step whose successor has not reached the goal, and of one whose successor has
+    ends: bool = True  # whether an episode ends where its goal is reached
+
+
 class Spec(NamedTuple):
     """What an agent may know of an environment before it acts."""
 
@@ -73,6 +86,8 @@ class Spec(NamedTuple):
     # players: with 2, each step is a move of one of two players of a zero-sum game. Observation
     # and reward are those of the player who moves, and the discount is negative where the other
     # one moves next, so that r + discount V(s') is the value of the player who moves
+    goals: Goals | None = None
+    # goals: where observations are `Conditioned` on a goal, what it is to reach one: `jaxrl.goals`
 
 
 class TimeStep(NamedTuple):

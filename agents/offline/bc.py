@@ -13,7 +13,7 @@ from jaxrl.data.episodes import subsampled
 from jaxrl.fields import FRACTION, check_fields, record, static
 from jaxrl.logged import require_one_action
 from jaxrl.networks import Own
-from jaxrl.normalise import replaying, shown
+from jaxrl.normalise import Schedule, replaying, shown
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Spec, Transition, Update
 from jaxrl.updates import enriched, optimiser_for, replayed, require_buffer
@@ -48,12 +48,13 @@ def bc(
     *,
     network: Own = None,
     optimiser: optax.GradientTransformation | None = None,
+    schedule: Schedule | None = None,
 ) -> Agent:
     """Behaviour cloning of discrete actions, or of continuous ones in [-1, 1].
 
-    The loss is -log pi(a | s), or |mode(pi) - a|^2 / d. `network` and `optimiser` take the place of
-    what `hp` describes. Raises an InputError if the hyperparameters do not fit each other or the
-    actions.
+    The loss is -log pi(a | s), or |mode(pi) - a|^2 / d. `network`, `optimiser` and `schedule`, by
+    which it replays, take the place of what `hp` describes. Raises an InputError if the
+    hyperparameters do not fit each other or the actions.
     """
     check(spec, hp)
     seen = shown(spec, hp.normalise_observations)
@@ -62,7 +63,7 @@ def bc(
     best = partial(best_episodes, share=hp.best_share)
 
     def remember(update: Update) -> Update:
-        stored = replayed(update, hp)
+        stored = replayed(update, hp) if schedule is None else schedule(update, hp, None)
         return stored if hp.best_share == 1 else enriched(stored, best)
 
     update = cloned(policy, optimiser_for(hp, optimiser), hp.loss, "policy_loss")

@@ -6,25 +6,21 @@ actions begins from these features. Source: "Reinforcement learning from passive
 intentions", https://arxiv.org/abs/2304.04782.
 """
 
-from collections.abc import Callable
-
-from jaxrl.buffers import Buffer
 from jaxrl.errors import require
 from jaxrl.fields import FRACTION, check_fields, number, record
-from jaxrl.intentions import (
+from jaxrl.goals import remembered
+from jaxrl.goals.intentions import (
     Intended,
     IntentionValues,
-    displaced,
     intended,
     intention_loss,
     intention_values,
-    placed,
 )
 from jaxrl.logged import require_one_action
 from jaxrl.rollouts import random_actions
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, lanes, memoryless
-from jaxrl.updates import descend, enriched, optimiser_for, polyak, replayed, require_buffer
+from jaxrl.updates import descend, optimiser_for, polyak, require_buffer
 
 
 @record
@@ -56,9 +52,9 @@ def icvf(spec: Spec, hp: Hyperparameters) -> Agent:
     """An agent that acts at random and learns features from a data set, without its actions.
 
     `model(spec, hp).features(view.params, obs)` are features [..., hidden[-1]] of observations. The
-    loss is `jaxrl.intentions.intention_loss` of outcomes and intents that are drawn from the data.
-    Steps that are taken later teach it nothing. Raises an InputError if the hyperparameters do not
-    fit each other or the actions.
+    loss is `jaxrl.goals.intentions.intention_loss` of outcomes and intents that are drawn from the
+    data. Steps that are taken later teach it nothing. Raises an InputError if the hyperparameters
+    do not fit each other or the actions.
     """
     check(spec, hp)
     made = model(spec, hp)
@@ -74,12 +70,8 @@ def icvf(spec: Spec, hp: Hyperparameters) -> Agent:
     def act(view: Tree, obs: Tree, key: Key) -> tuple[Array, tuple]:
         return random_actions(spec, lanes(obs), key, obs), ()
 
-    def beside(buffer: Buffer) -> Callable[[Transition], Transition]:
-        return lambda batch: batch._replace(extras=(batch.extras, buffer))
-
     update = descend(made.init, loss, optimiser_for(hp), polyak(hp.target_rate))
-    update = enriched(replayed(update, hp, beside=beside), placed, displaced)
-    return Agent(memoryless(act), memoryless(act), update)
+    return Agent(memoryless(act), memoryless(act), remembered(update, hp))
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -14,9 +14,8 @@ def settings(config: Configuration) -> dict[str, Any]:
     """Every setting of a run by its name; one that is swept has all of its values."""
     found = dataclasses.asdict(config)
     hyperparameters, sweep = found.pop("hyperparameters"), found.pop("sweep")
-    found |= {f"env_params.{name}": value for name, value in found.pop("env_params").items()}
-    found |= {f"reward.{name}": value for name, value in found.pop("reward").items()}
-    found |= {f"data.{name}": value for name, value in found.pop("data").items()}
+    for part in ("env_params", "reward", "goal", "data"):
+        found |= {f"{part}.{name}": value for name, value in found.pop(part).items()}
     found |= hyperparameters | {name: list(dict.fromkeys(x)) for name, x in sweep.items()}
     return {name: value for name, value in found.items() if name not in UNCOMPARED}
 

@@ -1,30 +1,23 @@
-"""Contexts: goals with hindsight, skills and returns-to-go, each in a few lines."""
+"""Contexts: goals, skills and returns-to-go, each in a few lines."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents import dqn
 from envs import from_mdp, mdps
 from jaxrl.conditioned import (
     Conditioned,
     conditioned,
     constant,
     goal,
-    hindsight,
     relabelled,
     return_to_go,
     under,
 )
 from jaxrl.environments import auto_reset, time_limit, vectorize
 from jaxrl.errors import InputError
-from jaxrl.loop import make_train
 from jaxrl.types import Discrete, Env, Spec, TimeStep, Transition, Update
-from jaxrl.updates import replay
-from tests.compiling import OPTIMISED
-
-BITS = 10
 
 
 def bits(number):
@@ -51,36 +44,6 @@ def target(number):
     draw = lambda key, obs: jax.random.bernoulli(key, 0.5, (number,)).astype(jnp.float32)
     shape = jax.ShapeDtypeStruct((number,), jnp.float32)
     return goal(shape, draw, lambda wanted, obs: (wanted == obs).all(-1))
-
-
-def test_hindsight_solves_what_rewards_alone_do_not():
-    """Flipping the bits that differ is best: d - 1 steps pay -1 if d of them do."""
-    rule = target(BITS)
-    env = time_limit(conditioned(bits(BITS), rule), BITS)
-    hp = dqn.Hyperparameters(
-        hidden=(128,), learning_rate=1e-3, discount=0.98, epsilon=0.1, epsilon_updates=2_000.0,
-        target_rate=0.05, target_period=1, num_envs=16, rollout_length=8, updates=16,
-        batch_size=128, buffer_size=65_536, warmup=1_024,
-    )  # fmt: skip
-
-    def agent(share):
-        def remember(update, hp):
-            update = hindsight(update, rule, lambda obs: obs, share)
-            rows = hp.replay.buffer_size // hp.collection.num_envs
-            return replay(update, rows, hp.replay.batch_size, hp.replay.updates, BITS)
-
-        return lambda spec, hp: dqn.dqn(spec, hp, schedule=remember)
-
-    def returned(key, share):
-        run = make_train(agent(share), env, hp, 24_000, 1, 64)(key)
-        return run.metrics["evaluation_return"][-1]
-
-    members = jax.vmap(jax.vmap(returned, (0, None)), (None, 0))
-    keys, shares = jax.random.split(jax.random.key(0), 5), jnp.array([0.8, 0.0])
-    solved, alone = np.asarray(jax.jit(members, compiler_options=OPTIMISED)(keys, shares))
-    best = -(BITS / 2 - 1)
-    assert (abs(solved - best) < 1.0).all()
-    assert (alone < best - 5.0).all()
 
 
 SEE = Update(lambda key, example: (), lambda s, batch, key: (s, {"seen": batch}), lambda s: s)
@@ -118,30 +81,6 @@ def test_goals_pay_and_end_where_they_are_reached(flips):
     assert same[~flips.last[:-1]].all() and not same[flips.last[:-1]].all()
     # What the environment itself paid is told besides: nothing, without an end.
     assert (flips.signals.reward == 0).all() and (flips.signals.discount == 1).all()
-
-
-def test_hindsight_draws_what_was_reached_later_in_the_same_episode(flips):
-    rule = target(3)
-    sequence = jax.tree.map(lambda x: x[:6], flips)
-    learn = jax.jit(hindsight(SEE, rule, lambda obs: obs, 1.0).apply)
-    seen = [learn((), sequence, key)[1]["seen"] for key in jax.random.split(jax.random.key(5), 40)]
-    seen = jax.tree.map(lambda *x: np.stack(x), *seen)  # [40, B, ...]
-    for lane in range(200):
-        ends = np.flatnonzero(sequence.last[:, lane])
-        rest = ends[0] + 1 if len(ends) else 6
-        later = {tuple(x) for x in sequence.final.obs[:rest, lane]}
-        drawn = {tuple(x) for x in seen.obs.context[:, lane]}
-        assert drawn <= later
-        # Each of at most six is drawn with a probability of at least 1 / 6: missed once in 1500.
-        assert len(later) - len(drawn) <= 1
-    there = (seen.final.obs == seen.obs.context).all(-1)
-    np.testing.assert_array_equal(seen.reward, np.where(there, 0.0, -1.0))
-    np.testing.assert_array_equal(seen.discount, np.where(there, 0.0, 1.0))
-    # An end stays one, for what is stored behind it is another episode; it bootstraps.
-    assert (seen.last == (there | flips.last[0])).all()
-    none = jax.jit(hindsight(SEE, rule, lambda obs: obs, 0.0).apply)
-    kept = none((), sequence, jax.random.key(0))[1]["seen"]
-    jax.tree.map(np.testing.assert_array_equal, kept, jax.tree.map(lambda x: x[0], sequence))
 
 
 def test_steps_are_judged_again_only_if_the_environment_told_its_own(flips):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import buffers
-from jaxrl.intentions import Intended, displaced, intended, intention_loss, placed
+from jaxrl.goals.hindsight import displaced, placed
+from jaxrl.goals.intentions import Intended, intended, intention_loss
 from jaxrl.types import Transition
 
 GAMMA, SIZE = 0.95, 4

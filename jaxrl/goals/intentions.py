@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.buffers import Buffer, fetch
+from jaxrl.goals.hindsight import ahead
 from jaxrl.networks import blank, inputs
 from jaxrl.networks.encoders import torso
 from jaxrl.networks.layers import MLP, Dense
@@ -132,25 +133,6 @@ def intention_loss(
     return fixed(expectile_weight(advantage, level)) * error / 2
 
 
-def placed(data: Transition) -> Transition:
-    """The data set [T, B, ...] with its steps' numbers and those of their episodes' ends as extras.
-
-    Step t of lane b has the number t B + b, as in a buffer that holds the data from its start.
-    """
-    steps, lanes = data.reward.shape
-    time = jnp.arange(steps, dtype=jnp.int32)[:, None]
-    last = data.last.at[-1].set(True)
-    end = jax.lax.cummin(jnp.where(last, time, steps), reverse=True)
-    lane = jnp.arange(lanes, dtype=jnp.int32)
-    return data._replace(extras=(time * lanes + lane, end * lanes + lane))
-
-
-def displaced(steps: Transition) -> Transition:
-    """Steps that are not of the data set, without a place in it and without weight."""
-    none = jnp.full(steps.reward.shape, -1, jnp.int32)
-    return steps._replace(extras=(none, none), weight=jnp.zeros_like(steps.weight))
-
-
 def intended(batch: Transition, stored: Buffer, key: Key) -> Intended:
     """Steps [B] of a `placed` data set, with outcomes and intents that are drawn from it.
 
@@ -168,8 +150,7 @@ def intended(batch: Transition, stored: Buffer, key: Key) -> Intended:
         k_kind, k_any, k_later = jax.random.split(key, 3)
         kind = jax.random.uniform(k_kind, now.shape)
         anywhere = jax.random.randint(k_any, now.shape, 0, number)
-        ahead = jnp.maximum((end - now) // lanes, 1)
-        step = 1 + jnp.floor(jax.random.uniform(k_later, now.shape) * ahead).astype(now.dtype)
+        step = ahead(k_later, jnp.maximum((end - now) // lanes, 1))
         later = jnp.minimum(now + lanes * step, jnp.maximum(end, now))
         return jnp.select([kind < RANDOM, kind < RANDOM + FUTURE], [anywhere, later], now)
 
