@@ -13,6 +13,9 @@
 - `bilevel`: rewards that are learnt for what is learnt from them, by implicit gradients.
 - `programmes`: rewards in a small language, and a search over them.
 - `streams`: several rewards at once, and prices that keep costs low.
+- `embeddings`: rewards between the embeddings of a baseline and a goal.
+- `stages`: rewards of tasks in stages, from demonstrations.
+- `novelty`: distances to neighbours, to explore before there is a reward.
 - `reranking`: policies that draw several actions and take one that a critic prefers.
 
 Exact counterparts are in `jaxrl.dp.rewards`, `occupancies` and `constrained`.
@@ -22,6 +25,7 @@ from jaxrl.rewards.bilevel import (
     learnt_from,
     mixed_reward,
 )
+from jaxrl.rewards.embeddings import goal_baseline_reward
 from jaxrl.rewards.hindsight import (
     HindsightModel,
     hindsight_learner,
@@ -71,6 +75,7 @@ from jaxrl.rewards.models import (
     preference_fitted,
     reward_model,
 )
+from jaxrl.rewards.novelty import exploring, neighbour_distance
 from jaxrl.rewards.penalties import (
     discriminator_loss,
     occupancy_penalty,
@@ -108,9 +113,12 @@ from jaxrl.rewards.shaping import (
     shaped,
     unseen,
 )
+from jaxrl.rewards.stages import Stages, segmented, stage_chances, stage_features, stage_reward
 from jaxrl.rewards.streams import (
     constrained,
+    constrained_replay,
     mixed_advantages,
+    priced,
 )
 from jaxrl.rewards.users import (
     UserModel,
@@ -132,6 +140,7 @@ __all__ = [
     "Score",
     "Search",
     "SetFunction",
+    "Stages",
     "UserModel",
     "Verdict",
     "abstaining",
@@ -143,6 +152,7 @@ __all__ = [
     "capped",
     "chance_above",
     "constrained",
+    "constrained_replay",
     "coverage",
     "curvature",
     "cyclic",
@@ -151,6 +161,8 @@ __all__ = [
     "differenced",
     "disagreement",
     "discriminator_loss",
+    "exploring",
+    "goal_baseline_reward",
     "greedy_set",
     "halves",
     "hierarchical",
@@ -169,12 +181,14 @@ __all__ = [
     "mistaken",
     "mixed_advantages",
     "mixed_reward",
+    "neighbour_distance",
     "occupancy_penalty",
     "partial_return",
     "preference_fitted",
     "preference_learner",
     "preference_loss",
     "preferring",
+    "priced",
     "rational",
     "regret",
     "relative_to",
@@ -183,9 +197,13 @@ __all__ = [
     "rewarded",
     "rewarded_by",
     "searched",
+    "segmented",
     "shaped",
     "simulated",
     "squared",
+    "stage_chances",
+    "stage_features",
+    "stage_reward",
     "summed",
     "total",
     "triplet",

@@ -10,6 +10,7 @@ from is labelled when it is sampled, so that no old label is ever learnt from.
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ import optax
 from jaxrl import values
 from jaxrl.errors import require
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
+from jaxrl.networks import flat
 from jaxrl.rewards.judges import (
     Annotator,
     annotator,
@@ -30,6 +32,7 @@ from jaxrl.rewards.judges import (
 )
 from jaxrl.rewards.losses import LOSSES, preference_loss
 from jaxrl.rewards.models import RewardModel, disagreement, preference_fitted, reward_model
+from jaxrl.rewards.novelty import exploring
 from jaxrl.rewards.segments import Comparisons, halves, partial_return, within_episode
 from jaxrl.settings import Layers
 from jaxrl.types import (
@@ -59,6 +62,11 @@ class Preferences:
     """Gradient steps of the agent between two rounds."""
     segment: int = static(16, POSITIVE)
     """Steps of a segment, or fewer where an episode ends."""
+    exploration: int = static(0, NOT_NEGATIVE)
+    """Gradient steps of the agent before the first round, in which it is paid for being far from
+    other observations of the batch."""
+    neighbours: int = static(5, POSITIVE)
+    """Which of the nearest other observations that distance is to."""
     choice: str = static("disagreement")
     """Which of the sampled pairs are asked about: those of the largest disagreement between the
     members of the ensemble, or uniform."""
@@ -110,9 +118,10 @@ def preference_learner(
 
     At every `period`-th call, the B / 2 pairs of sequences, cut at the ends of episodes, are
     candidates; those whose order the members agree on least are shown to the annotator, and the
-    networks are fitted to all answers so far. After `rounds` rounds, by default those in which the
+    networks are fitted to all answers so far; the first round is that of the first such call after
+    the exploration. After `rounds` rounds, by default those in which the
     labels run out, the reward stays what it is. The view is the parameters. Source: Lee et al.
-    (2021), "PEBBLE", https://arxiv.org/abs/2106.05091, without its exploration before learning.
+    (2021), "PEBBLE", https://arxiv.org/abs/2106.05091.
     Raises an InputError if settings do not fit each other.
     """
     check_preferences(settings)
@@ -165,6 +174,7 @@ def preference_learner(
         )
         # Neither number depends on a key, so that under vmap only one branch is computed.
         due = (state.calls.value % settings.period == 0) & (state.asked.value < rounds)
+        due &= state.calls.value >= settings.exploration
         state = jax.lax.cond(due, ask, lambda state, *_: state, state, batch[0], key)
         state = state._replace(calls=Counter(state.calls.value + 1))
         return state, state.told | {"labels": (state.answers.weight > 0).sum().astype(float)}
@@ -218,6 +228,9 @@ def preferring(
         learning = preference_learner(model, judge, settings)
 
         def around(update: Update, length: int | None) -> Update:
+            if settings.exploration:
+                seen = partial(flat, spec.observation)
+                update = exploring(update, settings.exploration, settings.neighbours, seen)
             return rewarded(update, learning, model, length)
 
         def schedule(update: Update, hp: Any, length: int | None = None) -> Update:

@@ -1,14 +1,16 @@
 """Several rewards at once, told as signals: mixtures of them, and prices that keep costs low."""
 
+import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require_non_negative, require_positive
-from jaxrl.types import Agent, Array, Key, Transition, Tree, Update
-from jaxrl.updates import standardised
+from jaxrl.errors import require, require_non_negative, require_positive
+from jaxrl.rewards.learnt import folding
+from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
+from jaxrl.updates import replayed, standardised
 
 Streams = Callable[[Transition], Array]
 """Transitions [...] -> their several rewards or costs [..., K]."""
@@ -36,32 +38,76 @@ class Priced(NamedTuple):
     prices: Array  # [K] Lagrange multipliers
 
 
-def constrained(agent: Agent, costs: Streams, limits: Array, rate: float | Array = 0.05) -> Agent:
-    """An agent that maximises the reward while the mean costs of a step stay below limits [K].
+def priced(
+    update: Update,
+    costs: Streams,
+    limits: Array,
+    rate: float | Array = 0.05,
+    remember: Callable[[Update], Update] = lambda inner: inner,
+) -> Update:
+    """An update that learns from (reward - sum of prices times costs) / (1 + sum of prices).
 
-    It learns from (reward - sum of prices times costs) / (1 + sum of prices), and each rollout
-    moves the prices by rate (mean cost - limit), but not below 0: a Lagrangian. It is for agents
-    that learn from fresh rollouts; the costs are what the environment tells as signals, or a
-    function of the step. Raises an InputError unless limits are not negative and the rate is
-    positive. Source: Ray, Achiam and Amodei (2019), "Benchmarking safe exploration in deep
-    reinforcement learning".
+    Each new rollout [T, B, ...] moves the prices by rate (mean cost of a step - limit), but not
+    below 0, after it was learnt from: a Lagrangian. `remember` may put a replay around the update,
+    whose samples then are paid by the prices of now and not by those of when they were stored. The
+    prices are the multipliers of limits [K] on the costs of a step. Raises an InputError unless
+    limits are not negative and the rate is positive. Source: Ray, Achiam and Amodei (2019),
+    "Benchmarking safe exploration in deep reinforcement learning".
     """
     require_positive(rate=rate)
     require_non_negative(limits=limits)
-    update = agent.update
+
+    def learner(prices: Array) -> Update:
+        def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
+            paid = (batch.reward - costs(batch) @ prices) / (1 + prices.sum())
+            return update.apply(state, batch._replace(reward=paid), key)
+
+        return remember(update._replace(apply=apply))
 
     def init(key: Key, example: Transition) -> Priced:
-        return Priced(update.init(key, example), jnp.zeros(len(limits)))
+        prices = jnp.zeros(len(limits))
+        return Priced(learner(prices).init(key, example), prices)
 
-    def apply(state: Priced, batch: Transition, key: Key) -> tuple[Priced, dict]:
-        each = costs(batch)
-        paid = (batch.reward - each @ state.prices) / (1 + state.prices.sum())
-        inner, metrics = update.apply(state.inner, batch._replace(reward=paid), key)
-        share = batch.weight / jnp.maximum(batch.weight.sum(), 1e-8)
-        mean = (share[..., None] * each).sum(tuple(range(share.ndim)))
+    def apply(state: Priced, new: Transition, key: Key) -> tuple[Priced, dict]:
+        inner, metrics = learner(state.prices).apply(state.inner, new, key)
+        share = new.weight / jnp.maximum(new.weight.sum(), 1e-8)
+        mean = (share[..., None] * costs(new)).sum(tuple(range(share.ndim)))
         prices = jnp.maximum(state.prices + rate * (mean - limits), 0.0)
         told = {f"cost_{k}": x for k, x in enumerate(mean)}
         return Priced(inner, prices), metrics | told | {"price": prices.sum()}
 
-    read = lambda state: update.read(state.inner)
-    return agent._replace(update=Update(init, apply, read))
+    none = jnp.zeros(len(limits))
+    return Update(init, apply, lambda state: learner(none).read(state.inner))
+
+
+def constrained(agent: Agent, costs: Streams, limits: Array, rate: float | Array = 0.05) -> Agent:
+    """An agent that maximises the reward while the mean costs of a step stay below limits [K].
+
+    It is for agents that learn from fresh rollouts, such as PPO, see `priced`; the costs are what
+    the environment tells as signals, or a function of the step. Raises an InputError unless limits
+    are not negative and the rate is positive.
+    """
+    return agent._replace(update=priced(agent.update, costs, limits, rate))
+
+
+def constrained_replay(
+    make: Callable[..., Agent], costs: Streams, limits: Array, rate: float | Array = 0.05
+) -> Callable[[Spec, Any], Agent]:
+    """The constructor of an agent that replays, with mean costs of a step below limits [K].
+
+    `make(spec, hp, schedule=...)` makes an agent that replays uniformly, such as SAC or DQN; what
+    it samples is paid by the prices of now, see `priced`. Raises an InputError if the agent does
+    not replay, for negative limits or a rate that is not positive.
+    """
+    require(
+        "schedule" in inspect.signature(make).parameters,
+        "Prices of stored steps are for agents that replay, such as sac, td3, dqn or discrete-sac: "
+        "for ppo there is constrained.",
+    )
+
+    def schedule(update: Update, hp: Any, length: int | None = None) -> Update:
+        update, length = folding(update, hp, length, "Prices of stored steps")
+        remember = lambda inner: replayed(inner, hp, length)
+        return priced(update, costs, limits, rate, remember)
+
+    return lambda spec, hp: make(spec, hp, schedule=schedule)

@@ -82,7 +82,8 @@ def test_the_fitted_reward_is_the_true_one_up_to_a_constant_and_mistakes_shrink_
 
 def test_pairs_are_chosen_asked_stored_and_fitted_at_every_period():
     true = np.array([0.0, 1.0, -0.5])
-    settings = Preferences(labels=5, queries=2, period=3, segment=2, members=2, fits=3, pairs=4)
+    common = dict(segment=2, members=2, fits=3, pairs=4, exploration=3)
+    settings = Preferences(labels=5, queries=2, period=3, **common)
     model, rounds = table(2), 4
     learning = preference_learner(model, simulated(settings), settings, rounds)
     told = Update(
@@ -105,7 +106,7 @@ def test_pairs_are_chosen_asked_stored_and_fitted_at_every_period():
         state, metrics = step(state, batch, jax.random.key(t))
         params = np.asarray(state.model.learner.params)
         np.testing.assert_allclose(state.inner, params.mean(0)[states[t][0]], atol=1e-5)
-        due = t % 3 == 0 and t // 3 < rounds
+        due = t % 3 == 0 and 1 <= t // 3 <= rounds  # not before three steps of exploration
         moved = np.abs(params - before.model.learner.params).max() > 0
         assert isinstance(state.model, Asking) and moved == due
         if due:
@@ -115,7 +116,7 @@ def test_pairs_are_chosen_asked_stored_and_fitted_at_every_period():
             )
             doubt = expit(scores[:2] - scores[2:]).std(-1)
             order = np.argsort(-doubt, kind="stable")
-            asked = jax.tree.map(lambda x, row=t // 3: np.asarray(x[row]), state.model.answers)
+            asked = jax.tree.map(lambda x, row=t // 3 - 1: np.asarray(x[row]), state.model.answers)
             np.testing.assert_array_equal(asked.first.obs.argmax(-1), states[t][:, :2][:, order])
             returns = (counts * true[states[t]]).sum(0)
             gap = (returns[:2] - returns[2:])[order]

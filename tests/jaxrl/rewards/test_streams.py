@@ -8,7 +8,7 @@ from scipy.optimize import linprog
 
 from jaxrl import dp
 from jaxrl.errors import InputError
-from jaxrl.rewards import constrained, mixed_advantages
+from jaxrl.rewards import constrained, constrained_replay, mixed_advantages, priced
 from jaxrl.types import Agent, Transition, Update, memoryless
 from tests.compiling import OPTIMISED
 from tests.jaxrl.dp.cases import random_arrays
@@ -74,6 +74,41 @@ def test_a_learner_pays_prices_that_follow_its_costs():
         assert metrics["cost_1"] == pytest.approx(mean[1], abs=1e-5)
     with pytest.raises(InputError, match="rate must be above zero"):
         constrained(agent, lambda batch: batch.signals, limits, 0.0)
+
+
+def test_what_was_stored_is_paid_by_the_prices_of_now():
+    """A replay that gives back the rollout before; and an agent that does not replay is refused."""
+    told = Update(
+        lambda key, example: jnp.zeros((2, 2)),
+        lambda state, batch, key: (batch.reward, {}),
+        lambda state: state,
+    )
+
+    def remember(inner):
+        def apply(state, new, key):
+            return (inner.apply(state[0], state[1], key)[0], new), {}
+
+        return Update(
+            lambda key, example: (inner.init(key, example), example),
+            apply,
+            lambda state: inner.read(state[0]),
+        )
+
+    update = priced(told, lambda batch: batch.signals, jnp.array([0.2]), 0.5, remember)
+    ones, rng = jnp.ones((2, 2)), np.random.default_rng(3)
+    batch = Transition(ones, ones, ones, ones, ones < 0, ones, (), ones, jnp.zeros((2, 2, 1)))
+    state, price, before = update.init(jax.random.key(0), batch), 0.0, (np.ones((2, 2)), 0.0)
+    apply = jax.jit(update.apply)
+    for _ in range(4):
+        reward, cost = rng.normal(size=(2, 2)), rng.random((2, 2, 1))
+        now = batch._replace(reward=jnp.asarray(reward), signals=jnp.asarray(cost))
+        state, _ = apply(state, now, jax.random.key(0))
+        paid = (before[0] - price * before[1]) / (1 + price)
+        np.testing.assert_allclose(update.read(state), paid, atol=1e-5)
+        before, price = (reward, cost[..., 0]), max(price + 0.5 * (cost.mean() - 0.2), 0.0)
+    assert price > 0.1
+    with pytest.raises(InputError, match="are for agents that replay"):
+        constrained_replay(lambda spec, hp: told, lambda batch: batch.signals, jnp.array([0.2]))
 
 
 def test_streams_are_mixed_whatever_their_scale():
