@@ -38,6 +38,7 @@ from agents import (
     svg,
     tabular,
     td3,
+    td_mpc,
 )
 from agents.offline import (
     a2pr,
@@ -199,6 +200,7 @@ AGENTS: dict[str, AgentEntry] = {
     "svg": AgentEntry(svg.Hyperparameters(), svg.svg),
     "sindy": AgentEntry(sindy.Hyperparameters(), sindy.sindy),
     "pets": AgentEntry(pets.Hyperparameters(), pets.pets),
+    "td-mpc": AgentEntry(td_mpc.Hyperparameters(), td_mpc.td_mpc),
     "td3": td3_with(),
     # It clones what it collects, and data if there are any.
     "expo": AgentEntry(expo.Hyperparameters(), expo.expo),

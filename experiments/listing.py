@@ -107,6 +107,8 @@ ABOUT = {
                    "PPO in a sparse surrogate of the environment (Zolman et al. 2024)."),
     "pets": About(MODELS, "continuous",
                   "Planning in a learnt ensemble, without a policy (Chua et al. 2018)."),
+    "td-mpc": About(MODELS, "continuous",
+                    "Planning in a latent model, with a value at the end (Hansen et al. 2024)."),
     "td3": About(POLICIES, "continuous",
                  "Twin delayed deterministic policy gradients (Fujimoto et al. 2018)."),
     "expo": About(POLICIES, "continuous",

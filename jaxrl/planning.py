@@ -158,13 +158,16 @@ def planner(
     std: float = 1.0,
     noise: float | Array = 0.0,
     value: Callable[[Tree, Tree], Array] | None = None,
+    propose: Callable[[Tree, Tree], Array] | None = None,
 ) -> Actor:
     """Act by the first action of a plan of `horizon` steps in the model `world(view)`.
 
     The memory is the mean of the plan, shifted by one step and extended by zeros; the next plan
     starts from it with deviation `std`. `noise` is the deviation of the exploration noise that is
-    added to actions; `value(view, obs)` is the value of the state after the horizon. Actions must
-    lie in [-1, 1]. Raises an InputError if the numbers do not fit or actions are discrete.
+    added to actions; `value(view, obs)` is the value of the state after the horizon. Where the plan
+    that `propose(view, obs)` [B, H, *action] returns has a higher score, the next plan starts from
+    it instead. Actions must lie in [-1, 1]. Raises an InputError if the numbers do not fit or
+    actions are discrete.
     """
     require_positive(horizon=horizon, std=std)
     require_non_negative(noise=noise)
@@ -177,7 +180,11 @@ def planner(
         k_plan, k_model, k_noise = jax.random.split(key, 3)
         after = None if value is None else partial(value, view)
         score = returns_in(world(view), obs, discount, k_model, after)
-        plan = improve(Plan(memory, jnp.full_like(memory, std)), score, k_plan)
+        start = memory
+        if propose is not None:
+            both = jnp.stack([memory, propose(view, obs)])
+            start = select(score(both).argmax(0) == 1, both[1], both[0])
+        plan = improve(Plan(start, jnp.full_like(memory, std)), score, k_plan)
         action = plan.mean[:, 0]
         action = action + noise * jax.random.normal(k_noise, action.shape)
         onward = jnp.concatenate([plan.mean[:, 1:], jnp.zeros_like(memory[:, :1])], 1)

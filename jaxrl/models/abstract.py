@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxrl.errors import require_discrete, require_positive
+from jaxrl.errors import require_positive
 from jaxrl.models.model import Model
-from jaxrl.networks import blank, inputs
+from jaxrl.networks import action_size, blank, flat_action, inputs
 from jaxrl.networks.encoders import torso
 from jaxrl.networks.layers import MLP, Dense, initialise
 from jaxrl.types import Array, Key, Spec, TimeStep, Tree
@@ -48,6 +48,16 @@ def bounded(state: Array) -> Array:
     return (state - low) / jnp.maximum(high - low, 1e-5)
 
 
+def simplicial(state: Array, group: int = 8) -> Array:
+    """States [..., H] as a softmax over each group of H / `group` groups: sparse and bounded.
+
+    Source: Hansen, Su and Wang (2024), "TD-MPC2: scalable, robust world models for continuous
+    control", who call it SimNorm.
+    """
+    groups = state.reshape(*state.shape[:-1], -1, group)
+    return jax.nn.softmax(groups).reshape(state.shape)
+
+
 class Dynamics(nn.Module):
     """The successor [..., H], the reward [..., K] and the survival [...] of states and actions."""
 
@@ -70,13 +80,15 @@ def abstract(
     hidden: Sequence[int] = (64,),
     activation: str = "relu",
     encoder: str = "auto",
+    scaled: Callable[[Array], Array] = bounded,
 ) -> Abstract:
-    """An abstract model with states [size], for discrete actions; rewards of any representation.
+    """An abstract model with states [size], for any actions; rewards of any representation.
 
-    Raises an InputError if actions are continuous or a size is not positive.
+    `scaled` keeps states [..., size] in a range: `bounded` or `simplicial`. Raises an InputError if
+    the size is not positive.
     """
     require_positive(size=size)
-    actions = require_discrete(spec, "An abstract model").num
+    actions = action_size(spec)
     first = torso(spec.observation, (*hidden, size), activation, encoder)
     then = Dynamics(tuple(hidden), size, reward.size, activation)
     prepare = lambda obs: inputs(spec, first, obs)
@@ -90,12 +102,12 @@ def abstract(
         }
 
     def encode(params: Tree, obs: Tree) -> Array:
-        return bounded(cast(Array, first.apply(params["encoder"], prepare(obs))))
+        return scaled(cast(Array, first.apply(params["encoder"], prepare(obs))))
 
     def step(params: Tree, state: Array, action: Array) -> Step:
-        x = jnp.concatenate([state, jax.nn.one_hot(action, actions)], -1)
+        x = jnp.concatenate([state, flat_action(spec, action)], -1)
         change, paid, survival = cast(tuple, then.apply(params["dynamics"], x))
-        return Step(bounded(state + change), paid, survival)
+        return Step(scaled(state + change), paid, survival)
 
     return Abstract(init, encode, step, size)
 

@@ -245,6 +245,8 @@ def test_a_policy_is_learnt_in_latent_dreams():
         ("mbpo", "CartPole-v1", {}, "continuous"),
         ("pets", "CartPole-v1", {}, "continuous"),
         ("pets", "Pendulum-v1", dict(planner="shoot"), "There is no planner called 'shoot'"),
+        ("td-mpc", "CartPole-v1", {}, "continuous"),
+        ("td-mpc", "Pendulum-v1", dict(state_size=60), "state_size must be a multiple of 8"),
         ("alphazero", "Pendulum-v1", {}, "discrete"),
         ("alphazero", "Catch-bsuite", dict(search="a-star"), "There is no search called"),
         ("alphazero", "Catch-bsuite", dict(buffer_size=1000), "buffer_size 1000 is not divisible"),

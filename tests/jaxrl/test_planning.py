@@ -155,6 +155,18 @@ def test_the_value_after_the_plan_counts():
     np.testing.assert_allclose(action, 1.0, atol=0.1)  # -a^2 / 4 + 3 a / 2 rises up to a = 3
 
 
+def test_a_plan_starts_from_a_better_proposal():
+    """Going to the origin beats to stay, and to stay beats going away from it."""
+    as_it_is = lambda plan, score, key: plan
+    obs = jnp.array([[0.4], [-0.2]])
+    proposal = jnp.zeros((2, 3, 1)).at[:, 0, 0].set(jnp.array([-0.8, -0.4]))
+    actor = planning.planner(
+        lambda view: point(), SPEC, as_it_is, 3, 1.0, propose=lambda view, obs: proposal
+    )
+    action, _, _ = actor.step((), actor.init(2), obs, KEY)
+    np.testing.assert_allclose(action[:, 0], [-0.8, 0.0], atol=1e-6)
+
+
 def test_elites_are_among_the_candidates():
     with pytest.raises(ValueError, match="elites 9 must be at most candidates 8"):
         planning.cross_entropy(8, 9)
