@@ -95,7 +95,8 @@ def td_mpc(spec: Spec, hp: Hyperparameters) -> Agent:
     )  # fmt: skip
     state = jax.ShapeDtypeStruct((hp.state_size,), jnp.float32)
     inner = spec._replace(observation=state, mask=None)
-    actor = network(inner, (family.size,), (0.01,), layers.hidden, layers.activation)
+    plain = dict(hidden=layers.hidden, activation=layers.activation, layer_norm=layers.layer_norm)
+    actor = network(inner, (family.size,), (0.01,), **plain)
     critics = critic_ensemble(inner, representation.size, hp.ensemble.members, layers)
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises

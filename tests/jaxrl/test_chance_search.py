@@ -101,7 +101,7 @@ def test_the_tree_holds_the_law_of_the_return_and_keeps_to_masks():
 
 def test_nodes_of_chance_find_the_expectation():
     """With exact values of states, from where no action is nearly as good as the other."""
-    totals = np.array([1, 2, 6])
+    totals = np.array([0, 1, 7])
     root = jax.tree.map(lambda x: x[totals], ROOT)
     known = np.append(EXACT.max(-1), 0.0).astype(np.float32)
     evaluator = lambda obs: (flat(obs)[0], obs @ known)
@@ -109,7 +109,7 @@ def test_nodes_of_chance_find_the_expectation():
     found = jax.jit(lambda key: find(MODEL, evaluator, root, GAMMA, key))(KEY)
     np.testing.assert_array_equal(found.action, EXACT[totals].argmax(-1))
     # A mean over visits, some of which try what is worse.
-    np.testing.assert_allclose(found.value, EXACT[totals].max(-1), atol=0.6)
+    np.testing.assert_allclose(found.value, EXACT[totals].max(-1), atol=0.9)
 
 
 def test_the_prior_of_sampled_actions_is_the_policy_in_the_mean_and_counts_repetitions():

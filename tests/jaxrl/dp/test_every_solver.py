@@ -95,6 +95,22 @@ def robust_values(name, p, r, d, _, mine=None):
     return iterated(back, sweeps=300)
 
 
+def nested_risk(p, r, d, _, level=0.5):
+    """With the mean of the lowest `level` of reward plus value, at every step."""
+
+    def lowest(x, weight):
+        order = np.argsort(x)
+        below = np.cumsum(weight[order]) - weight[order]
+        return np.clip(level - below, 0, weight[order]) @ x[order] / level
+
+    def back(q):
+        rows = r + GAMMA * d * q.max(-1)
+        flat = zip(rows.reshape(8, 4), p.reshape(8, 4))
+        return np.array([lowest(*row) for row in flat]).reshape(4, 2)
+
+    return iterated(back, sweeps=300)
+
+
 def staged(p, r, d, _, choose=lambda q: q.max(-1)):
     tables = [bellman(p, r, d, GAMMA, np.zeros(4))]
     for _ in range(HORIZON - 1):
@@ -171,12 +187,27 @@ def of_theta(solver, *args, priced=False, **options):
 
 TV = dict(strength=STRENGTH, divergence=robust.constrained_total_variation)
 PRICED = {"tv": robust.regularised_total_variation, "kl": robust.regularised_kl}
+SWEEPS = (
+    dp.anderson_value_iteration,
+    dp.gauss_seidel_value_iteration,
+    dp.prioritised_sweeping,
+)
 SOLVERS = {
     "value_iteration": (of_theta(dp.value_iteration, GAMMA), best),
     "policy_iteration": (of_theta(dp.policy_iteration, GAMMA), best),
     "modified_policy_iteration": (
         of_theta(dp.modified_policy_iteration, GAMMA, 5),
         best,
+    ),
+    "other orders of backups": (
+        lambda mdp, tolerance: jnp.stack(
+            [solver(mdp, GAMMA, tolerance=tolerance).theta for solver in SWEEPS]
+        ),
+        lambda *process: np.stack([best(*process)] * len(SWEEPS)),
+    ),
+    "nested_value_iteration": (
+        of_theta(dp.nested_value_iteration, GAMMA, values.cvar(0.5)),
+        nested_risk,
     ),
     "soft_value_iteration": (
         lambda mdp, tolerance: (
