@@ -10,6 +10,7 @@ steps besides the weights that fall with them; in ranges of values that are thos
 in learning terminations.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -25,6 +26,7 @@ from jaxrl.models.model import Model, reached
 from jaxrl.networks import critic_ensemble, network
 from jaxrl.policies import tanh_family
 from jaxrl.settings import Collection, Layers, Optimisation, Replay
+from jaxrl.sharding import gathered
 from jaxrl.types import Actor, Agent, Array, Key, Spec, Transition, Tree
 from jaxrl.updates import descend, optimiser_for, polyak, replayed, require_buffer
 
@@ -95,9 +97,9 @@ def td_mpc(spec: Spec, hp: Hyperparameters) -> Agent:
     )  # fmt: skip
     state = jax.ShapeDtypeStruct((hp.state_size,), jnp.float32)
     inner = spec._replace(observation=state, mask=None)
-    plain = dict(hidden=layers.hidden, activation=layers.activation, layer_norm=layers.layer_norm)
-    actor = network(inner, (family.size,), (0.01,), **plain)
-    critics = critic_ensemble(inner, representation.size, hp.ensemble.members, layers)
+    dense = replace(layers, encoder="auto")
+    actor = network(inner, (family.size,), (0.01,), **vars(dense))
+    critics = critic_ensemble(inner, representation.size, hp.ensemble.members, dense)
     ensemble = partial(values.ensemble_critic, representation)
     ensemble(hp.ensemble)  # raises
     average = values.ensemble(representation, hp.ensemble.members, values.average)
@@ -138,8 +140,8 @@ def td_mpc(spec: Spec, hp: Hyperparameters) -> Agent:
         now, seen = pi(params, fixed(state)), fixed(state)
         own, log_prob = cast(tuple, now.sample_and_log_prob(seed=k_actor))
         scores = score(fixed(params), seen, own)
-        spread = fixed(jnp.quantile(scores, 0.95) - jnp.quantile(scores, 0.05))
-        gain = scores / jnp.maximum(spread, 1.0) - hp.entropy_coefficient * log_prob
+        low, high = jnp.quantile(gathered(fixed(scores)), jnp.array([0.05, 0.95]))
+        gain = scores / jnp.maximum(high - low, 1.0) - hp.entropy_coefficient * log_prob
         policy = -over(gain)
         total = hp.consistency_coefficient * consistency + hp.reward_coefficient * (paid + ends)
         metrics = {"consistency_loss": consistency, "reward_loss": paid, "end_loss": ends}
