@@ -242,17 +242,14 @@ def compile_(population: Population, data: list[Buffer]) -> Program:
     traced = learn.trace(*arguments)
     plan = planning.plan_of(p.like, traced.jaxpr.jaxpr, data, p.mesh.size)
     planning.require_fits(plan, len(p.seeds), config)
-    advance = programs.compiled(traced.lower())
-    plan = planning.confirmed(plan, advance, p.mesh.size)
-    planning.require_fits(plan, len(p.seeds), config)
     shared = ((p.parts, None, None), None)
-    score = jax.jit(populate(play, (p.axes, p.hp_axes, 0), 0, p.mesh, shared))
-    return Program(
-        advance,
-        programs.compiled(score.lower(p.like, p.hp, p.keys)),
-        zeros,
-        plan=plan,
-    )
+    with programs.ahead() as promised:
+        advance = promised(traced.lower())
+        score = jax.jit(populate(play, (p.axes, p.hp_axes, 0), 0, p.mesh, shared))
+        scored = promised(score.lower(p.like, p.hp, p.keys))
+    plan = planning.confirmed(plan, advance.result(), p.mesh.size)
+    planning.require_fits(plan, len(p.seeds), config)
+    return Program(advance.result(), scored.result(), zeros, plan=plan)
 
 
 def accumulate(exp: Experiment, run: Run, sums: Sums, updates: Array) -> tuple[Run, Sums]:

@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,21 +107,40 @@ def kept(
     return value
 
 
-def compiled(lowered: Any) -> Any:
-    """Compile a lowered program, without JAX's persistent cache if the result is to be kept.
+@contextlib.contextmanager
+def whole() -> Iterator[None]:
+    """Compile without JAX's persistent cache in the block, if the results are to be kept.
 
     A program that was read from that cache is not whole when it is written again.
     """
     if not STORE:
-        return lowered.compile()
+        yield
+        return
     before = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()  # it looks at the setting only once
     try:
-        return lowered.compile()
+        yield
     finally:
         jax.config.update("jax_enable_compilation_cache", before)
         compilation_cache.reset_cache()
+
+
+def compiled(lowered: Any) -> Any:
+    """Compile a lowered program, as a whole if it is to be kept."""
+    with whole():
+        return lowered.compile()
+
+
+@contextlib.contextmanager
+def ahead() -> Iterator[Callable[[Any], Future]]:
+    """A function that compiles lowered programs in another thread, while this one traces the next.
+
+    It returns promises of compiled programs, which are made in order and are ready at the end of
+    the block.
+    """
+    with whole(), ThreadPoolExecutor(1) as thread:
+        yield lambda lowered: thread.submit(lowered.compile)
 
 
 def packed(program: Any) -> tuple:
