@@ -67,6 +67,30 @@ def test_the_rules_are_those_of_optax():
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
+def test_one_vector_is_treated_as_each_array_by_itself():
+    settings = {
+        name: Optimisation(name, 0.1, "constant", weight_decay=0.1 * (name in DECAYING))
+        for name in OPTIMISERS
+    }
+    pairs = {name: (optimiser(x), OPTIMISERS[name](0.1, x)) for name, x in settings.items()}
+
+    def taken(rule):
+        params, state = PARAMS, rule.init(PARAMS)
+        for _ in range(2):
+            change, state = rule.update(slope(params), state, params)
+            params = optax.apply_updates(params, change)
+        return params
+
+    run = jax.jit(lambda: {n: [taken(rule) for rule in pair] for n, pair in pairs.items()})
+    for name, (one, other) in run().items():
+        for key in PARAMS:
+            np.testing.assert_allclose(one[key], other[key], rtol=1e-5, err_msg=name)
+    sizes = {name: len(jax.tree.leaves(rule.init(PARAMS))) for name, (rule, _) in pairs.items()}
+    assert sizes["adam"] == 3 and sizes["lamb"] == 5  # a counter, and two vectors or four arrays
+    empty = optimiser(Optimisation())
+    assert empty.update({}, empty.init({}), {})[0] == {}
+
+
 def descend_to(settings):
     """The bias after 7 steps, of settings that may be traced."""
     rule = optimiser(settings)
