@@ -34,6 +34,7 @@ from experiments.benchmarks.peers.processes import PEERS, Peer, prepare
 from experiments.benchmarks.speed import DQN, PPO_BRAX, PPO_IMAGE, PPO_WIDE, SAC
 from experiments.benchmarks.timed import calls, timed
 from experiments.benchmarks.turns import OURS, Setting
+from experiments.precision import multiplied_in
 from jaxrl import dp
 from jaxrl.errors import InputError, require_positive
 from jaxrl.networks.layers import CNN
@@ -134,15 +135,16 @@ def copy(own: Options) -> dict[str, float]:
 def update(own: Options, dtype: str) -> dict[str, float]:
     """The rate of PPO's passes with gradients at 2,048 units, in a minibatch of 8,192 rows.
 
-    Parameters and observations are of a type, in which all products are computed.
+    Numbers of parameters and sums are float32, and products of a type, as by `--precision`, except
+    on a processor, which has no other.
     """
     units, lanes = (32, 16) if own.quick else (2048, 2048)
     hp = ppo.Hyperparameters(num_envs=lanes, rollout_length=16, hidden=(units, units))
     item = of_ppo(envs.make("CartPole-v1").spec, hp)[-1]
-    typed = partial(jax.tree.map, lambda x: x.astype(dtype) if x.dtype == jnp.float32 else x)
-    part = bare.passed(item._replace(params=typed(item.params), inputs=typed(item.inputs)))
-    work = operations(products(jax.make_jaxpr(part.step)(part.start).jaxpr))
-    return {"FLOP/s": rate_of(bare.repeated(part), work)}
+    part = bare.passed(item)
+    with multiplied_in("" if jax.default_backend() == "cpu" else dtype):
+        work = operations(products(jax.make_jaxpr(part.step)(part.start).jaxpr))
+        return {"FLOP/s": rate_of(bare.repeated(part), work)}
 
 
 def sweep(own: Options, slots: int | None) -> dict[str, float]:
