@@ -34,6 +34,7 @@
 - `policy-gradients`: momentum without lag, corrected sampling, and critics of two sources.
 - `programmes`: rewards that are searched for among programmes.
 - `proto-values`: features from the values of few or many random tasks.
+- `ranked-factors`: rewards from ranked factors, beside weighted sums, in wrong units.
 - `rates`: the convergence of distributional dynamic programming, beside its bounds.
 - `reach`: offline Pendulum in rollouts of the true simulator, by length and number of critics.
 - `recall`: the memory of gated cells, state spaces and transformers, and the cost of their steps.
@@ -41,6 +42,7 @@
 - `regularisers`: what TD3's actor imitates: the data, their nearest or generated better actions.
 - `robust`: robust beside nominal planning under shifted kernels.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
+- `shuffled-frames`: progress told from frames without their order, to judge and imitate data.
 - `steering`: a cloned flow that is steered by its noise, or edited, beside learning anew.
 - `stock`: one network for all levels of risk, beside the exact optimum.
 - `submodular`: policy gradients of what a whole walk covers.

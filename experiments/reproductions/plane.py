@@ -121,11 +121,12 @@ def scored(one: Callable[[Any, Key], Array], grid: Sequence[Any], seeds: int) ->
     return np.stack([np.asarray(run(at(i), keys)) for i in range(len(grid))])
 
 
-def tuned(found: np.ndarray) -> tuple[int, np.ndarray]:
-    """The best point of scores [points, 2 seeds, ...], and its scores [seeds, ...] of other seeds.
+def tuned(found: np.ndarray, choosing: int | None = None) -> tuple[int, np.ndarray]:
+    """The best point of scores [points, seeds, ...], and its scores [rest, ...] of other seeds.
 
-    It is the best by the mean over the first half of the seeds, which are then left out.
+    It is the best by the mean over the first `choosing` seeds, by default a half of them, which are
+    then left out.
     """
-    seeds = found.shape[1] // 2
+    seeds = found.shape[1] // 2 if choosing is None else choosing
     best = int(found[:, :seeds].reshape(len(found), -1).mean(1).argmax())
     return best, found[best, seeds:]
