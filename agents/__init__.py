@@ -53,6 +53,7 @@ from agents.offline import (
     discrete_cql,
     doc,
     edac,
+    forward_backward,
     fql,
     generated_bc,
     icvf,
@@ -63,6 +64,7 @@ from agents.offline import (
     prdc,
     rebrac,
     rvs,
+    successor_features,
     td3_bc,
     uni_o4,
 )
@@ -267,4 +269,9 @@ AGENTS: dict[str, AgentEntry] = {
     "bisimulation-cql": AgentEntry(bisimulation.Hyperparameters(), bisimulation.bisimulation_cql),
     # It learns features from a data set, without its actions and rewards.
     "icvf": AgentEntry(icvf.Hyperparameters(), icvf.icvf),
+    # They learn policies of all rewards from a data set, without its rewards.
+    "forward-backward": AgentEntry(
+        forward_backward.Hyperparameters(), forward_backward.forward_backward
+    ),
+    "hilp": AgentEntry(successor_features.Hyperparameters(), successor_features.successor_features),
 }

@@ -31,6 +31,7 @@ class About(NamedTuple):
 
 VALUES, POLICIES, MODELS, TABULAR = "value-based", "actor-critic", "model-based", "tabular"
 SEARCH, OFFLINE, DATA = "tree search", "offline model-based", "offline model-free"
+ZERO_SHOT = "offline zero-shot"
 
 ABOUT = {
     "dqn": About(VALUES, "discrete", "Double deep Q-learning with replay (Mnih et al. 2015)."),
@@ -178,6 +179,10 @@ ABOUT = {
                               "CQL on features of what goes on alike (Hong et al. 2024)."),
     "icvf": About("representation", "discrete, continuous",
                   "Features from values of intents in data without actions (Ghosh et al. 2023)."),
+    "forward-backward": About(ZERO_SHOT, "discrete, continuous",
+                              "Policies of all rewards by measures (Touati and Ollivier 2021)."),
+    "hilp": About(ZERO_SHOT, "discrete, continuous",
+                  "Policies of all rewards by Hilbert features (Park et al. 2024)."),
 }  # fmt: skip
 
 

@@ -20,4 +20,6 @@
 - `bcq`, `discrete_bcq`: the best of what the data would do.
 - `bisimulation`: conservative values of features with a bisimulation loss, for histories.
 - `icvf`: features of states, from data without actions.
+- `forward_backward`: policies of all rewards at once, by factorised measures of future visits.
+- `successor_features`: the same by successor features; of Hilbert features it is HILP.
 """

@@ -139,7 +139,7 @@ APART = (
     "jaxrl", "jaxrl.values", "jaxrl.dp", "jaxrl.models", "jaxrl.updates", "jaxrl.returns",
     "jaxrl.data",
     "jaxrl.generators", "jaxrl.optimism", "jaxrl.policy_gradients",
-    "jaxrl.rewards", "jaxrl.representations", "jaxrl.goals",
+    "jaxrl.rewards", "jaxrl.representations", "jaxrl.goals", "jaxrl.zero_shot",
 )  # fmt: skip
 
 TABLES: dict[str, Callable[[], str]] = {
