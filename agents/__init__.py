@@ -34,6 +34,7 @@ from agents import (
     sac,
     sequence,
     sindy,
+    skills,
     stocked,
     svg,
     tabular,
@@ -174,6 +175,8 @@ AGENTS: dict[str, AgentEntry] = {
         ensemble=Ensemble(5, "truncated", drop=2),
         actor_reduction="average",
     ),
+    # What it is paid is learnt, for skills: see `jaxrl.rewards.skills`.
+    "skills": AgentEntry(skills.Hyperparameters(), skills.skilled_sac, skills.world),
     # They learn beside a data set, or go on from a learner of one: see `jaxrl.continuing`.
     "rlpd": efficient_sac(updates=20, actor_period=20, data_share=0.5),
     "wsrl": efficient_sac(updates=4, actor_period=4),

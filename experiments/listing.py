@@ -68,6 +68,8 @@ ABOUT = {
                   "SAC with ten critics and many updates (Chen et al. 2021)."),
     "tqc": About(POLICIES, "continuous",
                  "SAC with truncated quantile critics (Kuznetsov et al. 2020)."),
+    "skills": About(POLICIES, "continuous",
+                    "SAC for skills without a reward: METRA or DIAYN (Park et al. 2024)."),
     "rlpd": About(POLICIES, "continuous",
                   "SAC with ten critics and a half of each batch from data (Ball et al. 2023)."),
     "wsrl": About(POLICIES, "continuous",

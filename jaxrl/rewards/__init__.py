@@ -12,6 +12,7 @@
 - `penalties`: rewards that keep occupancies near those of a reference.
 - `bilevel`: rewards that are learnt for what is learnt from them, by implicit gradients.
 - `programmes`: rewards in a small language, and a search over them.
+- `skills`: what behaviours are paid for being told apart, or for going far apart.
 - `streams`: several rewards at once, and prices that keep costs low.
 - `embeddings`: rewards between the embeddings of a baseline and a goal.
 - `stages`: rewards of tasks in stages, from demonstrations.
@@ -113,6 +114,13 @@ from jaxrl.rewards.shaping import (
     shaped,
     unseen,
 )
+from jaxrl.rewards.skills import (
+    SkillReward,
+    Skills,
+    paid_by_skills,
+    skill_condition,
+    skill_reward,
+)
 from jaxrl.rewards.stages import Stages, segmented, stage_chances, stage_features, stage_reward
 from jaxrl.rewards.streams import (
     constrained,
@@ -140,6 +148,8 @@ __all__ = [
     "Score",
     "Search",
     "SetFunction",
+    "SkillReward",
+    "Skills",
     "Stages",
     "UserModel",
     "Verdict",
@@ -183,6 +193,7 @@ __all__ = [
     "mixed_reward",
     "neighbour_distance",
     "occupancy_penalty",
+    "paid_by_skills",
     "partial_return",
     "preference_fitted",
     "preference_learner",
@@ -200,6 +211,8 @@ __all__ = [
     "segmented",
     "shaped",
     "simulated",
+    "skill_condition",
+    "skill_reward",
     "squared",
     "stage_chances",
     "stage_features",

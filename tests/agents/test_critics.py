@@ -100,7 +100,9 @@ def test_every_family_is_taken_or_refused_when_assembled(name):
                     small(name, critic=critic("scalar"), **options)
 
 
-VARIANTS = ("beer.py", "combo.py", "morec.py", "ravl.py", "repo.py", "sindy.py")
+VARIANTS = (
+    "beer.py", "combo.py", "morec.py", "ravl.py", "repo.py", "sindy.py", "skills.py",
+)  # fmt: skip
 ONE_OF_EACH_FILE = {place(name): name for name in reversed(WITH_CRITICS)}
 
 

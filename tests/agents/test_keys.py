@@ -23,6 +23,7 @@ CONTINUOUS = (
     "ravl", "svg", "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac", "cql",
     "cal-ql", "sac-n", "edac", "bcq", "prdc", "a2pr", "oer", "diffusion-bc", "flow-bc",
     "idql", "fql", "expo", "cocoa", "hil-serl", "resfit", "dsrl", "td-mpc",
+    "skills",
 )  # fmt: skip
 
 
