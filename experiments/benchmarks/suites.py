@@ -26,6 +26,11 @@ CURVES: dict[str, Claim] = {
     "navix-empty": Claim(
         "ppo --env navix/Navix-Empty-8x8-v0 --seeds 2 --steps 2e5 --evaluations 10", 0.95
     ),
+    "jumanji-game2048": Claim(
+        "ppo --env jumanji/Game2048-v1 --seeds 2 --steps 5e5 --num-envs 64 --rollout-length 64"
+        " --minibatches 8 --learning-rate 1e-3 --hidden 256 256 --evaluations 10 --no-animation",
+        1500,
+    ),
     # The same agent, budget and seeds: `jaxrl compare` finds no difference between the two.
     "gymnax-cartpole": Claim(
         "ppo --env CartPole-v1 --seeds 8 --steps 3e5 --evaluations 15 --no-animation", 490

@@ -2,10 +2,12 @@
 
 - `anchors`: offline policies on anchors near the data, from starts with data and without.
 - `annotations`: bonuses where an annotator sees subgoals, with its errors.
+- `approval`: PPO on a data set, with steps that a model approves of, and then online.
 - `classification`: losses of classification and of regression, in DQN.
 - `comparisons`: comparisons of segments by regret or by rewards, and policies without a reward.
 - `composed`: two flows that see different things, and the weighted sum of both.
 - `contexts`: policies by the context of what is preferred, beside rewards that are fitted.
+- `continual`: offline tasks one after another, and what of them is remembered.
 - `corruption`: IQL and the parts of RIQL on corrupted data.
 - `data-quality`: algorithms by the quality and the coverage of their data sets.
 - `demonstrations`: a few demonstrations for PPO in rooms that are always new.
@@ -28,7 +30,9 @@
 - `levels`: offline learning in new mazes, by the number of levels and of steps.
 - `lipschitz`: an ensemble of models, or one model and smooth values.
 - `mismatch`: the error of models beside the cost of control.
+- `offline-agents`: ten offline agents on four data sets of our own.
 - `offline-robust`: robust offline plans by a price or by a radius, and what they cost.
+- `on-the-fly`: the best of a flow's actions and of their edits, beside the flow and fine-tuning.
 - `optimism`: optimistic actor-critics, exploration above a threshold, and lists of items.
 - `overoptimisation`: proxy and gold reward of the best of n, by labels and by ensembles.
 - `policy-gradients`: momentum without lag, corrected sampling, and critics of two sources.

@@ -1,5 +1,7 @@
 """A worker that learns from a data set with Unifloral's files, one of which is an algorithm."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import logged
@@ -8,15 +10,19 @@ import protocol
 s = protocol.setting()
 name = s["agent"].replace("-", "_")
 it = logged.module(s["source"], f"algorithms.{name}", ("d4rl", "gym", "tyro", "wandb"))
-args = it.Args(batch_size=s["batch_size"])
+told = {"batch_size": "batch_size", "num_updates": "updates", "gamma": "discount"}
+known = {field.name for field in dataclasses.fields(it.Args)}
+args = it.Args(**{k: s[v] for k, v in told.items() if k in known and v in s})
 found = logged.arrays(s)
 rename = {"obs": "observations", "action": "actions", "reward": "rewards",
           "next_obs": "next_observations", "done": "terminals"}  # fmt: skip
 columns = {ours: jnp.asarray(found[theirs]) for ours, theirs in rename.items()}
 if name == "rebrac":
-    columns["next_action"] = jnp.roll(columns["action"], -1, axis=0)
+    columns["next_action"] = jnp.roll(columns["action"], -1, axis=-2)
 dataset = it.Transition(**columns)
 mean, std = dataset.obs.mean(0), dataset.obs.std(0)
+if "file" in s:  # several data sets, whose observations are standardised
+    mean, std = jnp.zeros(s["observation"]), jnp.ones(s["observation"])
 obs, action = jnp.zeros(s["observation"]), jnp.zeros(s["action"])
 critics_of_a_step = getattr(args, "num_critic_updates_per_step", 1)
 
@@ -53,4 +59,7 @@ def advance(run, dataset):
     return jax.lax.scan(step, run, None, s["steps"] // critics_of_a_step)[0]
 
 
-logged.serve(init, advance, dataset, s)
+if "file" in s:
+    logged.teach(jax.jit(init), jax.jit(advance), dataset, s, lambda run: run[1].actor.params)
+else:
+    logged.serve(init, advance, dataset, s)
