@@ -88,6 +88,7 @@ REPRODUCTIONS = (
     "distributional",
     "dreams",
     "edge",
+    "exogenous-noise",
     "expressivity",
     "features",
     "generalisation",
