@@ -125,6 +125,7 @@ REPRODUCTIONS = (
     "robust",
     "search",
     "shuffled-frames",
+    "static-worlds",
     "steering",
     "stock",
     "submodular",

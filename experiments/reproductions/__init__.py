@@ -48,6 +48,7 @@
 - `robust`: robust beside nominal planning under shifted kernels.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `shuffled-frames`: progress told from frames without their order, to judge and imitate data.
+- `static-worlds`: plans for the worst of several worlds, by ordinary problems in turn.
 - `steering`: a cloned flow that is steered by its noise, or edited, beside learning anew.
 - `stock`: one network for all levels of risk, beside the exact optimum.
 - `submodular`: policy gradients of what a whole walk covers.

@@ -1,8 +1,9 @@
 """What world models remember: gated cells, state spaces and transformers as the past grows long.
 
 After Deng et al. (2023), "Facing off world model backbones". A cue is shown at the first step, then
-noise, then the cue is to be told: the model reads the cue and imagines the rest in open loop. Each
-backbone has about as many parameters. The time of an imagined step is measured beside it.
+noise, then the cue is to be told: the backbone reads all of it, step by step, and imagines nothing.
+Each has about as many parameters. The time of a step is measured beside it, which is that of an
+imagined one.
 """
 
 import time
