@@ -49,6 +49,7 @@ from agents.offline import (
     bisimulation,
     cocoa,
     cql,
+    crl,
     decision_transformer,
     discrete_bcq,
     discrete_cql,
@@ -57,12 +58,14 @@ from agents.offline import (
     forward_backward,
     fql,
     generated_bc,
+    hiql,
     icvf,
     idql,
     iql,
     odice,
     oer,
     prdc,
+    qrl,
     rebrac,
     rvs,
     successor_features,
@@ -270,6 +273,16 @@ AGENTS: dict[str, AgentEntry] = {
     "uni-o4": AgentEntry(uni_o4.Hyperparameters(), uni_o4.uni_o4),  # `ppo` goes on from it
     "discrete-bcq": AgentEntry(discrete_bcq.Hyperparameters(), discrete_bcq.discrete_bcq),
     "bisimulation-cql": AgentEntry(bisimulation.Hyperparameters(), bisimulation.bisimulation_cql),
+    # They learn to reach goals from data sets without rewards.
+    "hiql": AgentEntry(hiql.Hyperparameters(), hiql.hiql),
+    "gcivl": AgentEntry(
+        hiql.Hyperparameters(
+            subgoal_steps=0, representation_size=0, expectile=0.9, inverse_temperature=10.0
+        ),
+        hiql.hiql,
+    ),
+    "qrl": AgentEntry(qrl.Hyperparameters(), qrl.qrl),
+    "crl": AgentEntry(crl.Hyperparameters(), crl.crl),
     # It learns features from a data set, without its actions and rewards.
     "icvf": AgentEntry(icvf.Hyperparameters(), icvf.icvf),
     # They learn policies of all rewards from a data set, without its rewards.

@@ -17,6 +17,7 @@ import numpy as np
 
 from experiments import plain, results
 from jaxrl import logged
+from jaxrl.conditioned import outward
 from jaxrl.errors import InputError, require
 from jaxrl.types import Box, Discrete, Env, Spec, Transition
 
@@ -64,7 +65,7 @@ def require_writable(env: Env, folder: Path) -> None:
     """Raise an InputError unless a data set of an environment can be written to a folder."""
     logged.require_one_action(env.spec)
     require(
-        _nested(logged.outward(env.spec.observation)),
+        _nested(outward(env.spec.observation)),
         "A data set needs observations that are arrays, or dictionaries or tuples of them, but "
         "those of this environment are others: envs.flatten_observation makes one array of them.",
     )
@@ -90,7 +91,7 @@ def save(
 
     With them go `notes`, such as the name of the environment.
     """
-    episodes = [e | {"observations": logged.outward(e["observations"])} for e in episodes]
+    episodes = [e | {"observations": outward(e["observations"])} for e in episodes]
     if plain.is_plain(folder):
         return plain.save([e | {"actions": raw(e["actions"], env.spec)} for e in episodes], folder,
                           {"description": about} | (notes or {}))  # fmt: skip
@@ -112,7 +113,7 @@ def save(
         low, high = (limits.min, limits.max) if limits else (-np.inf, np.inf)
         return gymnasium.spaces.Box(low, high, tree.shape, dtype=kind.type)
 
-    seen = space_of(logged.outward(env.spec.observation))
+    seen = space_of(outward(env.spec.observation))
     assert isinstance(box, Discrete | Box)  # `require_writable` has checked it
     space = (
         gymnasium.spaces.Box(np.asarray(box.low), np.asarray(box.high), dtype=np.float32)

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrl.environments import composed
-from jaxrl.errors import require
-from jaxrl.types import Array, Env, Key, TimeStep, Transition, Tree, Update
+from jaxrl.errors import InputError, require
+from jaxrl.types import Array, Env, Key, Spec, TimeStep, Transition, Tree, Update
 
 
 class Conditioned(NamedTuple):
@@ -180,3 +181,32 @@ def relabelled(
         return update.apply(state, under(condition, draw(draw_key, batch), batch), learn_key)
 
     return update._replace(apply=apply)
+
+
+NAMES = ("observation", "desired_goal")
+"""The names of an observation and of its context in files, which are those of Gymnasium."""
+
+
+def outward(obs: Tree) -> Tree:
+    """Observations as files hold them: those with a context are dictionaries of `NAMES`."""
+    return dict(zip(NAMES, obs)) if isinstance(obs, Conditioned) else obs
+
+
+def inward(obs: Tree, spec: Spec, part: Callable[[Tree, Tree], Tree], who: str) -> Conditioned:
+    """Observations with a context, of those that files hold with one or without.
+
+    `part(obs, like)` are those of one of the two, of the shapes `like`. Where there are goals, and
+    none in the file, each observation has the goal that it has reached. Raises an InputError in the
+    name of `who` if a context is missing otherwise.
+    """
+    if isinstance(obs, Conditioned):
+        obs = outward(obs)
+    now, context = spec.observation
+    if isinstance(obs, dict) and NAMES[0] in obs:
+        found = ", ".join(obs)
+        require(NAMES[1] in obs, f"{who} has observations without {NAMES[1]}, but with {found}.")
+        return Conditioned(part(obs[NAMES[0]], now), part(obs[NAMES[1]], context))
+    if spec.goals is None:
+        raise InputError(f"{who} has observations without the context that the environment shows.")
+    seen = part(obs, now)
+    return Conditioned(seen, jax.tree.map(np.asarray, spec.goals.achieved(seen)))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrl.conditioned import Conditioned
+from jaxrl.conditioned import Conditioned, inward
 from jaxrl.errors import InputError, require, require_positive
 from jaxrl.types import Array, Box, Discrete, Env, Spec, Transition, Tree
 
@@ -254,7 +254,8 @@ def observations_of(obs: Tree, spec: Spec, number: int, who: str, why: str = "")
     """
     plain = jax.tree.map(np.asarray, obs)
     if isinstance(spec.observation, Conditioned):
-        return _conditioned(plain, spec, number, who, why)
+        part = lambda x, like: observations_of(x, Spec(like, spec.action), number, who, why)
+        return inward(plain, spec, part, who)
     same = jax.tree.structure(plain) == jax.tree.structure(spec.observation)
     leaves = lambda tree: jax.tree.leaves(tree)
     if not same and len(leaves(spec.observation)) == 1 < len(leaves(plain)):
@@ -287,36 +288,6 @@ def observations_of(obs: Tree, spec: Spec, number: int, who: str, why: str = "")
         return finite(x, like.dtype, f"{who} has an observation that is not finite.")
 
     return jax.tree.map(checked, plain, spec.observation)
-
-
-GOAL = ("observation", "desired_goal")
-"""The names of an observation and of its goal in files, which are those of Gymnasium."""
-
-
-def outward(obs: Tree) -> Tree:
-    """Observations as files hold them: those with a context are dictionaries of `GOAL`."""
-    return dict(zip(GOAL, obs)) if isinstance(obs, Conditioned) else obs
-
-
-def _conditioned(obs: Tree, spec: Spec, number: int, who: str, why: str) -> Conditioned:
-    """Observations with a context, of those that are stored with one or without."""
-    now, context = spec.observation
-    if isinstance(obs, Conditioned):
-        obs = outward(obs)
-    part = lambda tree, like: observations_of(tree, Spec(like, spec.action), number, who, why)
-    if isinstance(obs, dict) and GOAL[0] in obs:
-        require(
-            GOAL[1] in obs,
-            f"{who} has observations without a {GOAL[1]}, but with {', '.join(obs)}.",
-        )
-        return Conditioned(part(obs[GOAL[0]], now), part(obs[GOAL[1]], context))
-    require(
-        spec.goals is not None,
-        f"{who} has observations without the context that the environment shows.",
-    )
-    assert spec.goals is not None  # checked above; for the type checker
-    seen = part(obs, now)
-    return Conditioned(seen, jax.tree.map(np.asarray, spec.goals.achieved(seen)))
 
 
 def _flattened(

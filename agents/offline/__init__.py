@@ -19,6 +19,9 @@
 - `uni_o4`: PPO from cloned policies, as far as a model approves of it.
 - `bcq`, `discrete_bcq`: the best of what the data would do.
 - `bisimulation`: conservative values of features with a bisimulation loss, for histories.
+- `hiql`: subgoals and the way to them, by values of goals; GCIVL is a line of it.
+- `qrl`: distances to goals with the laws of shortest paths.
+- `crl`: a classifier of what follows as a critic.
 - `icvf`: features of states, from data without actions.
 - `forward_backward`: policies of all rewards at once, by factorised measures of future visits.
 - `successor_features`: the same by successor features; of Hilbert features it is HILP.

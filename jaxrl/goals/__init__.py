@@ -2,6 +2,7 @@
 
 - `environments`: observations that show a goal, and what it is to reach one.
 - `hindsight`: learning from stored steps under goals that were reached later, or elsewhere.
+- `stored`: data sets whose steps know their places.
 - `intentions`: values of reaching outcomes while acting for intents, from observations alone.
 - `quasimetrics`: distances with the laws of shortest paths, learnt from single steps.
 - `contrastive`: scores that tell what follows a pair from anything else.
@@ -10,7 +11,7 @@
 `jaxrl.types.Goals` is what it is to reach a goal.
 """
 
-from jaxrl.goals.contrastive import PairScores, contrastive_loss, pair_scores
+from jaxrl.goals.contrastive import CONTRASTS, PairScores, binary_contrast, pair_scores
 from jaxrl.goals.environments import (
     condition,
     goaled,
@@ -20,16 +21,12 @@ from jaxrl.goals.environments import (
 )
 from jaxrl.goals.hindsight import (
     Hindsight,
-    Stored,
     Wanted,
     ahead,
     goals_for,
     hindsight,
     hindsight_of_data,
     hindsighted,
-    placed,
-    remembered,
-    stored,
 )
 from jaxrl.goals.quasimetrics import (
     METRICS,
@@ -40,6 +37,7 @@ from jaxrl.goals.quasimetrics import (
     spreading_loss,
     step_excess,
 )
+from jaxrl.goals.stored import Stored, placed, remembered, stored
 from jaxrl.goals.values import (
     GoalValues,
     goal_value_loss,
@@ -50,6 +48,7 @@ from jaxrl.goals.values import (
 )
 
 __all__ = [
+    "CONTRASTS",
     "METRICS",
     "GoalValues",
     "Hindsight",
@@ -58,8 +57,8 @@ __all__ = [
     "Stored",
     "Wanted",
     "ahead",
+    "binary_contrast",
     "condition",
-    "contrastive_loss",
     "goal_value_loss",
     "goal_values",
     "goaled",

@@ -12,35 +12,40 @@ from typing import NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from jaxrl.errors import require_known
 from jaxrl.goals.environments import goals_of
 from jaxrl.networks.inputs import blank_action, flat, flat_action, scaled
 from jaxrl.networks.layers import MLP, Tower, initialise
+from jaxrl.representations.contrast import information_noise_contrast
+from jaxrl.representations.encoders import averaged
 from jaxrl.settings import Layers
 from jaxrl.types import Array, Key, Spec, Tree
 
-CONTRASTS = ("binary", "forward", "backward")
 
+def binary_contrast(scores: Array, weight: Array) -> Array:
+    """The loss [] of telling pairs and goals that belong together from those that do not.
 
-def contrastive_loss(scores: Array, kind: str = "binary") -> Array:
-    """The loss [N] of scores [N, N] of N pairs and N goals, of which the i-th belong together.
+    For scores f [N, N] of N pairs and N goals, of which the i-th belong together,
 
-    - binary: of telling pairs that do from those that do not, -mean_j log sigmoid(+-f_ij), whose
-      best scores are f = log p(g | s, a) / p(g) - log(N - 1).
-    - forward: of finding the goal of a pair, -log softmax_j f_ij, whose best scores are that ratio
-      and any function of the pair.
-    - backward: of finding the pair of a goal, whose best scores are that ratio and any function of
-      the goal, by which scores of one goal can be compared.
+        loss = -mean_ij (1{i = j} log sigmoid(f_ij) + 1{i != j} log sigmoid(-f_ij)),
 
-    Raises an InputError for another kind. Source: Eysenbach et al. (2022), "Contrastive learning as
-    goal-conditioned reinforcement learning", https://arxiv.org/abs/2206.07568.
+    with the pairs weighted by `weight` [N]. The best scores are the logarithm of the ratio
+    p(g | s, a) / p(g), less that of N - 1. Source: Eysenbach et al. (2022), "Contrastive learning
+    as goal-conditioned reinforcement learning", https://arxiv.org/abs/2206.07568.
     """
-    require_known("contrast", kind, CONTRASTS)
-    if kind == "binary":
-        same = jnp.eye(len(scores), dtype=bool)
-        return jax.nn.softplus(jnp.where(same, -scores, scores)).mean(-1)
-    axis = 1 if kind == "forward" else 0
-    return jax.nn.logsumexp(scores, axis) - jnp.diagonal(scores)
+    same = jnp.eye(len(scores), dtype=bool)
+    return averaged(jax.nn.softplus(jnp.where(same, -scores, scores)).mean(-1), weight)
+
+
+CONTRASTS: dict[str, Callable[[Array, Array], Array]] = {
+    "binary": binary_contrast,
+    "forward": information_noise_contrast,
+    "backward": lambda scores, weight: information_noise_contrast(scores.T, weight),
+}
+"""Losses [] of scores [N, N] of pairs and goals, and weights [N].
+
+`forward` finds the goal of a pair, so that its best scores may have any function of the pair beside
+the ratio; `backward` finds the pair of a goal, and may have any function of the goal.
+"""
 
 
 class PairScores(NamedTuple):

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 
 from jaxrl.cloning import exponential_weight
 from jaxrl.goals.environments import goals_of
-from jaxrl.goals.hindsight import Stored, Wanted
+from jaxrl.goals.hindsight import Wanted
 from jaxrl.goals.intentions import Intended, intention_loss
+from jaxrl.goals.stored import Stored
 from jaxrl.networks.inputs import flat, scaled
 from jaxrl.networks.layers import MLP, Tower, initialise
 from jaxrl.settings import Layers

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import envs
 from agents import AGENTS
 from jaxrl.steering import Frozen
+from jaxrl.types import Goals
 
 SMALL_PPO = dict(num_envs=4, rollout_length=16, epochs=2, minibatches=2, hidden=(16, 16))
 SMALL_REPLAY = dict(num_envs=2, rollout_length=2, buffer_size=64, warmup=16, batch_size=8)
@@ -41,6 +42,18 @@ def entry_of(name: str):
     """The entry of an agent, with the policy that it needs beside it."""
     entry = AGENTS[name]
     return entry if entry.beside is None else entry._replace(**entry.beside(IDLE))
+
+
+GOALS = ("hiql", "gcivl", "qrl", "crl")
+"""The agents that need an environment with goals."""
+
+
+def world_of(name: str, env):
+    """An environment for an agent: the same, or one with its observations as goals."""
+    if name not in GOALS:
+        return env
+    same = Goals(env.spec.observation, lambda obs: obs, lambda a, g: (a == g).all(-1))
+    return envs.goaled(env, same, lambda key, obs: obs)
 
 
 def case(name: str):

@@ -10,7 +10,7 @@ import envs
 from agents import AGENTS
 from jaxrl import assemble
 from jaxrl.fields import takes
-from tests.agents.cases import entry_of
+from tests.agents.cases import entry_of, world_of
 from tests.agents.keys import uses
 
 TINY = dict(
@@ -32,7 +32,8 @@ def test_no_key_is_used_twice(name):
     """In warm-up, a rollout, an update and an evaluated action; environments included."""
     entry = entry_of(name)
     hp = entry.defaults.replace(**{k: v for k, v in TINY.items() if takes(entry.defaults, k)})
-    env = entry.world(envs.make("Pendulum-v1" if name in CONTINUOUS else "chain"), hp)
+    env = world_of(name, envs.make("Pendulum-v1" if name in CONTINUOUS else "chain"))
+    env = entry.world(env, hp)
     setup = assemble(entry.maker(env), env, hp)
 
     def life(key):

@@ -12,6 +12,7 @@ from jaxrl.environments import auto_reset, time_limit, vectorize
 from jaxrl.fields import takes
 from jaxrl.rollouts import random_policy
 from jaxrl.types import Transition, lanes, select
+from tests.agents.cases import world_of
 from tests.agents.test_keys import CONTINUOUS
 
 TABLE = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [1, 1, 1]], bool)  # [S, A]
@@ -64,7 +65,7 @@ def built(name, env=None, **options):
     known |= dict(sequence_length=1) if name == "ppo" else {}
     known |= dict(sequence_length=4) if name == "gumbel-muzero" else {}
     hp = entry.defaults.replace(**known)
-    env = entry.world(process()[1] if env is None else env, hp)
+    env = entry.world(world_of(name, process()[1] if env is None else env), hp)
     return assemble(entry.maker(env), env, hp)
 
 

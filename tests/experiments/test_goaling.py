@@ -93,7 +93,7 @@ def test_data_with_goals_and_without(tmp_path):
     assert datasets.load(str(tmp_path / "none.npz"), env, 1, 1).reward.shape == (2, 1)
     for change, words in (
         ({"observations/desired_goal": np.zeros((160, 3), np.float32)}, r"shape \(3,\).*\(2,\)"),
-        ({"observations/desired_goal": None}, "without a desired_goal, but with observation"),
+        ({"observations/desired_goal": None}, "without desired_goal, but with observation"),
     ):
         wrong = {k: v for k, v in (stored | change).items() if v is not None}
         np.savez(tmp_path / "wrong.npz", **wrong)

@@ -10,7 +10,7 @@ from jaxrl import assemble
 from jaxrl.errors import InputError
 from jaxrl.optimisers import DECAYING, OPTIMISERS
 from jaxrl.types import Discrete, MultiDiscrete, Product
-from tests.agents.cases import entry_of
+from tests.agents.cases import entry_of, world_of
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_an_agent_takes_the_actions_that_are_listed(agent, worlds):
     entry, taken = entry_of(agent), set()
     for kind, env in worlds.items():
         try:
-            world = entry.world(env, entry.defaults)
+            world = entry.world(world_of(agent, env), entry.defaults)
             assemble(entry.maker(world), world, entry.defaults)
             taken.add(kind)
         except InputError:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrl import buffers
-from jaxrl.goals.hindsight import displaced, placed
 from jaxrl.goals.intentions import Intended, intended, intention_loss
+from jaxrl.goals.stored import displaced, placed
 from jaxrl.types import Transition
 
 GAMMA, SIZE = 0.95, 4
