@@ -19,7 +19,7 @@ from jaxrl.loop import advance, assemble
 from jaxrl.types import Discrete, Goals, Spec, Transition, Update
 from tests.compiling import OPTIMISED
 
-BITS = 8
+BITS = 9
 SEE = Update(lambda key, example: (), lambda s, batch, key: (s, {"seen": batch}), lambda s: s)
 SHAPE = jax.ShapeDtypeStruct((), jnp.float32)
 NUMBER = Goals(SHAPE, lambda obs: obs, lambda achieved, goal: achieved == goal)
@@ -37,7 +37,7 @@ def test_hindsight_solves_what_rewards_alone_do_not():
     def played(key, share):
         make = goals.hindsighted(dqn.dqn, Hindsight(future=share, horizon=BITS))
         setup = assemble(make, env, hp)
-        run, metrics = advance(setup.experiment, setup.experiment.init(key), 60)
+        run, metrics = advance(setup.experiment, setup.experiment.init(key), 75)
         view = setup.agent.update.read(run.learner)
         score = evaluate(setup.env, setup.agent.exploit, view, key, 64)
         return score.returns.mean(), score.success.mean(), metrics["episode_success"]
@@ -46,9 +46,8 @@ def test_hindsight_solves_what_rewards_alone_do_not():
     keys, shares = jax.random.split(jax.random.key(0), 5), jnp.array([0.8, 0.0])
     found = jax.jit(members, compiler_options=OPTIMISED)(keys, shares)
     (solved, alone), (success, failure), (sometimes, seldom) = map(np.asarray, found)
-    print(success, failure)
     gain = success - failure
-    assert gain.mean() - 4 * gain.std(ddof=1) / 5**0.5 > 0.3
+    assert gain.mean() - 4 * gain.std(ddof=1) / 5**0.5 > 0.2
     assert (solved > alone + 1).all() and (solved < 1 - success).all()
     assert (sometimes > seldom).all() and (sometimes <= 1).all() and (seldom >= 0).all()
 
