@@ -11,12 +11,14 @@
 - `corruption`: IQL and the parts of RIQL on corrupted data.
 - `data-quality`: algorithms by the quality and the coverage of their data sets.
 - `demonstrations`: a few demonstrations for PPO in rooms that are always new.
+- `dictionaries`: policies of SAC as sparse polynomials, fitted in states they visit or in all.
 - `distributional`: DQN, C51, QR-DQN and IQN on two games.
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where values are never learnt, and two remedies.
 - `exogenous-noise`: what features tell of a state and of noise that lasts, by objective.
 - `expressivity`: orders of policies that one kind of objective expresses and another does not.
 - `features`: features of data without actions, and values that are linear in them.
+- `filters`: rollouts that discriminators of real successors filter, beside means and an oracle.
 - `generalisation`: DQN that learns from replay, from a factored model or from the true one.
 - `gradients`: semi, true and orthogonal gradients of O-DICE, by the weight of the residual.
 - `guided`: trajectories by diffusion that a policy leads, beside rollouts of an ensemble.
@@ -40,6 +42,7 @@
 - `programmes`: rewards that are searched for among programmes.
 - `proto-values`: features from the values of few or many random tasks.
 - `ranked-factors`: rewards from ranked factors, beside weighted sums, in wrong units.
+- `ranks`: the rank of a critic's features, left alone, bounded by Bellman's equation or raised.
 - `rates`: the convergence of distributional dynamic programming, beside its bounds.
 - `reach`: offline Pendulum in rollouts of the true simulator, by length and number of critics.
 - `recall`: the memory of gated cells, state spaces and transformers, and the cost of their steps.
