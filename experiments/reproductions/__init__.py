@@ -20,6 +20,7 @@
 - `features`: features of data without actions, and values that are linear in them.
 - `filters`: rollouts that discriminators of real successors filter, beside means and an oracle.
 - `generalisation`: DQN that learns from replay, from a factored model or from the true one.
+- `goal-embeddings`: rewards from the embedding of a goal, projected on the way from a baseline.
 - `gradients`: semi, true and orthogonal gradients of O-DICE, by the weight of the residual.
 - `guided`: trajectories by diffusion that a policy leads, beside rollouts of an ensemble.
 - `hacking`: a proxy that is optimised near a reference, by actions or by occupancies.
@@ -50,6 +51,7 @@
 - `regularisers`: what TD3's actor imitates: the data, their nearest or generated better actions.
 - `robust`: robust beside nominal planning under shifted kernels.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
+- `several-critics`: one critic for each of several rewards, beside one for their sum.
 - `shuffled-frames`: progress told from frames without their order, to judge and imitate data.
 - `static-worlds`: plans for the worst of several worlds, by ordinary problems in turn.
 - `steering`: a cloned flow that is steered by its noise, or edited, beside learning anew.
