@@ -58,8 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     The code is 0 on success, 2 for bad input, 130 after Ctrl-C, and 1 for anything else: a run
     that diverged, a file that cannot be read or written, or a fault of the program.
     """
-    # To import and to trace makes many small objects that stay: to look for garbage among them as
-    # often as by default takes a tenth of the time of a short command.
+    # To trace makes many small objects that stay: to look for garbage among them as often as by
+    # default took 0.1 of the 5.4 s of processor time before PPO learns.
     gc.set_threshold(100_000, 20, 100)
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
