@@ -175,7 +175,7 @@ def convolution(own: Options) -> dict[str, float]:
         item = bare.Pass("learn", apply, params, images, 1, True)
         return rate_of(bare.repeated(bare.passed(item)), len(images))
 
-    return {"patches, image/s": speed(CNN()), "convolution, image/s": speed(Direct())}
+    return {"image/s by patches": speed(CNN()), "image/s by convolution": speed(Direct())}
 
 
 OTHERS: dict[str, Callable[[Options], dict[str, float]]] = {

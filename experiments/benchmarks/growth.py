@@ -161,7 +161,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
         place.loglog(values, line, "--", color="gray", label="proportional")
         place.set_title(f"{AXES[name].agent}: {name}", fontsize=9)
         place.set_ylabel("ms a round", fontsize=8)
-        place.tick_params(labelsize=7)
+        place.tick_params(which="both", labelsize=6)
     for place in list(axes.flat)[len(rows) :]:
         place.axis("off")
     axes.flat[0].legend(fontsize=7)
