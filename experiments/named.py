@@ -76,6 +76,7 @@ REPRODUCTIONS = (
     "anchors",
     "annotations",
     "approval",
+    "chance",
     "classification",
     "comparisons",
     "composed",

@@ -3,6 +3,7 @@
 - `anchors`: offline policies on anchors near the data, from starts with data and without.
 - `annotations`: bonuses where an annotator sees subgoals, with its errors.
 - `approval`: PPO on a data set, with steps that a model approves of, and then online.
+- `chance`: search with nodes of chance, and with exact backups, in a small 2048.
 - `classification`: losses of classification and of regression, in DQN.
 - `comparisons`: comparisons of segments by regret or by rewards, and policies without a reward.
 - `composed`: two flows that see different things, and the weighted sum of both.
