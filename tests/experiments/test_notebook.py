@@ -33,6 +33,10 @@ CLAIMS = {
         assert cautious[:, -5:].mean() > cloned[:, -5:].mean() > metrics["episode_return"] + 50
         assert further.mean() > anew.mean() + 100  # with two seeds; 275 with four
     """,
+    "teach_a_behaviour_with_200_comparisons": """
+        assert float(shares[:, -1].mean()) > 0.8 > 0.7 > float(shares[:, 0].mean())
+        assert teaching.number == 20 and teaching.labels == [] and not MINE
+    """,
     "your_own_parts": """
         last = lambda run: float(run["evaluation_return"][:, -2:].mean())  # at random: 22
         assert last(attentive) > 150 and last(paired) > 120 and last(scheduled) > 60
@@ -50,6 +54,7 @@ FEWER = {
     },
     "an_agent_inside_its_own_dream": {"random.key(0), 4)": "random.key(0), 2)"},
     "from_a_data_set_to_an_online_agent": {"random.key(0), 4)": "random.key(0), 2)"},
+    "teach_a_behaviour_with_200_comparisons": {"random.key(3), 4)": "random.key(3), 2)"},
 }
 COMPILES = ("one_backup_many_value_functions",)  # more than it computes: it is not optimised
 # As for the tests, the collector need not look at what tracing makes.
