@@ -80,6 +80,7 @@ REPRODUCTIONS = (
     "classification",
     "comparisons",
     "composed",
+    "constraints",
     "contexts",
     "continual",
     "control",

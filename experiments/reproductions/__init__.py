@@ -7,6 +7,7 @@
 - `classification`: losses of classification and of regression, in DQN.
 - `comparisons`: comparisons of segments by regret or by rewards, and policies without a reward.
 - `composed`: two flows that see different things, and the weighted sum of both.
+- `constraints`: prices of a cost that PPO and SAC learn, beside fixed prices and the exact optimum.
 - `contexts`: policies by the context of what is preferred, beside rewards that are fitted.
 - `continual`: offline tasks one after another, and what of them is remembered.
 - `corruption`: IQL and the parts of RIQL on corrupted data.
