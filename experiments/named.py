@@ -142,6 +142,7 @@ REPRODUCTIONS = (
     "verdicts",
     "wanted",
     "weighted-models",
+    "zero-shot",
 )
 
 

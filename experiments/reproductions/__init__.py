@@ -64,6 +64,7 @@
 - `users`: users who want opposite things, by one reward or a latent of each.
 - `wanted`: one network that obtains the return it is asked for, in a game.
 - `weighted-models`: tiny models weighted by the gradient of the value, with distractors.
+- `zero-shot`: policies of 32 rewards by agents that learnt without one.
 
 Each writes a table, the numbers behind it and a picture to its folder. Those of the kept runs are
 in `kept`, and their verdicts are in `claims`.
