@@ -56,7 +56,7 @@ def bit_flips(bits: int = 10) -> Env:
     Observations and goals are bools [bits]; an action is the bit that is flipped. An episode begins
     with random bits and another random goal. Rewards are -1, and 0 where the goal is reached, which
     ends the episode: random actions almost never do with many bits. Source: Andrychowicz et al.
-    (2017), section 3.1, https://arxiv.org/abs/1707.01495. Raises an InputError for less than one
+    (2017), https://arxiv.org/abs/1707.01495. Raises an InputError for less than one
     bit.
     """
     require(bits >= 1, f"bit-flips needs at least one bit, not {bits}.")

@@ -101,6 +101,7 @@ REPRODUCTIONS = (
     "guided",
     "hacking",
     "heuristics",
+    "hindsight",
     "histories",
     "horizon",
     "implicit-values",

@@ -27,6 +27,7 @@
 - `guided`: trajectories by diffusion that a policy leads, beside rollouts of an ensemble.
 - `hacking`: a proxy that is optimised near a reference, by actions or by occupancies.
 - `heuristics`: auxiliary rewards that help or mislead, and implicit gradients of their weights.
+- `hindsight`: bits that are flipped to a goal, with hindsight and without.
 - `histories`: histories whose features a bisimulation loss makes alike.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `implicit-values`: IQL, XQL and SQL beside exact values of the best actions in the data.

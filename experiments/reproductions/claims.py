@@ -308,6 +308,16 @@ CLAIMS: dict[str, Claim] = {
         "0.98], with weights of 1.8 and -1.2 of the auxiliary reward: it makes a cost of what "
         "misleads. Potentials change nothing here, because they do not change the exact gradient.",
     ),
+    "hindsight": Claim(
+        "Learning from goals that were reached, in place of those that were pursued, solves tasks "
+        "of many bits, where the latter learns only with few (Andrychowicz et al. 2017).",
+        "Partly",
+        "After 4,224 environment steps and 400 gradient steps DQN reaches 0.87 [0.73, 0.98] of the "
+        "goals of 4 bits without hindsight and all with it. Of 8 bits it reaches 0.03 [0.02, "
+        "0.05], with later steps of the episode as goals 0.22 [0.18, 0.27], and with its end 0.03 "
+        "[0.02, 0.05]. Of 12 bits none has learnt anything by then: longer runs were not tried. "
+        "All have the same settings, and none is tuned.",
+    ),
     "histories": Claim(
         "A bisimulation loss lowers the number of episodes that offline learning from histories "
         "needs, and does nothing where it is not needed (Hong et al. 2024).",

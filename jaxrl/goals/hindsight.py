@@ -110,8 +110,8 @@ def hindsight(
     Later goals are achieved by successors from the first step to the end of the episode, or of the
     sequence: it should be as long as episodes are. Random ones are of any step of the batch. The
     update sees transitions [B, ...], or the first `steps` of each sequence under one goal
-    [steps, B, ...]. Source: Andrychowicz et al. (2017), "Hindsight experience replay", sections
-    3.3 and 4.5, https://arxiv.org/abs/1707.01495.
+    [steps, B, ...]. Source: Andrychowicz et al. (2017), "Hindsight experience replay",
+    https://arxiv.org/abs/1707.01495.
     """
     check_hindsight(settings)
 
