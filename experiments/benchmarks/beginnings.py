@@ -123,29 +123,28 @@ def line(name: str, library: str, row: dict[str, Any], peer: dict[str, Any] | No
 
 
 def table(report: dict[str, Any]) -> str:
-    """The tables in markdown of a file of rows."""
+    """The tables in markdown of a file of rows: of settings and of commands, if there are any."""
     rows = report["rows"]
-    lines = [
-        "| setting | library | before, s | tracing | lowering | XLA | garbage, within | "
-        f"compiled, cold | of {PEER}'s | warm |",
-        "|---" * 10 + "|",
+    settings = [
+        line(name, library, row, rows[name].get(PEER) if library == OURS else None)
+        for name in SETTINGS
+        for library, row in rows.get(name, {}).items()
     ]
-    for name in (name for name in SETTINGS if name in rows):
-        for library, row in rows[name].items():
-            other = rows[name].get(PEER) if library == OURS else None
-            lines.append(line(name, library, row, other))
-    lines += [
-        "",
-        "| command | imports, s | compiles, cold | compiles, warm | all, cold | all, warm |",
-    ]
-    lines += ["|---" * 6 + "|"]
+    commands = []
     for name in (name for name in COMMANDS if name in rows):
         row = rows[name]
         cells = [median(row["import_s"])]
         for stage in ("compile_s", "all_s"):
             cells += [middle(row[state], stage) for state in ("cold", "warm")]
-        lines.append(f"| {name} | {' | '.join(f'{x:.2f}' for x in cells)} |")
-    return "\n".join(lines)
+        commands.append(f"| {name} | {' | '.join(f'{x:.2f}' for x in cells)} |")
+    heads = (
+        "| setting | library | before, s | tracing | lowering | XLA | garbage, within | "
+        f"compiled, cold | of {PEER}'s | warm |\n" + "|---" * 10 + "|",
+        "| command | imports, s | compiles, cold | compiles, warm | all, cold | all, warm |\n"
+        + "|---" * 6 + "|",
+    )  # fmt: skip
+    tables = [[head, *found] for head, found in zip(heads, (settings, commands)) if found]
+    return "\n\n".join("\n".join(lines) for lines in tables)
 
 
 def main(arguments: list[str]) -> None:
