@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format docs install clean
+.PHONY: demo test test-thorough lint format docs install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m experiments.demo
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --durations=15
+
+test-thorough: $(VENV)/.installed
+	$(BIN)/python -m pytest --durations=15 -m 'thorough and not slow'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -56,6 +56,7 @@ def run(docstring, name, names):
     return tried
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_public_function_shows_what_it_does(package):
     top, *inner = modules(package)

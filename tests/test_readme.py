@@ -43,6 +43,7 @@ def test_the_agent_learns_from_discrete_and_continuous_actions(shown, name):
     assert np.isfinite(metrics["policy_loss"]) and np.isfinite(metrics["value_loss"])
 
 
+@pytest.mark.thorough
 def test_the_shell_block_runs_from_top_to_bottom(shown, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # The same commands with less of everything: it is their order and their words that are tested.
@@ -87,6 +88,7 @@ def test_the_page_on_extending_runs_from_top_to_bottom():
 SHOWN = [page for page in PAGES if blocks("python", page) and page != "docs/extending.md"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("page", SHOWN)
 def test_the_python_blocks_of_a_page_run(page):
     exec("\n".join(blocks("python", page)), {"__name__": page})

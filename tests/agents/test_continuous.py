@@ -77,6 +77,7 @@ def learnt(name, env, rounds, family=None, target_noise=None, **options):
     return jax.tree.map(lambda x: np.asarray(x).mean(0), found)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "family"), [*((name, None) for name in NAMES), ("sac", "hl-gauss")]
 )

@@ -27,6 +27,7 @@ CONTINUOUS = (
 )  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", AGENTS)
 def test_no_key_is_used_twice(name):
     """In warm-up, a rollout, an update and an evaluated action; environments included."""

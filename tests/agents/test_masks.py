@@ -100,6 +100,7 @@ FIRST = {AGENTS[name].make.__module__: name for name in reversed(DISCRETE)}.valu
 ACTING = [name for name in DISCRETE if name in {*FIRST, "rainbow", "iqn", "q-lambda"}]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ACTING)
 def test_no_agent_takes_a_forbidden_action(name):
     """With random parameters, so that what is forbidden often seems best.
@@ -234,6 +235,7 @@ def guarded():
     return some, exact, env._replace(spec=env.spec._replace(mask=allow))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["q-learning", "dqn", "pqn", "discrete-sac"])
 def test_a_masked_agent_finds_the_optimum_of_what_is_allowed(name):
     """On a grid, in every state of four seeds: its policy there is one of the best.
@@ -268,6 +270,7 @@ def test_a_masked_agent_finds_the_optimum_of_what_is_allowed(name):
         assert np.abs(table - exact)[:, :8][:, some[:8]].max() < 0.3
 
 
+@pytest.mark.thorough
 def test_a_world_model_learns_what_is_allowed():
     """Dreamer's prediction of the mask, from which imagined actions are chosen."""
     setup = built("dreamer", model_learning_rate=1e-2, hidden=(32,))

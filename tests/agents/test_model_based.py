@@ -62,6 +62,7 @@ def scores(name, steps, compiler_options=OPTIMISED, **options):
     return found - best_return(16, jax.random.key(1))
 
 
+@pytest.mark.thorough
 def test_dreams_take_the_place_of_experience():
     """With 164 steps in the environment, MBPO is near the best, and better than SAC.
 
@@ -78,6 +79,7 @@ def test_dreams_take_the_place_of_experience():
     assert (dreamt[:, None] > alone).mean() > 0.5, (alone, dreamt)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("planner", ["cem", "mppi"])
 def test_plans_in_a_learnt_model_are_near_the_best(planner):
     """Of 24 seeds the median is -0.7 for both, and the worst -1.7 by CEM and -2.7 by MPPI."""
@@ -99,6 +101,7 @@ def test_plans_of_two_steps_in_a_latent_model_rely_on_its_values():
     assert np.median(found) > -5, found
 
 
+@pytest.mark.thorough
 def test_sequences_need_fewer_decisions():
     """Four actions of a sequence for one decision, beside one action of SAC for four steps.
 
@@ -200,6 +203,7 @@ def test_planning_saves_steps():
     assert (without > best - 1e-3).mean() <= 0.5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "options", "least"),
     [
@@ -224,6 +228,7 @@ def test_search_learns_a_gridworld(name, options, least):
     assert np.median(found) >= least, found
 
 
+@pytest.mark.thorough
 def test_a_policy_is_learnt_in_latent_dreams():
     """Of the gridworld with the shortest way of four steps."""
     entry = AGENTS["dreamer"]

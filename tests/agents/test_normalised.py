@@ -27,6 +27,7 @@ def badly_scaled(env):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("normalise", [False, True])
 def test_badly_scaled_observations_are_learnt_from_only_if_standardised(normalise):
     """Catch, by DQN, over three seeds."""

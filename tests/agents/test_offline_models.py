@@ -66,6 +66,7 @@ def test_combo_is_robust_as_well_if_asked(monkeypatch):
     np.testing.assert_allclose(found - alone, 2.0 * (3 * 0.1) ** 2, rtol=1e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["combo", "morec", "ravl"])
 def test_a_data_set_of_random_actions_is_enough_to_be_near_the_best(name):
     entry, env = AGENTS[name], scale_actions(point())

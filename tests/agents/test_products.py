@@ -67,6 +67,7 @@ def no_wanted_kind(obs):
     return jnp.asarray(np.arange(3) != WANTED[:, :1])[obs.argmax(-1)], None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("make", "best"),
     [

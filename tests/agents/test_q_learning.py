@@ -41,6 +41,7 @@ def trained(make, env, hp, steps, key):
     return setup.agent.update.read(run.learner)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_optimal_policy_is_found(name):
     """Of a random process, in episodes that are truncated; in nearly all states of six seeds.

@@ -94,6 +94,7 @@ MEMORABLE = dict(
 )  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("memory", "burn_in"), [("none", 0), ("gru", 2), ("state-space", 0), ("transformer", 0)]
 )

@@ -56,6 +56,7 @@ def test_unroll_repeats_what_acting_computed(memory):
     assert float(jnp.abs(jax.tree.leaves(memories)[0][0]).max()) == 0.0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("memory", ["none", "state-space", "transformer"])
 def test_ppo_with_a_memory_remembers_what_it_cannot_without(memory):
     """The action that pays is shown at the first of six steps; three seeds."""

@@ -104,6 +104,7 @@ def test_the_memory_learns_from_the_critics_and_not_from_the_actor():
     assert all(jax.tree.leaves(moved["encoder"])) and all(jax.tree.leaves(moved["heads"]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["sac", "recurrent-sac"])
 def test_only_a_memory_swings_up_a_pendulum_whose_velocity_is_hidden(name):
     """The mean return of two seeds; that of a random policy is some -1200."""

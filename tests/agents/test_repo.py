@@ -62,6 +62,7 @@ def explained(learn, steps=500):
     return median([share(x) for x in np.asarray(classes)]), jax.tree.map(median, metrics)
 
 
+@pytest.mark.thorough
 def test_noise_is_left_out_and_what_pays_is_kept():
     """Reconstruction keeps both; the constraint leaves out what cannot be foretold."""
     everything, _ = explained(dreamer.reconstructive)

@@ -61,6 +61,7 @@ def test_the_gradient_of_an_imagined_return_is_that_of_the_policy():
         assert slope[i] == pytest.approx(rise, rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_it_is_near_the_best_after_few_steps():
     small = dict(
         batch_size=32, warmup=64, buffer_size=1024, hidden=(32, 32), members=2, elites=2,

@@ -45,6 +45,7 @@ def learnt(name, **options):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "epsilon"),
     [("q-learning", 1.0), ("q-lambda", 0.6), ("expected-sarsa", 0.6), ("sarsa-lambda", 0.6)],

@@ -42,6 +42,7 @@ def made(name, env):
     return agent, *begin(jax.random.key(0))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "env"),
     [

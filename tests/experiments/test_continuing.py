@@ -29,6 +29,7 @@ def base(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.thorough
 def test_a_sweep_goes_on_from_it_with_half_of_its_data_and_resumes_exactly(
     base, tmp_path, monkeypatch, capsys
 ):

@@ -90,6 +90,7 @@ def test_nothing_is_added_to_what_is_learnt_from(stored):
     assert end.learner.inner.step == 5 and np.isfinite(metrics["critic_loss"])
 
 
+@pytest.mark.thorough
 def test_trained_from_the_shell_without_the_data_in_it(stored, tmp_path, monkeypatch, capsys):
     data, folder, again = tmp_path / "data-v0", tmp_path / "run", tmp_path / "mixed-v0"
     shutil.copytree(stored, data)

@@ -44,6 +44,7 @@ def of_agent(base, name, **options):
     )
 
 
+@pytest.mark.thorough
 def test_an_agent_edits_a_flow_with_half_of_its_data_and_is_loaded_with_it(base, tmp_path):
     out = tmp_path / "resfit"
     words = ["train", "resfit", "--frozen", str(base), "--edit-size", "0.5", *ONLINE, *TINY]

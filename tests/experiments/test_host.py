@@ -79,6 +79,7 @@ def config_of(agent, env, **changes) -> Configuration:
     return Configuration(agent, env, hyperparameters=records.flat(defaults), **(own | changes))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("agent", ACTIONS)
 def test_learning_is_that_of_the_compiled_loop(agent, monkeypatch):
     """Nothing is random in this environment, so both see the same steps and learn the same."""

@@ -73,6 +73,7 @@ def shortened(name):
     return notebook
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CLAIMS)
 def test_it_runs_and_keeps_its_claims(name, monkeypatch):
     if name not in COMPILES:

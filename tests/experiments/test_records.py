@@ -64,6 +64,7 @@ def test_swept(tmp_path):
     assert main(["sweep", "--resume", str(tmp_path / "s")]) == 0
 
 
+@pytest.mark.thorough
 def test_a_stock_is_shown_and_swept(tmp_path):
     small = SMALL.replace("CartPole-v1", "chain")
     words = f"train stocked-dqn {small} --steps 16 --initial-stock -1 --out {tmp_path / 't'}"

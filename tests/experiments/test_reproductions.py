@@ -31,6 +31,7 @@ def test_no_sweep_contracts_by_less_than_its_bound(tmp_path):
             assert row["largest factor"] > 0.9 * row["bound"]
 
 
+@pytest.mark.thorough
 def test_robust_plans_pay_without_a_shift_and_gain_with_a_large_one(tmp_path):
     found = rows("robust", tmp_path, "--processes", "30", "--draws", "2")
     for row in found:
@@ -40,6 +41,7 @@ def test_robust_plans_pay_without_a_shift_and_gain_with_a_large_one(tmp_path):
             assert row["low"] > 0, row  # five standard errors
 
 
+@pytest.mark.thorough
 def test_the_mine_has_the_cvar_of_all_its_plans(monkeypatch):
     """A plan is how many steps to dig, by what was dug so far, and then to walk to the garden."""
     with monkeypatch.context() as patch:  # its table is large

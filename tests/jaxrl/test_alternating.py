@@ -160,6 +160,7 @@ def test_a_learnt_discount_has_the_mean_of_the_discounts_where_its_loss_is_least
         np.testing.assert_allclose(found, np.mean(discounts), atol=2e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("agent", ["alphazero", "gumbel-muzero", "ppo", "dqn"])
 def test_agents_train_in_it_and_are_evaluated_against_an_opponent(agent):
     entry = AGENTS[agent]

@@ -29,6 +29,7 @@ def returns_of_random_actions(key):
     return -(x[:, None] ** 2 + time / 12).sum(-1).mean()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["bc", "iql", "td3-bc"])
 def test_random_actions_are_improved_upon_but_by_cloning(name):
     """Shares of the way from the return of random actions to the best one, over eight seeds.

@@ -25,6 +25,7 @@ SHAPE = jax.ShapeDtypeStruct((), jnp.float32)
 NUMBER = Goals(SHAPE, lambda obs: obs, lambda achieved, goal: achieved == goal)
 
 
+@pytest.mark.thorough
 def test_hindsight_solves_what_rewards_alone_do_not():
     """Flipping the bits that differ is best: d - 1 steps pay -1 if d of them do."""
     env = envs.make("bit-flips", bits=BITS, max_steps_in_episode=BITS)

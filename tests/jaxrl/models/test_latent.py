@@ -97,6 +97,7 @@ def clock(steps, lanes, rng):
                       final, (), one)  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "posterior", "updates"),
     [

@@ -1,0 +1,50 @@
+"""Claims on goals, skills and representations."""
+
+from experiments.reproductions.claims.claim import Claim
+
+CLAIMS: dict[str, Claim] = {
+    "exogenous-noise": Claim(
+        "Temporal contrast and forward prediction of videos recover the state if the noise of "
+        "observations is independent in time, and no objective without actions does if it is "
+        "exogenous and lasts, where inverse models do (Misra et al. 2024).",
+        "Confirmed",
+        "If the noise is drawn anew at each step, a linear probe of eight features tells 0.94 "
+        "[0.92, 0.95] of the variance of the state after a temporal contrast, 0.77 [0.73, 0.81] "
+        "after forward prediction without actions, and 0.95 [0.94, 0.95] after inverse dynamics "
+        "of three steps. If it stays with a probability of 0.95, these are 0.17 [0.09, 0.23], "
+        "0.16 [0.07, 0.25] and 0.92 [0.92, 0.93]; inverse dynamics of one step has 0.90 [0.87, "
+        "0.93]. The exact optimum of a contrast of one step goes from 0.99 to 0.00, and tells "
+        "the noise instead. Objectives that see actions and predict what is seen are between: "
+        "0.51 [0.43, 0.59] for the contrast of TACO and 0.30 [0.22, 0.38] for self-prediction. "
+        "The controls tell little anywhere: an autoencoder at most 0.16, a random network 0.12. "
+        "Of two learning rates each objective has the better one, by two other seeds; it is the "
+        "larger one nearly everywhere.",
+    ),
+    "hindsight": Claim(
+        "Learning from goals that were reached, in place of those that were pursued, solves tasks "
+        "of many bits, where the latter learns only with few (Andrychowicz et al. 2017).",
+        "Partly",
+        "After 4,224 environment steps and 400 gradient steps DQN reaches 0.87 [0.73, 0.98] of the "
+        "goals of 4 bits without hindsight and all with it. Of 8 bits it reaches 0.03 [0.02, "
+        "0.05], with later steps of the episode as goals 0.22 [0.18, 0.27], and with its end 0.03 "
+        "[0.02, 0.05]. Of 12 bits none has learnt anything by then: longer runs were not tried. "
+        "All have the same settings, and none is tuned.",
+    ),
+    "zero-shot": Claim(
+        "Forward-backward representations act for rewards that are told after learning (Touati and "
+        "Ollivier 2021), from states to imitate as from rewards (Sikchi et al. 2025), with "
+        "conservative measures better from little data (Jeen et al. 2024), and successor features "
+        "of Hilbert distances are better than others (Park et al. 2024).",
+        "Partly",
+        "In four rooms of 20 cells, with 12 dimensions and 600 gradient steps on 4000 random "
+        "steps, FB comes 0.50 [0.47, 0.52] of the way to the best over 32 rewards, and 0.51 [0.47, "
+        "0.53] where it imitates cells without a reward. From 96 steps, which show 0.66 of the "
+        "pairs, it is 0.39 [0.38, 0.40], where planning in them has 0.60 [0.53, 0.65]. The "
+        "conservative versions are as good from both (0.50 and 0.51; 0.38 and 0.38), and not "
+        "better. Features of a random network, 0.51 [0.50, 0.53], are as good as FB, and Hilbert "
+        "ones, 0.38 [0.35, 0.40] and 0.15 [0.10, 0.21] from little data, worse than those of the "
+        "Laplacian (0.45 and 0.26). All have networks of the same size and as many steps. "
+        "The world, its discount and the number of features were chosen after a first trial of FB "
+        "alone, in a larger one with 57 cells, had 0.26 and 0.16.",
+    ),
+}

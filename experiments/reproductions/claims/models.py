@@ -1,0 +1,93 @@
+"""Claims on models and imagined rollouts."""
+
+from experiments.reproductions.claims.claim import Claim
+
+CLAIMS: dict[str, Claim] = {
+    "dictionaries": Claim(
+        "A policy that is distilled into a sparse dictionary controls as well, and is orders of "
+        "magnitude smaller (Zolman et al. 2024).",
+        "Confirmed",
+        "On Pendulum polynomials of degree 5 that are fitted to SAC in states that it visits with "
+        "noise have a return of -176 [-191, -161] with 52 numbers, and SAC's network -171 [-201, "
+        "-149] with 4546. Degree 3 has -303 [-479, -190] with 18 and degree 1 -1440. Fitted in "
+        "states from all angles and speeds they are worse: -688 with degree 5. For each the "
+        "threshold, of three, is the best for one other seed; five seeds. One system, and "
+        "polynomials of its observation only.",
+    ),
+    "dreams": Claim(
+        "MBPO needs a fraction of SAC's environment steps (Janner et al. 2019).",
+        "Partly",
+        "On Pendulum MBPO needs 1840 steps where SAC needs 6000, and SAC with as many gradient "
+        "steps 3840. On brax's HalfCheetah (`--env brax/halfcheetah --steps 4e4 --seeds 3 "
+        "--updates 10 --near 100`) a third of SAC's steps is not enough: MBPO has 535 [-18, 1220], "
+        "SAC with as many gradient steps 69, and SAC ends at 1030 [754, 1440].",
+    ),
+    "edge": Claim(
+        "Short rollouts of the true model mislead critics at the edge of their reach "
+        "(Sims et al. 2024).",
+        "Confirmed",
+        "One critic and one step reach -11.2, the minimum of ten critics -1.46; the optimum is "
+        "-1.40.",
+    ),
+    "filters": Claim(
+        "Rollouts that discriminators of real and proposed successors filter are more accurate "
+        "where the data end (Luo et al. 2024).",
+        "Partly",
+        "An ensemble learns an oscillator from its left half. Over ten steps that begin in the "
+        "right half the most credible proposal has a root mean squared error of 0.98 [0.87, 1.08], "
+        "a random member and the mean of all 1.11 [1.08, 1.14], and the proposal nearest to the "
+        "truth 0.93. From the left half it has 1.09 [0.99, 1.19] against 1.28 [1.20, 1.37] and "
+        "1.28 [1.21, 1.36], with 1.08 for the nearest; but half of these rollouts have left the "
+        "data after five steps, and as long as they are inside, where discriminators are at 0.95 "
+        "of the loss of a coin, the filter is as good as a random member and the mean is better. "
+        "A softmax choice gains less. The rate of the discriminators, of two, is the best for one "
+        "other data set; six seeds. Offline policies in filtered rollouts were not compared.",
+    ),
+    "generalisation": Claim(
+        "Models help beyond replay where states are combinations of parts (Young et al. 2023).",
+        "Partly",
+        "In mazes that are always new the return is -41 from replay, -34 in a learnt factored "
+        "model and -24 in the true model. On a pan flute replay is as fast as the true model.",
+    ),
+    "lipschitz": Claim(
+        "One model with smooth values is as good as an ensemble (Zheng et al. 2023).",
+        "Not reproduced",
+        "Pendulum does not separate them: one model needs 2000 steps to a return of -250, five "
+        "models 2500, one model with robust values 2250. With spectral norms below 2, which was "
+        "not tuned, nothing is learnt.",
+    ),
+    "mismatch": Claim(
+        "Models of higher likelihood do not control better (Lambert et al. 2020).",
+        "Confirmed",
+        "Among models of similar error the rank correlation of likelihood with return is 0.18; "
+        "over three decades of error it is 0.94.",
+    ),
+    "reach": Claim(
+        "Ten critics make up for short rollouts of the true model, offline (Sims et al. 2024).",
+        "Not reproduced",
+        "On Pendulum from data of its lower half, ten critics with one step have -1290 and two "
+        "critics -1540; two critics with sixteen steps have -540.",
+    ),
+    "recall": Claim(
+        "State spaces and transformers recall what gated cells forget (Deng et al. 2023).",
+        "Confirmed",
+        "With 25 thousand parameters each, a GRU recalls 43 % after 64 steps and chance (24 %) "
+        "after 256; the others recall everything. After 256 steps an imagined step takes 15, 35 "
+        "and 963 microseconds, and only the transformer's time grows.",
+    ),
+    "surrogates": Claim(
+        "SINDy-Dyna controls after a tenth of PPO's steps (Zolman et al. 2024).",
+        "Partly",
+        "Pendulum reaches -300 after 5000 steps; PPO needs 20000 if it updates as often and "
+        "113000 if tuned for its final return. Then the surrogate's policies decay to -422 while "
+        "PPO's improve.",
+    ),
+    "weighted-models": Claim(
+        "Weighting a small model's errors by the value's gradient helps among distractors "
+        "(Voelcker et al. 2022).",
+        "Partly",
+        "It learns faster than likelihood with and without distractors (mean of the curve -446 "
+        "against -605 with ten), hardly faster than squared errors (-473), and all end alike. "
+        "That its lead grows with distractors was not reproduced.",
+    ),
+}
