@@ -30,6 +30,7 @@ from experiments.precision import require_precision
 from jaxrl.budget import Budget, budget, decay_over
 from jaxrl.continuing import beginning, retaining
 from jaxrl.errors import InputError, require, require_known, require_positive, unknown
+from jaxrl.goals import has_goals, with_signals
 from jaxrl.logged import empty
 from jaxrl.loop import Setup, assemble, fitted, in_shards
 from jaxrl.offline import offline, stored_data
@@ -186,6 +187,8 @@ def build(
         return assemble(make, env, hp, base=base, shards=shards)
     hp = divided(hp, shards)
     data = empty(env.spec, hp.collection.num_envs) if data is None else data
+    if has_goals(env.spec) and not config.offline:  # as what is collected beside the data
+        data = with_signals(data)
     found = config.data or described(config)
     size = found.get("block", found["transitions"])
     whole = dataclasses.replace(hp, buffer_size=size, warmup=size, data_share=0.0)

@@ -19,9 +19,7 @@ class Evaluation(NamedTuple):
     returns: Array  # [E] undiscounted; of the steps taken if the episode did not end
     lengths: Array  # [E] int32
     completed: Array  # [E] bool, false if the episode outlasted the limit
-    success: (
-        Array | tuple
-    ) = ()  # [E] bool, whether the goal was reached at its end, where there is one
+    success: Array | tuple = ()  # [E] bool, whether its goal was reached at the end, if it has one
 
 
 @jax.named_scope("evaluate")

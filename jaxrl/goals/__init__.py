@@ -18,6 +18,7 @@ from jaxrl.goals.environments import (
     goals_of,
     has_goals,
     judged,
+    with_signals,
 )
 from jaxrl.goals.hindsight import (
     Hindsight,
@@ -81,4 +82,5 @@ __all__ = [
     "step_excess",
     "stored",
     "unit",
+    "with_signals",
 ]

@@ -54,12 +54,23 @@ def judged(goals: Goals, wanted: Tree, batch: Transition) -> Transition:
     What is stored of an environment tells whether a step ended for another reason than its goal.
     A data set does not: there no end but that of the goal is one, and all others are truncations.
     """
-    if not isinstance(batch.signals, Told):
-        batch = batch._replace(
-            signals=Told(batch.reward, jnp.ones_like(batch.discount), batch.signals)
-        )
-        return under(condition(goals), wanted, batch)._replace(signals=batch.signals.signals)
-    return under(condition(goals), wanted, batch)
+    found = under(condition(goals), wanted, with_signals(batch))
+    return found if isinstance(batch.signals, Told) else found._replace(signals=batch.signals)
+
+
+def with_signals(batch: Transition) -> Transition:
+    """Transitions [...] of a data set, with the signals that an environment with goals would tell.
+
+    No end but that of the goal is one. Transitions that have such signals stay as they are.
+
+    Examples:
+        >>> step = jaxrl.Transition(*(jnp.ones(1) for _ in range(6)), (), jnp.ones(1))
+        >>> print(goals.with_signals(step).signals.discount)
+        [1.]
+    """
+    if isinstance(batch.signals, Told):
+        return batch
+    return batch._replace(signals=Told(batch.reward, jnp.ones_like(batch.discount), batch.signals))
 
 
 def has_goals(spec: Spec) -> TypeGuard[Spec]:

@@ -106,6 +106,7 @@ VARIANTS = (
 ONE_OF_EACH_FILE = {place(name): name for name in reversed(WITH_CRITICS)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [v for k, v in ONE_OF_EACH_FILE.items() if k not in VARIANTS])
 def test_what_is_taken_can_be_traced(name):
     """One update, whose shapes fit, of the families whose outputs are built in other ways."""
@@ -121,6 +122,7 @@ def test_what_is_taken_can_be_traced(name):
         jax.eval_shape(update, jax.random.key(0))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["sac", "td3", "sequence-sac", "discrete-sac"])
 def test_no_setting_of_an_ensemble_is_forgotten(name):
     """Each changes the program; what an agent does not read would leave it as it is."""

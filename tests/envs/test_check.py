@@ -14,6 +14,7 @@ NAMES = [name for name in envs.names() if "/" not in name and name != OFFLINE]  
 QUICK = ("brax/fast", "brax/inverted_pendulum")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 def test_bundled_environments_pass(name):
     envs.check(envs.make(name), steps=60)

@@ -12,7 +12,7 @@ from experiments.cli import main
 from experiments.options import environment_parameters
 from jaxrl.conditioned import Conditioned
 from jaxrl.errors import InputError
-from jaxrl.goals import Hindsight
+from jaxrl.goals import Hindsight, judged, with_signals
 from tests.experiments.runs import SMALL_REPLAY, table
 
 ENV = "--env bit-flips --env-params bits=2 max_steps_in_episode=4"
@@ -87,6 +87,12 @@ def test_data_with_goals_and_without(tmp_path):
     np.savez(tmp_path / "bare.npz", **bare)
     found = datasets.load(str(tmp_path / "bare.npz"), env, 1, 1)
     np.testing.assert_array_equal(found.obs.context, found.obs.obs)
+    # Beside an environment data have the signals that it tells, which judge them as they are.
+    told, wanted = with_signals(found), found.obs.context[::-1]
+    assert jax.tree.structure(told.signals) == jax.tree.structure(env.spec.signals)
+    mine, plain = (judged(env.spec.goals, wanted, x) for x in (told, found))
+    jax.tree.map(np.testing.assert_array_equal, mine._replace(signals=()), plain)
+    assert with_signals(told) is told and len(set(np.asarray(plain.reward).ravel())) == 2
     # As OGBench has them: no rewards, and an action after the last observation that counts.
     few = {"observations": np.zeros((4, 2), np.float32), "actions": np.zeros((4, 2), np.float32)}
     np.savez(tmp_path / "none.npz", terminals=np.array([0, 1, 0, 1], bool), **few)

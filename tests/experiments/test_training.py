@@ -3,7 +3,6 @@
 import itertools
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from experiments.configuration import Configuration, extended, parts
 from experiments.population import Population, accumulate, watched
 from experiments.progress import State, rows_of
 from experiments.training import conclude
+from jaxrl.evaluation import Evaluation
 from jaxrl.types import Counter, Experiment, Run, count
 
 CONFIG = Configuration(
@@ -61,9 +61,7 @@ def test_the_first_bad_update_is_named(first_bad):
     never, zeros = 1_000, np.zeros(3, np.float32)
     bad = jnp.array([never, first_bad, never])
     names = ("loss", "finite", "episodes", "episode_return")
-    score = SimpleNamespace(
-        returns=np.ones((3, 1)), lengths=np.ones((3, 1)), completed=np.ones((3, 1))
-    )
+    score = Evaluation(returns=np.ones((3, 1)), lengths=np.ones((3, 1)), completed=np.ones((3, 1)))
     axes = Run((), (), None, Counter(None))
     learn = lambda run, sums, bad, n: accumulate(watched(breaking(bad)), run, sums, n)
     learn = jax.jit(jax.vmap(learn, (axes, 0, 0, None), (axes, 0)))
@@ -91,7 +89,7 @@ def test_the_first_bad_update_is_named(first_bad):
 
 def test_metrics_without_an_episode_are_undefined():
     population = members(np.array([5]))
-    score = SimpleNamespace(returns=np.ones((1, 1)), lengths=np.ones((1, 1)), completed=[[1]])
+    score = Evaluation(*(np.ones((1, 1)) for _ in range(3)))
     one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
     sums = {"loss": one, "finite": one, "episodes": zero, "episode_return": zero}
     (row,), _ = rows_of(population, State(1, sums=sums, seconds=1.0), score)
