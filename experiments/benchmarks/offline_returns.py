@@ -21,7 +21,7 @@ from experiments import statistics
 from experiments.benchmarks.peers.processes import Failed, Peer, Worker, prepare
 from experiments.options import parse
 from experiments.reproductions.offline_agents import KINDS, WORLDS, acting, chance, world
-from experiments.reproductions.plane import actor, learnt, logged, score, settings
+from experiments.reproductions.plane import LANES, actor, learnt, logged, score, settings
 from experiments.reproductions.report import table
 from experiments.results import make_folder
 from experiments.statistics import bootstrap
@@ -88,7 +88,7 @@ def ours(name: str, agent: str, chosen: Options, found: tuple) -> Array:
     own = SMALL | AGENT[agent] | ({} if agent == "bc" else dict(discount=discount))
     hp = settings(agent, example, **own)
     if AGENTS[agent].defaults.optimisation.schedule == "cosine":
-        hp = hp.replace(decay_steps=float(chosen.steps))
+        hp = hp.replace(decay_steps=float(chosen.steps * LANES))  # in steps of the environment
     made = AGENTS[agent].make(world(name).env.spec, hp)
 
     def one(data: Transition, mean: Array, std: Array, key: Key) -> Array:
