@@ -90,7 +90,7 @@ def test_plans_in_a_learnt_model_are_near_the_best(planner):
     assert np.median(found) > -2, found
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_plans_of_two_steps_in_a_latent_model_rely_on_its_values():
     """The origin is up to four steps away. Of 8 seeds all are better than -2 after 250 updates."""
     found = scores(
