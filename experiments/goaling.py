@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from experiments import rewarding
-from jaxrl.errors import InputError, require, require_known
+from experiments import worded
 from jaxrl.goals.hindsight import KINDS, Hindsight, check_hindsight, hindsighted
 from jaxrl.types import Agent, Spec
 
@@ -12,25 +11,13 @@ WORDS = ("own", "hindsight")
 
 
 def described(words: tuple[str, ...], parameters: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What the words after --goal mean: {} for each transition's own goal.
-
-    `parameters` reads words like name=value. Raises an InputError for what there is not.
-    """
-    if not words:
-        return {}
-    kind, *rest = words
-    require_known("goal", kind, WORDS)
-    given = parameters(tuple(rest), "--goal")
-    if kind == "own":
-        require(not given, "--goal own takes no parameters.")
-        return {}
-    settings({"kind": kind} | given)  # raises
-    return {"kind": kind} | given
+    """What the words after --goal mean, see `worded.described`."""
+    return worded.described("goal", words, WORDS, settings, parameters)
 
 
 def settings(goal: dict[str, Any]) -> Hindsight:
     """The settings of hindsight; where shares are given, those that are not are zero."""
-    values = rewarding.filled(Hindsight, goal, "--goal hindsight")
+    values = worded.filled(Hindsight, goal, "--goal hindsight")
     if any(kind in values for kind in KINDS):
         values = dict.fromkeys(KINDS, 0.0) | values
     found = Hindsight(**values)
@@ -47,7 +34,5 @@ def maker(
     """
     if not goal:
         return make
-    try:
-        return hindsighted(make, settings(goal), data)
-    except InputError as error:
-        raise InputError(f"{agent} with --goal hindsight: {error}") from None
+    who = f"{agent} with --goal hindsight"
+    return worded.blamed(who, lambda: hindsighted(make, settings(goal), data))

@@ -9,7 +9,7 @@ from typing import Any
 
 import envs
 from agents import AGENTS
-from experiments import continuing, goaling, lanes, placement, records, rewarding
+from experiments import continuing, goaling, lanes, placement, records, rewarding, worded
 from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
 from experiments.listing import ABOUT
@@ -238,8 +238,8 @@ def defaults_of(stored: Configuration) -> dict[str, Any]:
     """The options that a stored configuration was made from."""
     values = dataclasses.asdict(stored) | stored.hyperparameters
     values["env_params"] = tuple(f"{k}={v!r}" for k, v in stored.env_params.items())
-    values["reward"] = rewarding.words(stored.reward)
-    values["goal"] = rewarding.words(stored.goal)
+    values["reward"] = worded.words(stored.reward)
+    values["goal"] = worded.words(stored.goal)
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 

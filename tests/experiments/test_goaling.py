@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import collecting, datasets, goaling, rewarding
+from experiments import collecting, datasets, goaling, worded
 from experiments.cli import main
 from experiments.options import environment_parameters
 from jaxrl.conditioned import Conditioned
@@ -27,7 +27,7 @@ def test_a_run_with_hindsight_tells_its_success_and_goes_on(tmp_path):
     stored = json.loads((folder / "config.json").read_text())["goal"]
     assert stored == {"kind": "hindsight", "future": 0.5, "final": 0.2, "offsets": "geometric",
                       "horizon": 4}  # fmt: skip
-    again = goaling.described(rewarding.words(stored), environment_parameters)
+    again = goaling.described(worded.words(stored), environment_parameters)
     assert again == stored
     assert main(f"train --resume {folder} --steps 64 --no-animation".split()) == 0
     rows = table(folder)

@@ -2,7 +2,7 @@
 
 import json
 
-from experiments import rewarding
+from experiments import rewarding, worded
 from experiments.cli import main
 from experiments.options import environment_parameters
 from tests.experiments.runs import table
@@ -17,7 +17,7 @@ def test_a_run_learns_from_preferences_and_goes_on(tmp_path):
     assert main([*words.split(), "--steps", "32", "--reward", "preferences", *reward.split()]) == 0
     stored = json.loads((folder / "config.json").read_text())["reward"]
     assert stored["kind"] == "preferences" and stored["labels"] == 6
-    again = rewarding.described(rewarding.words(stored), environment_parameters)
+    again = rewarding.described(worded.words(stored), environment_parameters)
     assert again == stored
     assert main(f"train --resume {folder} --steps 64 --no-animation".split()) == 0
     rows = table(folder)
