@@ -9,8 +9,8 @@ import mctx
 
 from jaxrl.errors import require_fraction, require_non_negative, require_positive
 from jaxrl.models.chance import ChanceModel
-from jaxrl.search.trees import ROOT, Evaluator, SearchOutput
-from jaxrl.types import Array, Key, Tree, lanes, select
+from jaxrl.search.trees import ROOT, Evaluator, SearchOutput, onward
+from jaxrl.types import Array, Key, Tree, lanes
 
 # These are chex dataclasses, which type checkers do not understand.
 DECISION: Any = mctx.DecisionRecurrentFnOutput
@@ -71,17 +71,11 @@ def chance_search(
             return DECISION(chance_logits=chances, afterstate_value=worth), (after, *node)
 
         def resolve(params: Tree, key: Key, outcome: Array, node: tuple) -> tuple[Any, tuple]:
-            after, state, obs, ended = node
+            after, *before = node
             new, now = model.resolve(after, jnp.maximum(outcome, 0))
-            # Beyond an end the tree stays where it is, for nothing.
-            state, obs = select(ended, (state, obs), (new, now.final))
-            logits, value = evaluator(obs)
-            return CHANCE(
-                action_logits=logits,
-                value=value,
-                reward=jnp.where(ended, 0.0, now.reward),
-                discount=jnp.where(ended, 1.0, discount * now.discount),
-            ), (state, obs, ended | now.last)
+            found, node = onward(evaluator, discount, tuple(before), new, now)
+            logits, value, reward, kept = found
+            return CHANCE(action_logits=logits, value=value, reward=reward, discount=kept), node
 
         ended = jnp.zeros(value.shape, bool)
         out = POLICY(

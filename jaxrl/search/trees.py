@@ -9,7 +9,7 @@ import mctx
 
 from jaxrl.errors import require_fraction, require_non_negative, require_positive
 from jaxrl.models.model import Model
-from jaxrl.types import Array, Key, Tree, select
+from jaxrl.types import Array, Key, TimeStep, Tree, select
 
 # These are chex dataclasses, which type checkers do not understand.
 ROOT: Any = mctx.RootFnOutput
@@ -34,6 +34,22 @@ The mask [B, A] of actions that are allowed at the root is optional.
 """
 
 
+def onward(
+    evaluator: Evaluator, discount: float | Array, node: tuple, new: Tree, now: TimeStep
+) -> tuple[tuple[Array, Array, Array, Array], tuple]:
+    """Logits [B, A], values, rewards and discounts [B] of a step of the model, and its node.
+
+    A node is (state, observation, whether the episode has ended), and `new` and `now` are what the
+    step has led to. Beyond an end the tree stays where it is, for nothing.
+    """
+    state, obs, ended = node
+    state, obs = select(ended, (state, obs), (new, now.final))
+    logits, value = evaluator(obs)
+    reward = jnp.where(ended, 0.0, now.reward)
+    kept = jnp.where(ended, 1.0, discount * now.discount)
+    return (logits, value, reward, kept), (state, obs, ended | now.last)
+
+
 def search_with(policy: Callable[..., Any], simulations: int, **options: Any) -> Search:
     """Search by an mctx policy of `simulations` steps in the model.
 
@@ -55,17 +71,10 @@ def search_with(policy: Callable[..., Any], simulations: int, **options: Any) ->
         ended = jnp.zeros(value.shape, bool)
 
         def follow(params: Tree, key: Key, action: Array, node: tuple) -> tuple[Any, tuple]:
-            state, obs, ended = node
-            new, now = model.step(state, action, key)
-            # Beyond an end the tree stays where it is, for nothing.
-            state, obs = select(ended, (state, obs), (new, now.final))
-            logits, value = evaluator(obs)
-            return EDGE(
-                reward=jnp.where(ended, 0.0, now.reward),
-                discount=jnp.where(ended, 1.0, discount * now.discount),
-                prior_logits=logits,
-                value=value,
-            ), (state, obs, ended | now.last)
+            new, now = model.step(node[0], action, key)
+            found, node = onward(evaluator, discount, node, new, now)
+            logits, value, reward, kept = found
+            return EDGE(reward=reward, discount=kept, prior_logits=logits, value=value), node
 
         start = ROOT(prior_logits=logits, value=value, embedding=(state, obs, ended))
         invalid = None if mask is None else ~mask
