@@ -93,22 +93,31 @@ def launch_command(arguments: list[str]) -> None:
     require_positive(minutes=chosen.minutes, cpus=chosen.cpus, at_once=chosen.at_once)
     config, folder, _, options = sweeps.asked(arguments[place + 1 :])
     require(not chosen.address or cluster == "ray", "--address needs the cluster ray.")
-    ready = require_ray(chosen.address) if cluster == "ray" else None
-    if ready is not None:
-        parts = written(config, folder, options.devices)
-        failed = play(ready, parts, chosen)
-        require(
-            not failed,
-            f"{len(failed)} of {len(parts)} jobs failed, the first one with: "
-            f"{next(iter(failed), '')} What was trained is kept: jaxrl sweep --resume {folder}",
-        )
-        print(f"{len(parts)} jobs have trained {config.members} members into {folder}. Their table "
-              f"and picture: jaxrl sweep --resume {folder}")  # fmt: skip
+    if cluster == "ray":
+        run_on_ray(config, folder, chosen, options.devices)
         return
     jobs = launch(config, folder, cluster, chosen, options.devices)
     print(
         f"{len(jobs)} jobs train {config.members} members into {folder}; their logs are in "
         f"{folder / 'jobs'}. When they have ended: jaxrl sweep --resume {folder}"
+    )
+
+
+def run_on_ray(
+    config: configuration.Configuration, folder: Path, chosen: LaunchOptions, devices: str
+) -> None:
+    """Train the parts of a sweep as tasks of ray; an InputError tells of those that failed."""
+    ray = require_ray(chosen.address)
+    parts = written(config, folder, devices)
+    failed = play(ray, parts, chosen)
+    require(
+        not failed,
+        f"{len(failed)} of {len(parts)} jobs failed, the first one with: "
+        f"{next(iter(failed), '')} What was trained is kept: jaxrl sweep --resume {folder}",
+    )
+    print(
+        f"{len(parts)} jobs have trained {config.members} members into {folder}. Their table "
+        f"and picture: jaxrl sweep --resume {folder}"
     )
 
 
@@ -120,16 +129,20 @@ def written(config: configuration.Configuration, folder: Path, devices: str) -> 
     return [Part(str(folder.absolute()), i, devices) for i in range(number)]
 
 
+def package(name: str, sentence: str) -> Any:
+    """A package that is not always installed; an InputError with a sentence if it is not."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise InputError(sentence) from None
+
+
 def require_ray(address: str) -> Any:
     """The package ray, connected to a cluster, or to one that it starts on this machine.
 
     Raises an InputError if it is not installed or there is no cluster at the address.
     """
-    try:
-        ray = importlib.import_module("ray")
-    except ImportError:
-        text = "jaxrl launch ray needs the package ray: pip install 'jaxrl[ray]'."
-        raise InputError(text) from None
+    ray = package("ray", "jaxrl launch ray needs the package ray: pip install 'jaxrl[ray]'.")
     try:
         ray.init(address=address or None, ignore_reinit_error=True, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -154,7 +167,7 @@ def play(ray: Any, parts: Sequence[Part], chosen: LaunchOptions) -> list[str]:
             try:
                 ray.get(done)
             except Exception as error:  # of any kind, as it was raised in the job
-                failed.append(str(error).strip().splitlines()[-1])
+                failed.append(([*filter(None, str(error).split("\n"))] or [repr(error)])[-1])
             bar.update()
     return failed
 
@@ -167,11 +180,8 @@ def launch(
 
     Raises an InputError if submitit is not installed, or if there is no such cluster here.
     """
-    try:
-        submitit = importlib.import_module("submitit")
-    except ImportError:
-        text = "jaxrl launch needs the package submitit: pip install 'jaxrl[slurm]'."
-        raise InputError(text) from None
+    sentence = "jaxrl launch needs the package submitit: pip install 'jaxrl[slurm]'."
+    submitit = package("submitit", sentence)
     try:
         executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
     except RuntimeError as error:

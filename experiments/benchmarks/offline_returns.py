@@ -25,6 +25,7 @@ from experiments.reproductions.plane import LANES, actor, learnt, logged, score,
 from experiments.reproductions.report import table
 from experiments.results import make_folder
 from experiments.statistics import bootstrap
+from jaxrl.budget import decay_over
 from jaxrl.errors import InputError, require_known, require_positive
 from jaxrl.types import Actor, Array, Key, Transition, Tree, memoryless
 
@@ -86,9 +87,7 @@ def ours(name: str, agent: str, chosen: Options, found: tuple) -> Array:
     example = jax.tree.map(lambda x: x[0], found[0])
     discount = world(name).discount
     own = SMALL | AGENT[agent] | ({} if agent == "bc" else dict(discount=discount))
-    hp = settings(agent, example, **own)
-    if AGENTS[agent].defaults.optimisation.schedule == "cosine":
-        hp = hp.replace(decay_steps=float(chosen.steps * LANES))  # in steps of the environment
+    hp = decay_over(settings(agent, example, **own), chosen.steps * LANES)
     made = AGENTS[agent].make(world(name).env.spec, hp)
 
     def one(data: Transition, mean: Array, std: Array, key: Key) -> Array:
