@@ -144,7 +144,10 @@ def prioritised(
             weight = trees.importance(probability, count, correction, mass)
             batch = batch._replace(weight=batch.weight * weight)
             inner, metrics = update.apply(inner, batch, k_learn)
-            priority = (metrics["priority"] + 1e-6) ** exponent
+            priority: Array = (metrics["priority"] + 1e-6) ** exponent
+            # Weights are never negative. That the tree is read for them before it is written must
+            # be a dependence of the data, or XLA keeps two copies of the whole tree.
+            priority = jnp.where(weight >= 0, priority, 0.0)
             tree = trees.assign(tree, index, priority)
             highest = jnp.maximum(highest, sharding.highest(priority.max()))
             return (inner, tree, highest), metrics

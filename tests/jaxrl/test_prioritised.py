@@ -195,6 +195,23 @@ def test_a_population_advances_by_slices_in_place():
     assert compiled.memory_analysis().temp_size_in_bytes < trees.nodes.size  # a quarter of it
 
 
+def test_learning_writes_priorities_in_place():
+    def learn(state, batch, key):
+        error = batch.reward - state
+        return state + (batch.weight * error).mean(), {"priority": jnp.abs(error[0])}
+
+    whole = replay(Update(lambda key, example: jnp.zeros(()), learn, lambda state: state), 4096, 8)
+    rows = Transition(*[jnp.zeros((2, 1))] * 6, (), jnp.ones((2, 1)))
+    state = jax.eval_shape(whole.init, jax.random.key(0), rows)
+
+    def run(state, keys):
+        return jax.lax.scan(lambda state, key: whole.apply(state, rows, key), state, keys)
+
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 3))
+    memory = jax.jit(run, donate_argnums=0).lower(state, keys).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < state.tree.nodes.size  # a quarter of the tree
+
+
 def test_small_leaves_of_a_large_tree_are_drawn_without_bias():
     leaves = 2**17  # with one draw of 23 bits, steps of the goal are wider than the small leaves
     values = np.where(np.arange(leaves) % 2, 1.3, 0.004)
