@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxrl.errors import require
-from jaxrl.types import Array
+from jaxrl.types import Array, Tree
 
 ROUNDING = 8.0  # relative error of a sum of probabilities, in units of the precision of its type
 
@@ -128,10 +128,11 @@ def mean(distribution: ReturnDistribution) -> Array:
     return (distribution.probabilities * distribution.atoms).sum(-1)
 
 
-def accumulate(term: Callable[[Array, Array], Array], distribution: ReturnDistribution) -> Array:
-    """The sum [..., K] over the atoms of a distribution [..., N] of term(atom, probability).
+def accumulate(term: Callable[[Array, Array], Tree], distribution: ReturnDistribution) -> Tree:
+    """The sums [..., K] over the atoms of a distribution [..., N] of term(atom, probability).
 
-    `term` takes both as [..., 1] and returns [..., K].
+    `term` takes both as [..., 1] and returns an array [..., K], or a tree of them. Several arrays
+    stacked in one would cost several times as much.
     """
     # A scan over atoms instead of a reduction of [..., N, K]: `categorical` and `quantile` give
     # the times of both.
@@ -140,10 +141,11 @@ def accumulate(term: Callable[[Array, Array], Array], distribution: ReturnDistri
         jnp.moveaxis(atoms, -1, 0)[..., None],
         jnp.moveaxis(distribution[1], -1, 0)[..., None],
     )
-    shape = jax.eval_shape(term, *(column[0] for column in columns))
-    zero = jnp.zeros(shape.shape, shape.dtype)
+    shapes = jax.eval_shape(term, *(column[0] for column in columns))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     again = jax.checkpoint(term)  # recomputed for derivatives, which is cheaper than storing it
-    return jax.lax.scan(lambda total, x: (total + again(*x), None), zero, columns)[0]
+    one = lambda total, x: (jax.tree.map(jnp.add, total, again(*x)), None)
+    return jax.lax.scan(one, zeros, columns)[0]
 
 
 def collapse(distribution: ReturnDistribution) -> ReturnDistribution:

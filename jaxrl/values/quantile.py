@@ -64,11 +64,7 @@ def implicit_quantile(size: int, kappa: float | Array = 1.0) -> Representation:
     require_positive(size=size)
 
     def decode(theta: Array) -> ReturnDistribution:
-        values, fractions = theta[..., :size], fixed(theta[..., size:])
-        fractions, values = jax.lax.sort((fractions, values), num_keys=1)
-        inner = (fractions[..., 1:] + fractions[..., :-1]) / 2
-        ends = jnp.zeros_like(fractions[..., :1])
-        return ReturnDistribution(values, jnp.diff(jnp.concatenate([ends, inner, ends + 1], -1)))
+        return ReturnDistribution(theta[..., :size], lengths(fixed(theta[..., size:])))
 
     def project(distribution: ReturnDistribution) -> Array:
         values = quantiles(distribution, midpoints(size))
@@ -79,6 +75,28 @@ def implicit_quantile(size: int, kappa: float | Array = 1.0) -> Representation:
         return quantile_loss(values, fractions, distribution, kappa).sum(-1)
 
     return Representation(2 * size, decode, project, loss, fractions=size)
+
+
+def lengths(fractions: Array) -> Array:
+    """The lengths [..., N] of the parts of [0, 1] that are nearest to each of fractions [..., N].
+
+    Fractions come in any order. Of equal ones the first has what is before them, and the last what
+    is behind.
+    """
+    place = jnp.arange(fractions.shape[-1])
+
+    # A loop over the other fractions takes less than half of the time of a sort.
+    def beside(ends: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[tuple, None]:
+        at, i = other[0][..., None], other[1]
+        before = (at < fractions) | ((at == fractions) & (i < place))
+        middle = (at + fractions) / 2
+        first = jnp.where(before, jnp.maximum(ends[0], middle), ends[0])
+        last = jnp.where(before | (i == place), ends[1], jnp.minimum(ends[1], middle))
+        return (first, last), None
+
+    ends = jnp.zeros_like(fractions), jnp.ones_like(fractions)
+    first, last = jax.lax.scan(beside, ends, (jnp.moveaxis(fractions, -1, 0), place))[0]
+    return last - first
 
 
 def fully_parameterised_quantile(size: int, kappa: float | Array = 1.0) -> Representation:
@@ -148,14 +166,14 @@ def quantile_loss(
 def asymmetric(theta: Array, fractions: Array, kappa: Array, atom: Array) -> tuple[Array, Array]:
     """rho [..., N] of one atom [..., 1] and its derivative by the atom."""
     error = atom - theta
-    slope = jnp.clip(error / kappa, -1.0, 1.0)
+    slope = jnp.clip(error * (1 / kappa), -1.0, 1.0)  # one division for all
     steep = jnp.where(error < 0, 1 - fractions, fractions) * slope
     return steep * (error - kappa / 2 * slope), steep
 
 
-# For 256 distributions of 51 atoms on 51 quantiles, value and gradient take 170 microseconds on two
-# cores when one scan over atoms accumulates both. Differentiating that scan takes 490 to 960, and
-# the matrix [N, M] 1280. A sort alone takes 780.
+# For 256 distributions of 51 atoms on 51 quantiles, value and gradient take 210 microseconds on two
+# cores when one scan over atoms accumulates both, and 1090 if it has them in one array.
+# Differentiating that scan takes 490 to 960, and the matrix [N, M] 1280. A sort alone takes 780.
 @jax.custom_vjp
 def huber(theta: Array, fractions: Array, kappa: Array, distribution: ReturnDistribution) -> Array:
     """`quantile_loss` for fractions of the shape of theta and a positive kappa."""
@@ -164,7 +182,7 @@ def huber(theta: Array, fractions: Array, kappa: Array, distribution: ReturnDist
 
 def forward(theta, fractions, kappa, distribution):
     """The loss, and what its derivatives need."""
-    terms = lambda atom, p: p * jnp.stack(asymmetric(theta, fractions, kappa, atom))
+    terms = lambda atom, p: [p * x for x in asymmetric(theta, fractions, kappa, atom)]
     value, slope = accumulate(terms, distribution)
     return value, (slope, theta, fractions, kappa, distribution)
 

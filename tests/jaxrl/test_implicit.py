@@ -6,7 +6,16 @@ import numpy as np
 import optax
 
 from jaxrl import values
-from jaxrl.implicit import ImplicitHead, with_fractions
+from jaxrl.implicit import ImplicitHead, cosine_of_half_turns, with_fractions
+
+
+def test_cosines_are_those_of_a_wider_type():
+    x = np.float32(np.concatenate([np.random.default_rng(0).uniform(-70, 70, 10_000),
+                                   np.arange(-63, 64) / 2]))  # fmt: skip
+    cosine, slope = jax.jit(jax.vmap(jax.value_and_grad(cosine_of_half_turns)))(x)
+    turned = np.pi * x.astype(np.float64)
+    np.testing.assert_allclose(cosine, np.cos(turned), rtol=0, atol=3e-7)
+    np.testing.assert_allclose(slope, -np.pi * np.sin(turned), rtol=0, atol=3e-6)
 
 
 def test_head_is_equation_4():

@@ -105,10 +105,11 @@ def test_implicit_weights():
     found = lambda fractions: jax.tree.map(np.asarray, run(np.float32(fractions)))
     close(found(values.midpoints(4))[0].probabilities, 0.25)
     uneven, gradient = found([0.9, 0.1, 0.5, 0.2])
-    close(uneven.atoms, [2, 4, 3, 1], 0)
-    close(uneven.probabilities, [0.15, 0.2, 0.35, 0.3])
+    close(uneven.atoms, [1, 2, 3, 4], 0)
+    close(uneven.probabilities, [0.3, 0.15, 0.35, 0.2])
     close(gradient, [0.3, 0.15, 0.35, 0.2, 0, 0, 0, 0])
-    close(found([0.3] * 4)[0].probabilities.sum(), 1.0)
+    close(found([0.3] * 4)[0].probabilities, [0.3, 0, 0, 0.7])
+    close(found([0.0, 1.0, 1.0, 0.4])[0].probabilities, [0.2, 0.3, 0, 0.5])
 
 
 def test_implicit_fractions_integrate_better_than_equal_weights():
