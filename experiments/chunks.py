@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from experiments import configuration, memory, planning
+from experiments import building, configuration, memory, planning
 from experiments.configuration import Configuration
 from experiments.planning import Plan
 from experiments.population import gather, identity, kind_of_data, learning
@@ -34,7 +34,7 @@ def planned(config: Configuration) -> Plan:
         data = []
         if p.config.dataset:
             hp = configuration.hyperparameters(p.config, 0 if p.config.sweep else None)
-            exp = configuration.build(p.config, hp).experiment
+            exp = building.build(p.config, hp).experiment
             run = jax.eval_shape(exp.init, jax.random.key(0))
             data = stored_data(run, kind_of_data(p.config))
         learn, arguments, _ = learning(p, data)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import configuration, host, lanes, population
+from experiments import building, configuration, host, lanes, population
 from experiments.configuration import Configuration
 from experiments.evaluation import best_member, restore_member
 from experiments.frozen import entry_of
@@ -108,9 +108,9 @@ def trained(folder: Path, env: Env, sampled: bool) -> tuple[Actor, Tree]:
     """The actor of the best member in a results folder, and what it sees of its learner."""
     config = configuration.load(folder)
     hp, run = restore_member(config, folder, best_member(config, folder))
-    setup = configuration.build(config, hp)
+    setup = building.build(config, hp)
     actor = setup.agent.explore if sampled else setup.agent.exploit
-    actor, seen = configuration.acting(config, hp, actor, setup.env.spec)
+    actor, seen = building.acting(config, hp, actor, setup.env.spec)
     require_collector(folder, config, seen, env.spec)
     return actor, setup.agent.update.read(run.learner)
 
@@ -204,7 +204,7 @@ def history(folder: Path, spec: Spec, steps: int | None = None) -> Transition:
     own = configuration.make_env(config)
     env = entry.world(own, hp)
     require_collector(folder, config, env.spec, spec)
-    make = configuration.making(config, entry, env)
+    make = building.making(config, entry, env)
     exp = assemble(lambda spec, hp: recorded(make(spec, hp)), env, hp, config.steps).experiment
     spent, number = config.budget, hp.collection.num_envs
     key = population.member_keys(np.array([config.seed + member % config.seeds]))[0, 0]

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from envs import suites
-from experiments import configuration, continuing, forms, lanes, options, processes, results
+from experiments import (
+    building,
+    configuration,
+    continuing,
+    forms,
+    lanes,
+    options,
+    processes,
+    results,
+)
 from experiments.configuration import Configuration
 from experiments.launching import launch_command
 from experiments.named import benchmark_command, list_command, reproduce_command
@@ -73,7 +82,7 @@ def train_command(arguments: list[str]) -> None:
     require_writers(chosen.log)
     options.use_cache(chosen)
     config = config if resume else continuing.described(config)
-    configuration.validate(config, None if resume else continuing.shapes(config))
+    building.validate(config, None if resume else continuing.shapes(config))
     run(config, folder, bool(resume), chosen)
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import json
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,11 @@ import jax
 import numpy as np
 
 import envs
-from agents import AGENTS, AgentEntry
-from experiments import (
-    blocks,
-    datasets,
-    goaling,
-    lanes,
-    programs,
-    provenance,
-    records,
-    results,
-    rewarding,
-    stored,
-)
-from experiments.frozen import entry_of
-from experiments.precision import require_precision
+from agents import AGENTS
+from experiments import lanes, provenance, records, results, stored
 from jaxrl.budget import Budget, budget, decay_over
-from jaxrl.continuing import beginning, retaining
-from jaxrl.errors import InputError, require, require_known, require_positive, unknown
-from jaxrl.goals import has_goals, with_signals
-from jaxrl.logged import empty
-from jaxrl.loop import Setup, assemble, fitted, in_shards
-from jaxrl.offline import offline, stored_data
-from jaxrl.sharding import divided
-from jaxrl.types import Actor, Agent, Env, Experiment, Key, Run, Spec, Transition, Tree
+from jaxrl.errors import InputError, require, require_positive, unknown
+from jaxrl.types import Env
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,11 +96,6 @@ class Configuration:
         return self.budget.steps / self.evaluations
 
 
-UNTRACED = ("seeds", "seed", "steps", "evaluations", "episodes", "max_episode_steps",
-            "members_at_once", "spacing")  # fmt: skip
-"""What changes nothing in what a configuration builds."""
-
-
 def parts(config: Configuration, folder: Path) -> list[tuple[Path, slice]]:
     """The vmapped runs of a configuration: the folder and the members of each."""
     size = config.members_at_once or config.members
@@ -156,245 +131,6 @@ def make_env(config: Configuration) -> Env:
     return envs.make(config.env, **config.env_params)
 
 
-def build(
-    config: Configuration,
-    hp: Any,
-    data: Transition | None = None,
-    env: Env | None = None,
-    base: Tree | None = None,
-) -> Setup:
-    """The agent at work in the environment; `hp`, `data` and `base` may hold tracers.
-
-    With a data set, the experiment learns from `data`, alone or beside the environment. Without
-    `data` it has none of its transitions, but its runs have the same shapes, and the agent is the
-    same. `env`, if given, is the environment of one lane in place of `make_env(config)`. `base` is
-    the learner to go on from; runs have the same shapes without it.
-    """
-    entry, shards = entry_of(config), config.shards
-    own = make_env(config) if env is None else env
-    env = entry.world(own, hp)
-    make = making(config, entry, env)
-    if lanes.outside(config.env):
-        require(shards == 1, f"{config.env} runs outside of compiled functions and cannot be "
-                "divided into shards: leave --shards and data= out.")  # fmt: skip
-        require(
-            env is own and not entry.plans,
-            f"{config.agent} transforms its environment or plans in it, which {config.env} does "
-            "not allow: it runs outside of compiled functions.",
-        )
-        return assemble(make, env, hp, lanes=lanes.blank_lanes, base=base)
-    if not config.dataset:
-        return assemble(make, env, hp, base=base, shards=shards)
-    hp = divided(hp, shards)
-    data = empty(env.spec, hp.collection.num_envs) if data is None else data
-    if has_goals(env.spec) and not config.offline:  # as what is collected beside the data
-        data = with_signals(data)
-    found = config.data or described(config)
-    size = found.get("block", found["transitions"])
-    whole = dataclasses.replace(hp, buffer_size=size, warmup=size, data_share=0.0)
-    try:
-        alone = assemble(make, env, whole)
-    except InputError as error:
-        if not str(error).startswith("buffer_size"):
-            raise
-        sentence = f"The data set {config.dataset} is too short to be the whole buffer: {error}"
-        raise InputError(sentence) from None
-    if config.offline:
-        learning = offline(alone.agent, data)
-        learning = learning if base is None else beginning(learning, base)
-        return in_shards(alone._replace(experiment=learning), shards)
-    beside = assemble(make, env, hp, base=base)
-
-    def init(key: Key) -> Run:
-        # Here and not outside, so that whoever only builds an agent computes nothing.
-        kept = stored_data(alone.agent.update.init(jax.random.key(0), data))
-        words = f"{config.agent} takes no share of its batches from a data set: try sac."
-        require(bool(kept), words)
-        return retaining(beside.experiment, kept[0]).init(key)
-
-    learning = Experiment(init, beside.experiment.step)
-    return in_shards(beside._replace(experiment=learning), shards)
-
-
-def making(config: Configuration, entry: AgentEntry, env: Env) -> Callable[[Spec, Any], Agent]:
-    """The constructor of an agent with the rewards and the goals that it learns from.
-
-    `env` is of one lane, as the agent sees it.
-    """
-    require(
-        not (config.reward and config.goal),
-        "--reward preferences and --goal hindsight cannot be learnt from at once: leave one out.",
-    )
-    make = rewarding.maker(config.reward, entry.maker(env), config.agent)
-    return goaling.maker(config.goal, make, config.agent, config.offline)
-
-
-def load_data(config: Configuration) -> Transition:
-    """The data set that a configuration learns from, as arrays [T, num_envs, ...] on the host.
-
-    Raises an InputError if it is not there, does not fit the environment, or is not the data set
-    with which the run was begun.
-    """
-    return read_data(config)[0]
-
-
-def read_data(config: Configuration) -> tuple[Transition, dict[str, Any]]:
-    """The data set of a configuration, see `load_data`, and its summary."""
-    require(
-        not lanes.outside(config.env),
-        f"A data set cannot be learnt from for {config.env}, which runs outside of compiled "
-        "functions: leave --dataset out.",
-    )
-    hp = hyperparameters(config, 0 if config.sweep else None)
-    require(
-        hasattr(hp, "replay"),
-        f"{config.agent} does not replay, and cannot learn from a data set: try sac or dqn.",
-    )
-    entry, env = entry_of(config), make_env(config)
-    if blocks.stored(config.dataset):
-        return first_block(config, entry)
-    env = env if entry.told else entry.world(env, hp)
-    own = divided(hp, config.shards).collection
-    data = datasets.load(config.dataset, env, own.num_envs, own.rollout_length)
-    # What a trained policy makes of the data may differ in its last bits on another machine.
-    logged = data if entry.beside else None
-    require(
-        not (entry.beside and "edit_size" in config.sweep),
-        "The data set is told as edits of one size: sweep another option than --edit-size, or set "
-        "--data-share 0.",
-    )
-    data = entry.told(data, hp) if entry.told else data
-    data = jax.tree.map(np.asarray, data)
-    return data, require_same_data(config, summary_of(data if logged is None else logged))
-
-
-def seen(config: Configuration) -> Spec:
-    """The spec of the environment as the agent sees it."""
-    hp = hyperparameters(config, 0 if config.sweep else None)
-    return entry_of(config).world(make_env(config), hp).spec
-
-
-def first_block(config: Configuration, entry: AgentEntry) -> tuple[Transition, dict[str, Any]]:
-    """The block with which a run from a data set of blocks begins, and the summary of all."""
-    require(
-        config.offline and entry.told is None,
-        f"{config.agent} cannot learn from a data set of blocks beside an environment, or if it "
-        "sees data otherwise: take a folder of Minari or an .npz file.",
-    )
-    require(
-        not config.hyperparameters.get("prioritised"),
-        f"{config.agent} cannot learn from a data set of blocks by priorities: leave prioritised "
-        "off.",
-    )
-    require(config.shards == 1, "A data set of blocks is read by one shard: leave --shards out.")
-    spec, number = seen(config), config.hyperparameters["num_envs"]
-    found = require_same_data(config, blocks.summary(config.dataset, spec, number))
-    return blocks.first(config.dataset, spec, number, config.seed), found
-
-
-def require_same_data(config: Configuration, found: dict[str, Any]) -> dict[str, Any]:
-    """The summary `found`; an InputError unless it is the one that a configuration may record."""
-    require(
-        config.data in ({}, found),
-        f"The data set {config.dataset} is not the one that this run was begun with: restore that "
-        "one, or begin a new run with another --out.",
-    )
-    return found
-
-
-def acting(config: Configuration, hp: Any, actor: Actor, seen: Spec) -> tuple[Actor, Spec]:
-    """The actor of an agent, to which `seen` is shown, as one of the environment itself, and that.
-
-    They differ only where a trained policy acts beside the agent.
-    """
-    entry = entry_of(config)
-    if entry.beside is None:
-        return actor, seen
-    return entry.acting(actor, hp), fitted(make_env(config)).spec
-
-
-def summary_of(data: Transition) -> dict[str, Any]:
-    """The number of transitions in a data set and a fingerprint of all of them."""
-    return {"transitions": int(data.reward.size), "fingerprint": results.checksum(data)}
-
-
-def described(config: Configuration) -> dict[str, Any]:
-    """The summary of the data set of a configuration, read if it is not recorded; {} for none."""
-    if config.data or not config.dataset:
-        return config.data
-    return read_data(config)[1]
-
-
-def with_data_described(config: Configuration) -> Configuration:
-    """A configuration that records the size and fingerprint of its data set, if it has one."""
-    return dataclasses.replace(config, data=described(config))
-
-
-def validate(config: Configuration, base: Tree | None = None) -> None:
-    """Raise an InputError of one sentence if anything is wrong; traces, but compiles nothing.
-
-    `base` are the shapes of the learner that the run begins with, if it goes on from one.
-    """
-    require_known("agent", config.agent, AGENTS)
-    require_positive(seeds=config.seeds, steps=config.steps, evaluations=config.evaluations)
-    require_positive(episodes=config.episodes, max_episode_steps=config.max_episode_steps)
-    require_positive(shards=config.shards)
-    require_precision(config.precision)
-    require(
-        0 <= config.seed <= 2**32 - config.seeds,
-        f"seed must be at least 0, and the last seed below 2**32, but the first is {config.seed} "
-        f"and there are {config.seeds}.",
-    )
-    columns = [(name, value) for name, values in config.sweep.items() for value in values]
-    for name, value in [*config.hyperparameters.items(), *columns]:
-        finite = not isinstance(value, float) or np.isfinite(value)
-        require(finite, f"{name} must be a finite number, but it is {value}.")
-        sizes = value if name.endswith("hidden") else [1]
-        text = " ".join(map(str, sizes))
-        require(min(sizes, default=1) > 0, f"{name} must be above zero, but it is {text}.")
-    share = config.hyperparameters.get("data_share", 0)
-    require(
-        bool(config.dataset) or not share,
-        f"{config.agent} takes {share:g} of each batch from a data set: name one by --dataset, or "
-        "set --data-share 0.",
-    )
-    data = None
-    if config.dataset:
-        data, found = read_data(config)
-        config = dataclasses.replace(config, data=found)
-    values = dataclasses.asdict(config)
-    depends = {name: value for name, value in values.items() if name not in UNTRACED}
-    programs.kept("valid", depends, lambda: trace(config, data, base) or True)
-
-
-def trace(config: Configuration, data: Transition | None, base: Tree | None = None) -> None:
-    """Trace what a configuration builds; an InputError if that does not fit together."""
-    try:
-        points = [hyperparameters(config, point) for point in range(config.points)]
-        for hp in points:
-            build(config, hp)
-
-        def init(key: Key, data: Transition | None, base: Tree | None) -> Run:
-            return build(config, points[0], data, None, base).experiment.init(key)
-
-        jax.eval_shape(init, jax.random.key(0), data, base)
-    except OverflowError:
-        raise InputError(too_large(config)) from None
-    except (TypeError, AttributeError) as error:
-        if not config.env_params or isinstance(error, InputError):
-            raise
-        given = ", ".join(f"{name}={value!r}" for name, value in config.env_params.items())
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise InputError(f"{config.env} does not work with {given}: {reason}.") from None
-
-
-def too_large(config: Configuration) -> str:
-    """The sentence for arrays that have more elements than a program can count."""
-    sizes = {k: v for k, v in config.hyperparameters.items() if type(v) is int}
-    name, value = max(sizes.items(), key=lambda item: item[1])
-    return f"{name} {value} makes arrays too large for any device: try a smaller {name}."
-
-
 def member_values(config: Configuration) -> tuple[Any, Any, np.ndarray]:
     """Hyperparameters with swept leaves [members], their vmap axes, and seeds [members].
 
@@ -422,7 +158,6 @@ def save(config: Configuration, folder: Path) -> None:
             earlier = [*before.get("sessions", []), before.get("provenance", {})]
         except (ValueError, AttributeError, TypeError):
             earlier = []  # torn: written whole below
-    config = with_data_described(config)
     record = {
         "environment_steps": config.budget.steps,
         "versions": provenance.versions(),

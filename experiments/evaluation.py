@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import checkpoints, configuration, lanes
+from experiments import building, checkpoints, configuration, lanes
 from experiments.configuration import Configuration
 from experiments.population import Population, gather
 from experiments.results import read_metrics
@@ -62,7 +62,7 @@ def played(
         return None
 
     def play(run: Run, hp: Any, key: jax.Array) -> Evaluation:
-        setup = configuration.build(config, hp)
+        setup = building.build(config, hp)
         actor = setup.agent.explore if sampled else setup.agent.exploit
         view = setup.agent.update.read(run.learner)
         return evaluate(setup.env, actor, view, key, episodes, config.max_episode_steps)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from experiments import configuration, results
+from experiments import building, configuration, results
 from experiments.configuration import Configuration
 from experiments.evaluation import best_member, restore_member
 from jaxrl.errors import InputError, require
@@ -31,10 +31,10 @@ def export(config: Configuration, folder: Path, place: Path, seed: int | None = 
     """
     member = best_member(config, folder, seed)
     hp, run = restore_member(config, folder, member)
-    setup = configuration.build(config, hp)
+    setup = building.build(config, hp)
     view = setup.agent.update.read(run.learner)
     action = configuration.make_env(config).spec.action
-    actor, spec = configuration.acting(config, hp, setup.agent.exploit, setup.env.spec)
+    actor, spec = building.acting(config, hp, setup.agent.exploit, setup.env.spec)
     content = serialise(actor, view, spec, action)
     results.make_folder(place.parent)
     new = place.with_name(f"{place.name}.new")

@@ -89,16 +89,16 @@ def read(folder: str) -> Kept:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, changed: tuple[int, int]) -> Kept:
-    from experiments import configuration
+    from experiments import building, configuration
     from experiments.evaluation import best_member, restore_member
 
     config = configuration.load(path)
     member = best_member(config, path)
     hp, run = restore_member(config, path, member)
-    setup = configuration.build(config, hp)
+    setup = building.build(config, hp)
     view = jax.device_get(setup.agent.update.read(run.learner))
     words = np.frombuffer(json.dumps(config.hyperparameters, sort_keys=True).encode(), np.uint8)
     summary = {"agent": config.agent, "member": member}
     summary |= {"fingerprint": results.checksum((view, words))}
-    actor, spec = configuration.acting(config, hp, setup.agent.exploit, setup.env.spec)
+    actor, spec = building.acting(config, hp, setup.agent.exploit, setup.env.spec)
     return Kept(config, spec, actor, view, hp, summary)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import configuration, continuing, lanes, streamed
+from experiments import building, configuration, continuing, lanes, streamed
 from experiments.configuration import Configuration
 from experiments.lanes import Lanes
 from experiments.population import Population, Program, Sums, compiled, watched
@@ -121,7 +121,7 @@ def hosted(p: Population) -> Program:
     number, length = hp.collection.num_envs, hp.collection.rollout_length
     warmup = config.budget.warmup // number
     world = World(lanes.opened(config.env, config.env_params, members * number), members)
-    build = lambda hp: configuration.build(config, hp)
+    build = lambda hp: building.build(config, hp)
     over = lambda fn, axes, out=0: jax.jit(populate(fn, axes, out, devices))
 
     def guess(key: Key, obs: Tree, t: Array, hp: Any) -> tuple:
@@ -240,13 +240,13 @@ def player(
     opened: list[World] = []
 
     def exploit(run: Run, memory: Tree, obs: Tree, key: Key, t: Array, hp: Any) -> tuple:
-        agent = configuration.build(config, hp).agent
+        agent = building.build(config, hp).agent
         actor = agent.explore if sampled else agent.exploit
         view, k = agent.update.read(run.learner), jax.random.fold_in(key, t)
         return decided(config, actor.step(view, memory, obs, k))
 
     def empty(key: Key, hp: Any) -> Tree:
-        agent = configuration.build(config, hp).agent
+        agent = building.build(config, hp).agent
         return (agent.explore if sampled else agent.exploit).init(episodes)
 
     devices = usable_devices(members)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from experiments import configuration, placement, results, sweeps
+from experiments import configuration, placement, results, run_data, sweeps
 from experiments.arguments import parse
 from jaxrl.errors import InputError, require, require_known, require_positive
 
@@ -72,7 +72,7 @@ def train_part(folder: Path, index: int, devices: str = "") -> None:
     config = configuration.load(folder)
     inner, members = configuration.parts(config, folder)[index]
     population = gather(config, members, placement.asked(devices))
-    data = configuration.load_data(config) if config.dataset else None
+    data = run_data.load_data(config) if config.dataset else None
     results.make_folder(inner)
     with locked(inner), caught_signals() as stop:
         state = where_it_stopped(population, inner)
@@ -124,7 +124,7 @@ def run_on_ray(
 def written(config: configuration.Configuration, folder: Path, devices: str) -> list[Part]:
     """The parts of a sweep whose configuration is now in its folder."""
     results.make_folder(folder)
-    configuration.save(config, folder)
+    configuration.save(run_data.with_data_described(config), folder)
     number = len(configuration.parts(config, folder))
     return [Part(str(folder.absolute()), i, devices) for i in range(number)]
 

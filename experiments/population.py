@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 
 from agents import AGENTS
 from experiments import (
+    building,
     checkpoints,
     configuration,
     continuing,
@@ -20,6 +21,7 @@ from experiments import (
     planning,
     programs,
     records,
+    run_data,
 )
 from experiments.configuration import Configuration
 from experiments.programs import kept, packed, unpacked
@@ -74,7 +76,7 @@ def gather(
     A data set is not read if the configuration records its size. `devices` are those asked for
     along each axis of the mesh: see `jaxrl.population.usable_mesh`.
     """
-    config = configuration.with_data_described(config)
+    config = run_data.with_data_described(config)
     hp, hp_axes, seeds = configuration.member_values(config)
     hp = jax.tree.map(lambda x: x[members] if np.ndim(x) else x, hp)
     points = np.repeat(np.arange(config.points), config.seeds)[members]
@@ -93,7 +95,7 @@ def gather(
     try:
         single, axes, shapes, parts = kept("shapes", identity(config, len(keys), mesh), traced)
     except OverflowError:
-        require(False, configuration.too_large(config))
+        require(False, building.too_large(config))
         raise
     like = placed(shapes, axes, mesh, parts)
     single = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), single)
@@ -104,7 +106,7 @@ def gather(
 
 def parts_of(config: Configuration, hp: Any) -> Run | None:
     """0 for the arrays of a run that its shards have each of their own, None if there is one."""
-    parts = configuration.build(config, hp).parts
+    parts = building.build(config, hp).parts
     if parts is None:
         return None
     return without_data(parts(), kind_of_data(config)) if config.dataset else parts()
@@ -153,7 +155,7 @@ def start(population: Population, data: Transition | None = None) -> Run:
     if not p.config.offline:
         data = None  # it is beside the runs: see `buffers`
     elif data is None:
-        data = configuration.load_data(p.config)
+        data = run_data.load_data(p.config)
     in_axes = (0, p.hp_axes, None, population_axes(base))
     spread = populate(p.init, in_axes, p.axes, p.mesh, (None, p.parts))
     init = jax.jit(spread, compiler_options=hasty())
@@ -171,7 +173,7 @@ def buffers(population: Population, data: Transition | None) -> list[Any]:
     one = configuration.hyperparameters(p.config, 0 if p.config.sweep else None)
 
     def fill(data: Transition) -> list[Any]:
-        run = configuration.build(p.config, one, data).experiment.init(jax.random.key(0))
+        run = building.build(p.config, one, data).experiment.init(jax.random.key(0))
         return stored_data(run, kind_of_data(p.config))
 
     found = jax.jit(fill, compiler_options=hasty())(data)
@@ -208,7 +210,7 @@ def learning(p: Population, data: list[Buffer]) -> tuple[Any, tuple, Sums]:
     config = p.config
 
     def step(run: Run, hp: Any, data: list[Buffer]) -> tuple[Run, dict]:
-        exp = configuration.build(config, hp).experiment
+        exp = building.build(config, hp).experiment
         return watched(shared(exp, data) if config.dataset else exp).step(run)
 
     step = jax.jit(step, inline=True)  # so that it is traced once for both uses
@@ -240,7 +242,7 @@ def compile_(population: Population, data: list[Buffer]) -> Program:
     p, config = population, population.config
 
     def play(run: Run, hp: Any, keys: Key) -> Evaluation:
-        setup = configuration.build(config, hp)
+        setup = building.build(config, hp)
         view = setup.agent.update.read(run.learner)
         key = jax.random.fold_in(keys[1], run.step.value)
         return evaluate(
@@ -293,7 +295,7 @@ def kind_of_data(config: Configuration) -> type:
 
 def _init(config: Configuration) -> Callable[..., Run]:
     def init(keys: Key, hp: Any, data: Transition | None, base: Tree | None) -> Run:
-        run = configuration.build(config, hp, data, None, base).experiment.init(keys[0])
+        run = building.build(config, hp, data, None, base).experiment.init(keys[0])
         return without_data(run, kind_of_data(config)) if config.dataset else run
 
     return init

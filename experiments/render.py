@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from envs import suites
-from experiments import configuration, films, lanes
+from experiments import building, configuration, films, lanes, run_data
 from experiments.configuration import Configuration
 from experiments.evaluation import restore_member
 from experiments.films import INK, PAPER
@@ -32,7 +32,7 @@ def animate(config: Configuration, folder: Path, index: int, seed: int, path: Pa
     an InputError if the renderer cannot run, or for a kind of file that cannot be written here.
     """
     films.require_film(path)
-    config = configuration.with_data_described(config)  # here, for a trace cannot read a data set
+    config = run_data.with_data_described(config)  # here, for a trace cannot read a data set
     hp, run = restore_member(config, folder, index)
     limit = min(LIMIT, config.max_episode_steps)
     if lanes.outside(config.env):
@@ -44,7 +44,7 @@ def animate(config: Configuration, folder: Path, index: int, seed: int, path: Pa
 
     def play(run: Run, key: Any) -> Any:
         env = configuration.make_env(config)
-        setup = configuration.build(config, hp, env=films.telling(env, config.env))
+        setup = building.build(config, hp, env=films.telling(env, config.env))
         k_init, k_play = jax.random.split(key)
         env = vectorize(setup.env, 1)
         state, now = env.init(k_init)

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import blocks, configuration, streaming
+from experiments import blocks, run_data, streaming
 from experiments.population import Population, Program, Sums, placed
 from jaxrl.buffers import Buffer
 from jaxrl.errors import require
@@ -47,7 +47,7 @@ def programmed(p: Population, data: list[Buffer], inner: Program) -> Program:
     Raises an InputError for agents that store other things than the steps of their data.
     """
     config = p.config
-    spec = configuration.seen(config)
+    spec = run_data.seen(config)
     lanes, rounds = config.hyperparameters["num_envs"], rounds_of(config)
     store = streaming.opened(Path(config.dataset), spec)
     several = config.data["transitions"] > config.data["block"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents import AGENTS
-from experiments import configuration, continuing, options, records, results
+from experiments import building, configuration, continuing, options, records, results
 from experiments.configuration import Configuration
 from experiments.statistics import interquartile_mean, interval
 from experiments.writers import require_writers
@@ -55,7 +55,7 @@ def asked(arguments: list[str]) -> tuple[Configuration, Path, bool, Any]:
     sweep = {name: [point[i] for point in grid] for i, name in enumerate(columns)}
     config = options.configuration(agent, chosen, sweep)
     config = continuing.described(config)
-    configuration.validate(config, continuing.shapes(config))
+    building.validate(config, continuing.shapes(config))
     require(chosen.members_at_once >= 0, "--members-at-once must not be negative.")
     require_writers(chosen.log)
     folder = options.folder_of(chosen, f"sweep-{agent}")

@@ -20,7 +20,7 @@ import numpy as np
 
 import envs
 from agents import sac
-from experiments import configuration, datasets, options, plain, results, streamed, streaming
+from experiments import datasets, options, plain, results, run_data, streamed, streaming
 from experiments.population import buffers, compiled, gather
 from jaxrl.buffers import Buffer
 from jaxrl.errors import InputError, require, require_positive
@@ -210,9 +210,9 @@ def of_command(
     words += ["--batch-size", str(chosen.batch)]
     kind = options.schema(options.Resumable, "sac", {}, lists=False)
     config = options.configuration("sac", options.parse("train sac", kind, words), {})
-    config = configuration.with_data_described(config)
+    config = run_data.with_data_described(config)
     p = gather(config)
-    memory = buffers(p, configuration.load_data(config))
+    memory = buffers(p, run_data.load_data(config))
     inner = compiled(p, memory)
     programs = {"memory": inner, "disk": streamed.programmed(p, memory, inner)}
     runs = {kind: (inner.start(p, None), inner.zeros) for kind in programs}

@@ -21,7 +21,7 @@ import numpy as np
 
 from agents import AGENTS
 from envs import suites
-from experiments import configuration, options, presets, records, results, training
+from experiments import building, options, presets, records, results, training
 from experiments.configuration import Configuration
 from experiments.statistics import bootstrap, interquartile_mean, interval, paired_difference
 from experiments.tuning import search
@@ -152,7 +152,7 @@ def found(agent: str, env: str, chosen: Options) -> dict[str, Any]:
 
 def returns(config: Configuration, folder: Path) -> np.ndarray:
     """The final return of each seed [N], in the order of seeds; a diverged one has the least."""
-    configuration.validate(config)
+    building.validate(config)
     training.train_parts(config, folder, False, training.Options(quiet=True))
     _, curves = results.curves(results.read_metrics(folder))
     return np.nan_to_num(curves[:, -1], nan=float(np.nanmin(curves)))

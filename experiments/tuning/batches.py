@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents import AGENTS
-from experiments import configuration, records, results
+from experiments import building, configuration, records, results
 from experiments.chunks import members_that_fit
 from experiments.configuration import Configuration
 from experiments.statistics import interquartile_mean
@@ -42,7 +42,7 @@ def train(
         like, hyperparameters=like.hyperparameters | fixed | first, sweep=sweep
     )
     config = dataclasses.replace(config, members_at_once=members_that_fit(config))
-    configuration.validate(config)
+    building.validate(config)
     mine = (
         [unique.index(point) for point in zip(*columns.values())] if columns else [0] * len(points)
     )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import configuration, options, programs, records, reporting, results
+from experiments import building, configuration, options, programs, records, reporting, results
 from experiments.configuration import Configuration
 from experiments.forms import POSITIONAL
 from experiments.locks import locked
@@ -126,7 +126,7 @@ def checked(chosen: TuneOptions) -> tuple[Configuration, spaces.Space]:
         require(name not in found, f"{name} is both searched and fixed: leave one of them out.")
         values[name] = spaces.valued(name, records.flat(record)[name], text)
     config = options.configured(agent, dataclasses.replace(chosen, steps=steps), values, {})
-    configuration.validate(config)
+    building.validate(config)
     return config, found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents import AGENTS
-from experiments import configuration, continuing, records, training
+from experiments import building, configuration, continuing, records, run_data, training
 from experiments.cli import main
 from experiments.population import gather, start
 from tests.experiments.runs import state, table
@@ -119,7 +119,7 @@ def test_data_are_told_with_returns_to_go_where_an_agent_wants_them(base):
     config = dataclasses.replace(
         before, agent="decision-transformer", hyperparameters=own, data={}, steps=32
     )
-    data = configuration.load_data(config)
+    data = run_data.load_data(config)
     ends = data.last.copy()
     ends[-1] = True
     left = np.zeros(2)
@@ -127,4 +127,4 @@ def test_data_are_told_with_returns_to_go_where_an_agent_wants_them(base):
         left = np.where(ends[t], 0, left) + 1
         np.testing.assert_array_equal(data.obs.context[t], left)
     np.testing.assert_array_equal(data.final.context, data.obs.context - 1)
-    configuration.validate(config)
+    building.validate(config)

@@ -11,7 +11,7 @@ import pytest
 
 import envs
 from agents import AGENTS
-from experiments import collecting, configuration, datasets, memory, records
+from experiments import collecting, configuration, datasets, memory, records, run_data
 from experiments.cli import main
 from experiments.memory import bytes_of
 from experiments.population import buffers, compiled, gather
@@ -131,7 +131,7 @@ def test_seeds_share_one_copy_of_a_data_set_known_by_its_content(stored, tmp_pat
         seeds=1, seed=0, steps=8, evaluations=1, episodes=1, max_episode_steps=1,
         dataset=str(stored),
     )  # fmt: skip
-    data, found = configuration.load_data(config), []
+    data, found = run_data.load_data(config), []
     for seeds in (1, 32):
         population = gather(dataclasses.replace(config, seeds=seeds))
         memory = buffers(population, data)
@@ -139,13 +139,13 @@ def test_seeds_share_one_copy_of_a_data_set_known_by_its_content(stored, tmp_pat
         found.append((program.argument_size_in_bytes, bytes_of(population.like)))
     (few, _), (many, runs), size = *found, bytes_of(memory)
     assert 100_000 < size < few < many < runs + 1.1 * size
-    configuration.save(config, tmp_path)
+    configuration.save(run_data.with_data_described(config), tmp_path)
     told = configuration.load(tmp_path).data
-    assert told == configuration.summary_of(data) and told["transitions"] == data.reward.size
+    assert told == run_data.summary_of(data) and told["transitions"] == data.reward.size
     for name in ("obs", "action", "reward", "discount", "last", "final"):
         other = np.array(getattr(data, name))
         other.flat[7] = ~other.flat[7] if other.dtype == bool else other.flat[7] + 0.5
-        assert configuration.summary_of(data._replace(**{name: other})) != told
+        assert run_data.summary_of(data._replace(**{name: other})) != told
 
 
 SPECS = {

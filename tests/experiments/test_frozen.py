@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxrl
-from experiments import configuration, frozen
+from experiments import building, configuration, frozen, run_data
 from experiments.cli import main
 from jaxrl.errors import InputError
 from tests.experiments.runs import table
@@ -73,8 +73,8 @@ def test_an_agent_edits_a_flow_with_half_of_its_data_and_is_loaded_with_it(base,
 
 def test_noise_is_steered_and_correctors_follow(base):
     for name in ("dsrl", "hil-serl"):
-        configuration.validate(of_agent(base, name))
-    told = configuration.load_data(of_agent(base, "dsrl", data_share=0.5))
+        building.validate(of_agent(base, name))
+    told = run_data.load_data(of_agent(base, "dsrl", data_share=0.5))
     assert not told.action.any() and told.signals.std() > 0.1
     # What the noise makes is what the flow does, which standardises its observations.
     kept = frozen.read(str(base))
@@ -108,4 +108,4 @@ def test_another_policy_in_the_same_place_is_refused(base):
     assert json.loads(json.dumps(config.frozen_of)) == config.frozen_of
     other = dataclasses.replace(config, frozen_of=config.frozen_of | {"fingerprint": 0})
     with pytest.raises(InputError, match="not the run that this one was begun with"):
-        configuration.validate(other)
+        building.validate(other)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import configuration, population, programs
+from experiments import building, configuration, population, programs
 from experiments.training import train_parts
 from tests.experiments.runs import state, table
 
@@ -20,16 +20,16 @@ def test_a_second_run_traces_nothing_and_is_the_same(trained, tmp_path, monkeypa
     config = configuration.load(trained)
     monkeypatch.setattr(programs, "STORE", [])
     programs.keep(tmp_path / "store")
-    configuration.validate(config)
+    building.validate(config)
     train_parts(config, tmp_path / "first", False)
     with monkeypatch.context() as patch:
         patch.setattr(population, "compile_", forbidden)
-        patch.setattr(configuration, "build", forbidden)
-        configuration.validate(config)
+        patch.setattr(building, "build", forbidden)
+        building.validate(config)
         train_parts(config, tmp_path / "second", False)
         # Nor does one of another length, over which the learning rate falls, with other seeds.
         longer = dataclasses.replace(config, steps=512, evaluations=4, seed=7)
-        configuration.validate(longer)
+        building.validate(longer)
         train_parts(longer, tmp_path / "longer", False)
     assert [row["env_steps"] for row in table(tmp_path / "longer")[-2:]] == ["512", "512"]
     for name in ("first", "second"):

@@ -9,7 +9,7 @@ import scipy.stats
 from PIL import Image
 
 import jaxrl
-from experiments import configuration, results, statistics
+from experiments import building, configuration, results, statistics
 from experiments.cli import main
 from experiments.evaluation import restore_member
 from tests.experiments.runs import COMMON, SMALL, command, table
@@ -91,7 +91,7 @@ def test_the_policy_of_the_best_seed_is_left(trained, tmp_path, capsys):
     best = max(results.read_metrics(trained)[-2:], key=lambda row: row["return_mean"])
     member = int(best["seed"])
     hp, run = restore_member(config, trained, member)
-    setup = configuration.build(config, hp)
+    setup = building.build(config, hp)
     obs = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
     view, key = setup.agent.update.read(run.learner), jax.random.key(0)
     expected = np.asarray(setup.agent.exploit.step(view, (), obs, key)[0])

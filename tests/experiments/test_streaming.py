@@ -9,16 +9,7 @@ import pytest
 
 import envs
 from agents import dqn
-from experiments import (
-    blocks,
-    configuration,
-    options,
-    plain,
-    programs,
-    streamed,
-    streaming,
-    training,
-)
+from experiments import blocks, options, plain, programs, run_data, streamed, streaming, training
 from experiments.cli import main
 from experiments.population import Program, buffers, gather
 from jaxrl import advance
@@ -130,9 +121,9 @@ def test_the_block_that_is_learnt_from_depends_on_the_number_of_updates_alone(fo
     agent, rest = words[1], words[2:]
     kind = options.schema(options.Resumable, agent, {}, lists=False)
     config = options.configuration(agent, options.parse("train dqn", kind, rest), {})
-    config = configuration.with_data_described(config)
+    config = run_data.with_data_described(config)
     assert config.data["transitions"] == 288 and config.data["block"] == 72
-    data, p = configuration.load_data(config), gather(config)
+    data, p = run_data.load_data(config), gather(config)
     (first,) = buffers(p, data)
     assert first.words.shape == (24, 3, 13)
     told = []
