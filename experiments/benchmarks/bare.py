@@ -39,13 +39,14 @@ class Part(NamedTuple):
 def passed(item: Pass) -> Part:
     """The passes of a round, each of which depends on the one before.
 
-    A forward pass hands on a number that is added to the next inputs. A pass with a gradient is of
-    the mean square of the outputs, and hands on the parameters, moved by it.
+    A forward pass hands on a number on which the next inputs depend, also those that are no
+    numbers. A pass with a gradient is of the mean square of the outputs, and hands on the
+    parameters, moved by it.
     """
 
     def forward(carry: tuple[Tree, Array], _: None) -> tuple[tuple[Tree, Array], None]:
         params, by = carry
-        inputs = jax.tree.map(lambda x: x + by.astype(x.dtype), item.inputs)
+        inputs = jax.tree.map(lambda x: jnp.where(by < jnp.inf, x, jnp.zeros_like(x)), item.inputs)
         return (params, 1e-9 * read(item.apply(params, inputs))), None
 
     def backward(carry: tuple[Tree, Array], _: None) -> tuple[tuple[Tree, Array], None]:

@@ -159,9 +159,14 @@ def draw(report: dict[str, Any], path: Path) -> None:
         place.loglog(values, [1e3 * x for x in costs], "o-", label="measured")
         line = [1e3 * costs[-1] * (v / values[-1]) ** power for v in values]
         place.loglog(values, line, "--", color="gray", label="proportional")
-        place.set_title(f"{AXES[name].agent}: {name}", fontsize=9)
+        place.set_title(name if " of " in name else f"{name} of {AXES[name].agent}", fontsize=9)
         place.set_ylabel("ms a round", fontsize=8)
-        place.tick_params(which="both", labelsize=6)
+        # At least a factor of ten, so that equal costs look equal.
+        low, high = place.get_ylim()
+        wider = max(1.0, (10 * low / high) ** 0.5)
+        place.set_ylim(low / wider, high * wider)
+        place.tick_params(labelsize=6)
+        place.tick_params(which="minor", labelleft=False, labelbottom=False)
     for place in list(axes.flat)[len(rows) :]:
         place.axis("off")
     axes.flat[0].legend(fontsize=7)

@@ -71,7 +71,7 @@ SETTINGS |= sized("sac", "Pendulum-v1", UNITS, **REPLAYS)
 SETTINGS |= sized("td3", "Pendulum-v1", UNITS, **REPLAYS, updates=2)  # of which the actor waits one
 SETTINGS |= sized(
     "r2d2", "CartPole-v1", dict(zip(SIZES, (64, 128, 256))), num_envs=[8, 16, 64],
-    batch_size=[16, 32, 64],
+    batch_size=[16, 32, 64], warmup=2048,
 )  # fmt: skip
 SETTINGS |= sized(
     "mbpo", "Pendulum-v1", UNITS, **REPLAYS | {"batch_size": [64, 256, 256], "dreams": 10}
