@@ -10,9 +10,9 @@ from typing import Any
 import envs
 from agents import AGENTS
 from experiments import continuing, goaling, lanes, placement, records, rewarding, worded
+from experiments.about import ABOUT
 from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
-from experiments.listing import ABOUT
 from experiments.presets import preset
 from jaxrl.errors import InputError, require, require_known
 

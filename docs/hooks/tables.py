@@ -10,9 +10,9 @@ import commands
 
 import envs
 from envs import catalogue, suites
+from experiments.about import ABOUT, OPTIMISER_SENTENCES
 from experiments.benchmarks.learning import CLAIMS
 from experiments.lanes import SOURCES
-from experiments.listing import ABOUT, OPTIMISER_SENTENCES
 from experiments.pages import BENCHMARKS
 from experiments.presets import PRESETS
 from experiments.reproductions.claims import CLAIMS as PUBLISHED

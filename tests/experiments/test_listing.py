@@ -4,7 +4,7 @@ import pytest
 
 import envs
 from agents import AGENTS
-from experiments import listing
+from experiments import about, listing
 from experiments.cli import main
 from jaxrl import assemble
 from jaxrl.errors import InputError
@@ -39,17 +39,17 @@ def test_an_agent_takes_the_actions_that_are_listed(agent, worlds):
             taken.add(kind)
         except InputError:
             pass
-    assert taken == set(listing.ABOUT[agent].actions.split(", ")) - {"one-hot"}
+    assert taken == set(about.ABOUT[agent].actions.split(", ")) - {"one-hot"}
 
 
 def test_every_agent_is_listed_and_words_choose_lines(capsys):
-    assert list(listing.ABOUT) == list(AGENTS)
+    assert list(about.ABOUT) == list(AGENTS)
     assert main(["list", "agents", "OFFLINE", "model-based"]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["agent", "mopo", "combo", "morec", "ravl"]
     assert main(["list", "presets", "dqn", "Acrobot"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
-    assert list(listing.OPTIMISER_SENTENCES) == list(OPTIMISERS)
+    assert list(about.OPTIMISER_SENTENCES) == list(OPTIMISERS)
     assert main(["list", "optimisers", "decay"]) == 0
     assert [x.split()[0] for x in capsys.readouterr().out.splitlines()][1:] == list(DECAYING)
     assert main(["list"]) == 0
