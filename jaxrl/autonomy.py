@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl.conditioned import Conditioned
-from jaxrl.environments import composed, strong
+from jaxrl.environments import composed, strong, trial_of
 from jaxrl.errors import require, require_fraction, require_positive
 from jaxrl.networks import network
 from jaxrl.settings import Layers
-from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep, Tree, Trial, select
+from jaxrl.types import Array, Discrete, Env, Key, Spec, TimeStep, Tree, select
 
 
 class Task(NamedTuple):
@@ -122,8 +122,7 @@ def misjudged(env: Env, false_positive: float | Array, false_negative: float | A
 
     number = jax.ShapeDtypeStruct((), jnp.float32)
     spec = env.spec._replace(signals=Judged(number, env.spec.signals))
-    trial = env.trial or Trial(env, lambda state: state)
-    return env._replace(init=init, step=step, spec=spec, trial=trial)
+    return env._replace(init=init, step=step, spec=spec, trial=trial_of(env))
 
 
 class Classifier(NamedTuple):

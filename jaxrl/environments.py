@@ -188,6 +188,11 @@ def time_limit(env: Env, steps: int | Array) -> Env:
     return env._replace(init=init, step=step, fresh=max(env.fresh, shortest), trial=trial)
 
 
+def trial_of(env: Env) -> Trial:
+    """The environment in which agents of `env` are evaluated: `env` itself, if it names none."""
+    return env.trial or Trial(env, lambda state: state)
+
+
 def episode_statistics(env: Env) -> Env:
     """Report the return and the length of the episode so far, this step included.
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.conditioned import Conditioned
-from jaxrl.environments import composed, require_box, scale_actions, strong
+from jaxrl.environments import composed, require_box, scale_actions, strong, trial_of
 from jaxrl.errors import require
 from jaxrl.types import (
     Actor,
@@ -78,7 +78,7 @@ def intervened(env: Env, corrector: Corrector) -> Env:
         return (inner, ts.obs, strong(memory)), told(ts, done, acts)
 
     wider = spec._replace(signals=Executed(action, flag, spec.signals))
-    trial = env.trial or Trial(env, lambda state: state)
+    trial = trial_of(env)
     within = trial.within
     trial = trial._replace(within=lambda state: within(state[0]))
     return env._replace(init=init, step=step, spec=wider, trial=trial)

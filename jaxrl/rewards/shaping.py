@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.conditioned import Condition
-from jaxrl.environments import composed
+from jaxrl.environments import composed, trial_of
 from jaxrl.errors import require, require_positive
 from jaxrl.types import Array, Env, Key, TimeStep, Tree, Trial
 
@@ -84,7 +84,7 @@ def _repaid(env: Env, pays: Callable[[Tree, Array, TimeStep], Array], tells: boo
         return new, told(ts._replace(reward=paid), ts.reward)
 
     own, spec = with_obs(env), env.spec
-    trial = Trial(env, lambda state: state) if env.trial is None else env.trial
+    trial = trial_of(env)
     within = trial.within
     judged = Trial(with_obs(trial.env), lambda state: (within(state[0]), state[1]))
     if tells:
