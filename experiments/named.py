@@ -88,6 +88,7 @@ REPRODUCTIONS = (
     "data-quality",
     "demonstrations",
     "dictionaries",
+    "distances",
     "distributional",
     "dreams",
     "edge",

@@ -14,6 +14,7 @@
 - `data-quality`: algorithms by the quality and the coverage of their data sets.
 - `demonstrations`: a few demonstrations for PPO in rooms that are always new.
 - `dictionaries`: policies of SAC as sparse polynomials, fitted in states they visit or in all.
+- `distances`: distances to goals that are learnt from random walks, beside the shortest paths.
 - `distributional`: DQN, C51, QR-DQN and IQN on two games.
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where values are never learnt, and two remedies.

@@ -67,7 +67,7 @@ def plane(
 
 
 def straight(
-    goal: Array | tuple[float, float], share: float | Array = 1.0, noise: float = 0.0
+    goal: Array | tuple[float, float], share: float | Array = 1.0, noise: float | Array = 0.0
 ) -> Act:
     """Go towards a goal by a share of what the best action would do, with noise."""
 
@@ -130,3 +130,27 @@ def tuned(found: np.ndarray, choosing: int | None = None) -> tuple[int, np.ndarr
     seeds = found.shape[1] // 2 if choosing is None else choosing
     best = int(found[:, :seeds].reshape(len(found), -1).mean(1).argmax())
     return best, found[best, seeds:]
+
+
+def tried(
+    one: Callable[[Any, Key], Tree],
+    grid: Sequence[Any],
+    seeds: int,
+    choosing: int = 2,
+    score: Callable[[Tree], Array] = lambda found: found,
+) -> tuple[int, Tree]:
+    """The best point of a grid by its first seeds, and what `one` finds there with other seeds.
+
+    All points run with the same `choosing` seeds, and the best is that of the highest mean of the
+    `score` [points choosing, ...] of what they find; only the best runs with the others, whose
+    results [seeds, ...] are returned. If `seeds` is the number of points times `choosing`, all of
+    that is one compiled program.
+    """
+    keys = jax.random.split(jax.random.key(0), choosing + seeds)
+    points, run = jax.tree.map(lambda *x: jnp.array(x), *grid), jax.jit(jax.vmap(one))
+    first = jax.tree.map(lambda x: jnp.repeat(x, choosing, 0), points)
+    found = score(run(first, jnp.tile(keys[:choosing], len(grid))))
+    means = np.asarray(found).reshape(len(grid), -1).mean(1)
+    best = int(np.nan_to_num(means, nan=-np.inf).argmax())
+    again = jax.tree.map(lambda x: jnp.repeat(x[best][None], seeds, 0), points)
+    return best, jax.tree.map(np.asarray, run(again, keys[choosing:]))

@@ -3,6 +3,24 @@
 from experiments.reproductions.claims.claim import Claim
 
 CLAIMS: dict[str, Claim] = {
+    "distances": Claim(
+        "A quasimetric that is as large as it can be while no step is longer than 1 becomes the "
+        "distance on the shortest paths (QRL, Wang et al. 2023), where contrastive scores are "
+        "of the behaviour and temporal differences err more.",
+        "Partly",
+        "After 2,000 gradient steps on 16,000 random steps in four rooms, the policies of QRL "
+        "come nearer to their goal in 0.92 [0.92, 0.92] (residual) and 0.92 [0.91, 0.92] "
+        "(intervals) of all pairs of cells, that of GCIVL in 0.88 [0.88, 0.89] and that of "
+        "contrastive scores in 0.84 [0.83, 0.85]. The rank correlation of distances with the "
+        "shortest paths is 0.96 [0.96, 0.96] and 0.86 [0.79, 0.93], 0.55 [0.49, 0.61], and 0.91 "
+        "[0.88, 0.94]. But the distances of QRL are not those of the shortest paths by then: "
+        "they are wrong by 8.0 and 6.0 steps on average, and those of GCIVL by 2.75. "
+        "And that contrastive scores are of the behaviour does no harm here: the exact ones of "
+        "a random walk order the cells as well (0.98), and their best actions come nearer in "
+        "0.996 of the pairs. The best of the three learning rates is the largest, but for the "
+        "contrast. A first trial with 800 steps had the same order of the policies, with 0.90, "
+        "0.89, 0.82 and 0.70, and lower correlations.",
+    ),
     "exogenous-noise": Claim(
         "Temporal contrast and forward prediction of videos recover the state if the noise of "
         "observations is independent in time, and no objective without actions does if it is "
