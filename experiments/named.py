@@ -137,6 +137,7 @@ REPRODUCTIONS = (
     "static-worlds",
     "steering",
     "stock",
+    "subgoals",
     "submodular",
     "surrogates",
     "unknown-models",

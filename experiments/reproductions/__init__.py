@@ -60,6 +60,7 @@
 - `static-worlds`: plans for the worst of several worlds, by ordinary problems in turn.
 - `steering`: a cloned flow that is steered by its noise, or edited, beside learning anew.
 - `stock`: one network for all levels of risk, beside the exact optimum.
+- `subgoals`: far goals in a folded corridor, by one policy, by subgoals and by values of options.
 - `submodular`: policy gradients of what a whole walk covers.
 - `surrogates`: PPO in a sparse surrogate, beside PPO in the environment.
 - `unknown-models`: latent processes, exploration without rewards, and the average reward.
