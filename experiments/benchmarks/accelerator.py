@@ -27,7 +27,7 @@ import envs
 from agents import ppo
 from experiments import options
 from experiments.benchmarks import bare, kept_rows, turns
-from experiments.benchmarks.dynamic_programming import GAMMA, random_process
+from experiments.benchmarks.backups import GAMMA, random_process
 from experiments.benchmarks.imagination import operations, products
 from experiments.benchmarks.passes import of_ppo
 from experiments.benchmarks.peers.processes import PEERS, Peer, prepare

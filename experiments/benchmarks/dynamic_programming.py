@@ -1,34 +1,42 @@
 """Benchmark exact dynamic programming against numpy, scipy and other libraries.
 
-`jaxrl benchmark dynamic-programming` prints milliseconds per sweep over all processes of a row, and
-the memory used. The candidates of a row take turns in one operating-system process, so that other
-load on the machine affects all of them; compilation is timed separately. The numpy and scipy
-programs precompute what does not change between sweeps, as a person would. The libraries
-pymdptoolbox and quantecon take part if they are installed.
+`jaxrl benchmark dynamic-programming` prints milliseconds per sweep over all processes of a row, or
+of a whole solution, and the memory used. The candidates of a row take turns in one operating-system
+process, so that other load on the machine affects all of them; compilation is timed separately. The
+numpy and scipy programs precompute what does not change between sweeps, as a person would. The
+libraries pymdptoolbox and quantecon take part if they are installed.
 """
 
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from experiments import options
-from experiments.benchmarks import planners
-from experiments.benchmarks.timed import compiled, table
+from experiments.benchmarks import evaluations, objectives, planners
+from experiments.benchmarks.backups import (
+    ATOMS,
+    GAMMA,
+    HIGH,
+    LOW,
+    batched,
+    by_gathers,
+    by_products,
+    libraries,
+    numpy_distributional,
+    on_grid,
+    one_by_one,
+    ours,
+    ours_distributional,
+    ours_many,
+    paired,
+    random_process,
+)
+from experiments.benchmarks.timed import table
 from jaxrl import dp, values
 from jaxrl.errors import require_positive
-from jaxrl.types import Array
-from jaxrl.values import Representation, ReturnDistribution
-
-GAMMA, LOW, HIGH, ATOMS = 0.95, -40.0, 40.0, 51
 
 
 @dataclass(frozen=True)
@@ -43,217 +51,25 @@ class Options:
     """Factor on the numbers of states and processes; below 1 for a quick run."""
 
 
-def random_process(states: int, actions: int, slots: int | None, seed: int = 0) -> dp.TabularMDP:
-    """Return a random process with rewards of pairs; it is dense without `slots`."""
-    rng = np.random.default_rng(seed)
-    shape = (states, actions, slots or states)
-    p = rng.random(shape, np.float32) + 0.01
-    p /= p.sum(-1, keepdims=True)
-    r = np.broadcast_to(rng.standard_normal((states, actions, 1), np.float32), shape)
-    successors = rng.integers(0, states, shape, np.int32) if slots else ()
-    initial = np.full(states, 1 / states)
-    return dp.from_arrays(p, r, np.ones(shape, np.float32), initial, successors)
-
-
-def on_grid() -> Representation:
-    """Return a representation by probabilities on a fixed grid: categorical without logits."""
-    grid = jnp.linspace(LOW, HIGH, ATOMS)
-    width = (HIGH - LOW) / (ATOMS - 1)
-
-    def project(distribution: ReturnDistribution) -> Array:
-        # One atom after another, because the shares [..., N, ATOMS] would not fit in memory.
-        def add(total: Array, atom: tuple[Array, Array]) -> tuple[Array, None]:
-            x, weight = (y[..., None] for y in atom)
-            share = jnp.maximum(1 - jnp.abs(jnp.clip(x, LOW, HIGH) - grid) / width, 0)
-            return total + weight * share, None
-
-        start = jnp.zeros((*distribution.atoms.shape[:-1], ATOMS))
-        columns = jax.tree.map(lambda y: jnp.moveaxis(y, -1, 0), distribution)
-        return jax.lax.scan(add, start, columns)[0]
-
-    decode = lambda theta: ReturnDistribution(jnp.broadcast_to(grid, theta.shape), theta)
-    return Representation(ATOMS, decode, project, lambda theta, distribution: jnp.zeros(()))
-
-
-# Candidates: each takes a process and a number of sweeps, and returns a function to time.
-
-
-def ours(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """Prepare `dp.value_iteration` of one process."""
-    options = {"tolerance": 0.0, "max_iterations": sweeps}
-    return compiled(lambda mdp: dp.value_iteration(mdp, GAMMA, **options).theta, mdp)
-
-
-def ours_many(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """Prepare `dp.value_iteration`, vmapped over processes."""
-    options = {"tolerance": 0.0, "max_iterations": sweeps}
-    solve = lambda mdp: dp.value_iteration(mdp, GAMMA, **options).theta
-    return compiled(jax.vmap(solve), mdps)
-
-
-def ours_distributional(
-    mdp: dp.TabularMDP, sweeps: int, mix: dp.Mix
-) -> tuple[Callable[[], Any], float]:
-    """Prepare `dp.distributional_value_iteration` on `ATOMS` atoms."""
-    solve = partial(
-        dp.distributional_value_iteration,
-        gamma=GAMMA,
-        representation=on_grid(),
-        mix=mix,
-        distance=dp.wasserstein_on_grid,
-        tolerance=0.0,
-        max_iterations=sweeps,
-    )
-    return compiled(lambda mdp: solve(mdp).theta, mdp)
-
-
-def matrix_of(mdp: dp.TabularMDP, dtype: Any) -> Any:
-    """Return the transitions as one matrix [S * A, S], of numpy or, if sparse, of scipy."""
-    states, actions, slots = mdp.transition.shape
-    p = np.asarray(mdp.transition, dtype)
-    p = p / p.sum(-1, keepdims=True)  # float32 fails the checks of some libraries
-    if isinstance(mdp.successors, tuple):
-        return p.reshape(-1, states)
-    starts = np.arange(0, states * actions * slots + 1, slots)
-    entries = p.ravel(), np.asarray(mdp.successors).ravel(), starts
-    return csr_matrix(entries, (states * actions, states))
-
-
-def by_products(mdp: dp.TabularMDP, sweeps: int, kind: str) -> tuple[Callable[[], Any], float]:
-    """Prepare numpy or scipy: products of one matrix [S * A, S] with the values."""
-    states, actions, _ = mdp.transition.shape
-    dtype = np.float64 if "float64" in kind else np.float32
-    r = np.asarray(mdp.reward[..., 0], dtype)
-    matrix = matrix_of(mdp, dtype) * dtype(GAMMA)
-
-    def run() -> np.ndarray:
-        v = np.zeros(states, dtype)
-        for _ in range(sweeps):
-            q = r + (matrix @ v).reshape(states, actions)
-            new = q.max(-1)
-            _residual = np.abs(new - v).max()
-            v = new
-        return q
-
-    return run, 0.0
-
-
-def libraries(mdp: dp.TabularMDP, sweeps: int) -> dict[str, tuple[Callable[[], Any], float]]:
-    """Prepare value iteration of the installed libraries, in float64."""
-    states, actions, _ = mdp.transition.shape
-    matrix, r = matrix_of(mdp, np.float64), np.asarray(mdp.reward[..., 0], np.float64)
-    found: dict[str, tuple[Callable[[], Any], float]] = {}
-    backup = lambda v: r + GAMMA * (matrix @ np.asarray(v)).reshape(states, actions)
-
-    def toolbox() -> np.ndarray:
-        solver.V, solver.iter, solver.max_iter, solver.thresh = np.zeros(states), 0, sweeps, 0.0
-        solver.run()
-        return backup(solver.V)
-
-    def economist() -> np.ndarray:
-        v = np.zeros(states)
-        process.operator_iteration(process.bellman_operator, v, sweeps, 0.0)
-        return backup(v)
-
-    if find_spec("mdptoolbox"):
-        mdptoolbox = import_module("mdptoolbox.mdp")
-        # Its bound on iterations visits every pair of states; here the number of sweeps is given.
-        base = type("Plain", (mdptoolbox.ValueIteration,), {"_boundIter": lambda *_: None})
-        solver = base([matrix[a::actions] for a in range(actions)], r, GAMMA)
-        found["pymdptoolbox"] = toolbox, 0.0
-    if find_spec("quantecon"):
-        if isinstance(mdp.successors, tuple):
-            given: tuple = (r, matrix.reshape(states, actions, states), GAMMA)
-        else:
-            pairs = np.divmod(np.arange(states * actions), actions)
-            given = (r.ravel(), matrix, GAMMA, *pairs)
-        process = import_module("quantecon.markov").DiscreteDP(*given)
-        found["quantecon"] = economist, 0.0
-    return found
-
-
-def by_gathers(mdp: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """Prepare numpy: indexing the values with the successors."""
-    p, r = np.asarray(mdp.transition), np.asarray(mdp.reward[..., 0])
-    successors = np.asarray(mdp.successors)
-
-    def run() -> np.ndarray:
-        v = np.zeros(len(p), np.float32)
-        for _ in range(sweeps):
-            q = r + np.float32(GAMMA) * (p * v[successors]).sum(-1)
-            new = q.max(-1)
-            _residual = np.abs(new - v).max()
-            v = new
-        return q
-
-    return run, 0.0
-
-
-def one_by_one(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """Prepare numpy: one small process after another."""
-    count = mdps.transition.shape[0]
-    each = lambda i: jax.tree.map(lambda x: x[i], mdps)
-    runs = [by_products(each(i), sweeps, "float32")[0] for i in range(count)]
-    return lambda: [run() for run in runs], 0.0
-
-
-def batched(mdps: dp.TabularMDP, sweeps: int) -> tuple[Callable[[], Any], float]:
-    """Prepare numpy: one batched product for all small processes."""
-    p, r = np.asarray(mdps.transition), np.asarray(mdps.reward[..., 0])
-    count, states, _ = r.shape
-    matrix = np.float32(GAMMA) * p.reshape(count, -1, states)
-
-    def run() -> np.ndarray:
-        v = np.zeros((count, states), np.float32)
-        for _ in range(sweeps):
-            q = r + (matrix @ v[..., None]).reshape(r.shape)
-            new = q.max(-1)
-            _residual = np.abs(new - v).max(-1)
-            v = new
-        return q
-
-    return run, 0.0
-
-
-def numpy_distributional(
-    mdp: dp.TabularMDP, sweeps: int, pool: bool
-) -> tuple[Callable[[], Any], float]:
-    """Prepare numpy: the shares of atoms summed by `bincount`, before or after mixing."""
-    p, r = np.asarray(mdp.transition), np.asarray(mdp.reward[..., 0])
-    successors, (states, actions, _) = np.asarray(mdp.successors), p.shape
-    grid = np.linspace(LOW, HIGH, ATOMS, dtype=np.float32)
-    place = (np.clip(r[..., None] + GAMMA * grid, LOW, HIGH) - LOW) / (HIGH - LOW) * (ATOMS - 1)
-    left = np.minimum(place.astype(np.int64), ATOMS - 2)  # [S, A, N]
-    share = place - left
-    rows = np.arange(states * actions).reshape(states, actions, 1) * ATOMS + left
-    if not pool:
-        rows, share = (np.broadcast_to(x[:, :, None], (*p.shape, ATOMS)) for x in (rows, share))
-    size, flat = states * actions * ATOMS, rows.ravel()
-
-    def run() -> np.ndarray:
-        theta = np.zeros((states, actions, ATOMS), np.float32)
-        theta[..., ATOMS // 2] = 1
-        for _ in range(sweeps):
-            best = (theta @ grid).argmax(-1)
-            later = p[..., None] * theta[np.arange(states), best][successors]
-            weight = later.sum(2) if pool else later
-            new = np.bincount(flat, (weight * (1 - share)).ravel(), size)
-            new += np.bincount(flat + 1, (weight * share).ravel(), size)
-            new = new.reshape(theta.shape).astype(np.float32)
-            _residual = np.abs(np.cumsum(new - theta, -1)).sum(-1).max()
-            theta = new
-        return theta
-
-    return run, 0.0
-
-
 def main(arguments: list[str]) -> None:
     """Print all tables. Raises `InputError` for numbers that are not positive."""
     chosen = options.parse("benchmark dynamic-programming", Options, arguments)
     require_positive(repeats=chosen.repeats, sweeps=chosen.sweeps, scale=chosen.scale)
     size = lambda number: max(int(number * chosen.scale), 10)
-    sweeps, few, repeats = chosen.sweeps, max(chosen.sweeps // 5, 1), chosen.repeats
+    by_sweeps(size, chosen.sweeps, chosen.repeats)
+    whole_solutions(size, chosen.repeats)
+    other_objectives(size, max(chosen.sweeps // 5, 1), chosen.repeats)
+    evaluated(size, chosen.repeats)
+    a_large_process(size, max(chosen.sweeps // 25, 1), chosen.repeats)
 
+
+Size = Callable[[int], int]
+"""The scaled number of states or of what else there are many of."""
+
+
+def by_sweeps(size: Size, sweeps: int, repeats: int) -> None:
+    """Print the tables of sweeps of value iteration."""
+    few = max(sweeps // 5, 1)
     mdp = random_process(size(10_000), 4, 8)
     candidates = {
         "jaxrl": ours(mdp, sweeps),
@@ -283,13 +99,16 @@ def main(arguments: list[str]) -> None:
     mdp = random_process(size(1_000), 4, 8)
     candidates = {
         "jaxrl, mixed": ours_distributional(mdp, few, dp.mixed),
-        "jaxrl, pooled": ours_distributional(_paired(mdp), few, dp.pooled),
+        "jaxrl, pooled": ours_distributional(paired(mdp), few, dp.pooled),
         "numpy, mixed": numpy_distributional(mdp, few, False),
         "numpy, pooled": numpy_distributional(mdp, few, True),
     }
     title = f"Distributional value iteration, {ATOMS} atoms, {size(1_000)} x 4 x 8"
     table(title, few, candidates, repeats)
 
+
+def whole_solutions(size: Size, repeats: int) -> None:
+    """Print the tables of solutions to the end."""
     gamma = 0.99
     mdp = random_process(size(300), 4, None)
     names = {
@@ -302,25 +121,79 @@ def main(arguments: list[str]) -> None:
     }
     candidates = {name: planners.solved_by(solver, mdp, gamma) for name, solver in names.items()}
     candidates |= {
-        "jaxrl, linear programme": planners.by_programme(mdp, gamma),
         "numpy, policies": planners.numpy_policy_iteration(mdp, gamma),
     } | planners.library_solutions(mdp, gamma)
     title = f"Solved to 1e-6 of the largest value at gamma {gamma}, {size(300)} x 4 dense"
     table(title, 1, candidates, repeats)
+
+    mdp = random_process(size(100), 4, None)
+    candidates = {
+        "jaxrl, policies": planners.solved_by("policy_iteration", mdp, gamma),
+        "jaxrl, linear programme": planners.by_programme(mdp, gamma),
+    }
+    table(f"Linear programme at gamma {gamma}, {size(100)} x 4 dense", 1, candidates, repeats)
 
     mdp = random_process(size(20), 4, None)
     title = f"Fixed point of categorical evaluation, {ATOMS} atoms, {size(20)} x 4 dense"
     support = values.uniform_support(LOW, HIGH, ATOMS)
     table(title, 1, planners.fixed_points(mdp, GAMMA, on_grid(), support), repeats)
 
+
+def other_objectives(size: Size, sweeps: int, repeats: int) -> None:
+    """Print the tables of solvers for other objectives than the expected discounted return."""
+    wide, middle, small, tiny = (
+        random_process(size(number), 4, None) for number in (300, 100, 20, 10)
+    )
+    stages, few, number = sweeps, max(sweeps // 10, 1), 10
+    rows = {
+        f"Soft value iteration, {size(300)} x 4": objectives.soft(wide, GAMMA, sweeps),
+        f"{stages} stages, {size(300)} x 4": objectives.staged(wide, stages),
+        f"Average reward to 1e-6, {size(300)} x 4": objectives.averages(wide),
+        f"Robust, total variation, {size(100)} x 4": objectives.robust(middle, GAMMA, sweeps),
+        f"Robust, entropy, {size(10)} x 4, {few} sweeps": objectives.robust_entropy(
+            tiny, GAMMA, few
+        ),
+        f"Robust, budgets of states, {size(10)} x 4, {few} sweeps": objectives.robust_states(
+            tiny, GAMMA, few
+        ),
+        f"Nested CVaR, {size(100)} x 4": objectives.nested(middle, GAMMA, sweeps),
+        f"Exponential utility, {stages} stages, {size(100)} x 4": objectives.exponential(
+            middle, GAMMA, stages
+        ),
+        f"CVaR by {number} levels, {size(20)} x 4": objectives.levels(small, GAMMA, number, sweeps),
+        f"One constraint, {size(20)} x 4": objectives.constrained(small, 0.9),
+    }
+    for title, candidates in rows.items():
+        table(f"{title}, dense", 1, candidates, repeats)
+
+
+def evaluated(size: Size, repeats: int) -> None:
+    """Print the tables of policies that are evaluated, exactly or from data."""
+    wide, middle = (random_process(size(number), 4, None) for number in (300, 100))
+    many, some = size(20_000), size(2_000)
+    rows = {
+        f"Values of a policy at gamma 0.99, {size(300)} x 4": evaluations.policies(wide, 0.99),
+        f"Visits of a policy at gamma 0.99, {size(300)} x 4": evaluations.visits(wide, 0.99),
+        f"Successor representation, {size(100)} x 4": evaluations.successors(middle, 0.9),
+        f"Variance of the return, {size(300)} x 4": evaluations.moments(wide, GAMMA),
+        f"Models of 4 options, {size(100)} x 4": evaluations.options(middle, GAMMA),
+        f"Ratios of occupancies, {size(100)} x 4": evaluations.ratios(middle, 0.9),
+        f"LSTD, {many} steps of 16 features": evaluations.least_squares(many),
+        f"LSPI, {some} steps of 16 features": evaluations.least_squares_policies(some),
+        f"TD with traces, {many} steps of 16 features": evaluations.rules(many),
+        f"Quantile TD, {some} steps, 32 quantiles": evaluations.quantiles(middle, some, 0.9),
+        f"Bootstrap of a mean of {some}": evaluations.intervals(some),
+        "Linear control of 4 states": evaluations.riccati(),
+    }
+    for title, candidates in rows.items():
+        table(title, 1, candidates, repeats)
+
+
+def a_large_process(size: Size, few: int, repeats: int) -> None:
+    """Print the table of a process that fills memory, and how much."""
     mdp = random_process(size(1_000_000), 4, 4)
     kernel = sum(x.nbytes for x in jax.tree.leaves(mdp)) / 2**30
     candidates = {"jaxrl": ours(mdp, few), "scipy csr": by_products(mdp, few, "float32")}
     table(f"Value iteration, {size(1_000_000)} x 4 x 4 sparse", few, candidates, repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"  arrays of the process: {kernel:.2f} GiB; peak of the program: {peak:.2f} GiB")
-
-
-def _paired(mdp: dp.TabularMDP) -> dp.TabularMDP:
-    """Return the same process with rewards and discounts stored by pair."""
-    return mdp._replace(reward=mdp.reward[..., :1], discount=mdp.discount[..., :1])

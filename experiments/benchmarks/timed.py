@@ -29,7 +29,7 @@ def table(title: str, sweeps: int, candidates: dict[str, tuple], repeats: int) -
             times[name].append((time.perf_counter() - begin) / sweeps * 1e3)
     first, *_ = times
     base = median(times[first])
-    print(f"{title}, {sweeps} sweeps")
+    print(title if sweeps == 1 else f"{title}, {sweeps} sweeps")
     print(f"  {'':28}{'median ms':>10}{'least':>9}{'ratio':>8}{'compile':>9}")
     for name, (_, seconds) in candidates.items():
         gap = np.abs(np.asarray(answers[name]) - np.asarray(answers[first])).max()
