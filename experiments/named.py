@@ -129,6 +129,7 @@ REPRODUCTIONS = (
     "recall",
     "receding",
     "regularisers",
+    "reranking",
     "risk-levels",
     "robust",
     "search",

@@ -53,6 +53,7 @@
 - `recall`: the memory of gated cells, state spaces and transformers, and the cost of their steps.
 - `receding`: plans of a flow that begin as noise, or go on from the last plan.
 - `regularisers`: what TD3's actor imitates: the data, their nearest or generated better actions.
+- `reranking`: frozen policies whose draws are ranked by one critic that was learnt offline.
 - `robust`: robust beside nominal planning under shifted kernels.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `several-critics`: one critic for each of several rewards, beside one for their sum.
