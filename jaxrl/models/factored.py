@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxrl.drawing import one_hot_draw
 from jaxrl.errors import require
 from jaxrl.models.dynamics import vector_size
 from jaxrl.models.model import Model
@@ -109,7 +110,7 @@ def factored_model(model: Factored, params: Tree) -> Model:
     def draw(size: int, logits: Array, key: Key) -> Array:
         if size == 1:  # a logit is not a probability
             return jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(float)
-        return jax.nn.one_hot(jax.random.categorical(key, logits), size)
+        return one_hot_draw(jax.nn.softmax(logits), key)
 
     def step(obs: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
         out = model.apply(params, obs, action)

@@ -19,6 +19,7 @@ import numpy as np
 import optax
 
 from jaxrl import spaces, values
+from jaxrl.drawing import one_hot_draw
 from jaxrl.errors import require_known, require_positive
 from jaxrl.models.model import Model
 from jaxrl.networks import action_size, flat, flat_action
@@ -80,8 +81,7 @@ def mixed_logits(logits: Array, uniform: float = 0.01) -> Array:
 def straight_through(log_probs: Array, key: Key) -> Array:
     """One-hot samples [..., C] with the gradient of their probabilities (Bengio et al. 2013)."""
     p = jnp.exp(log_probs)
-    draw = jax.nn.one_hot(jax.random.categorical(key, log_probs), p.shape[-1])
-    return fixed(draw) + p - fixed(p)
+    return fixed(one_hot_draw(p, key)) + p - fixed(p)
 
 
 def divergence(p: Array, q: Array) -> Array:

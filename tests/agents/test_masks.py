@@ -272,10 +272,15 @@ def test_a_masked_agent_finds_the_optimum_of_what_is_allowed(name):
 
 @pytest.mark.thorough
 def test_a_world_model_learns_what_is_allowed():
-    """Dreamer's prediction of the mask, from which imagined actions are chosen."""
+    """Dreamer's prediction of the mask, from which imagined actions are chosen, in four seeds."""
     setup = built("dreamer", model_learning_rate=1e-2, hidden=(32,))
-    end = jax.jit(lambda key: advance(setup.experiment, setup.experiment.init(key), 150))
-    run, _ = end(jax.random.key(0))
-    _, metrics = jax.jit(setup.experiment.step)(run)
-    names = {name: float(x) for name, x in metrics.items() if "mask" in name}
-    assert len(names) == 1 and max(names.values()) < 0.2, names
+
+    def losses(key):
+        step = lambda run, _: setup.experiment.step(run)
+        metrics = jax.lax.scan(step, setup.experiment.init(key), length=160)[1]
+        (loss,) = [value for name, value in metrics.items() if "mask" in name]
+        return loss
+
+    found = np.asarray(jax.jit(jax.vmap(losses))(jax.random.split(jax.random.key(0), 4)))
+    # A mean of 40 batches, which have a deviation of 0.1.
+    assert found[:, -10:].mean() < 0.25 < found[:, 0].mean(), found
