@@ -120,6 +120,7 @@ REPRODUCTIONS = (
     "optimism",
     "overoptimisation",
     "policy-gradients",
+    "pretraining",
     "programmes",
     "proto-values",
     "ranked-factors",

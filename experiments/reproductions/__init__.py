@@ -44,6 +44,7 @@
 - `optimism`: optimistic actor-critics, exploration above a threshold, and lists of items.
 - `overoptimisation`: proxy and gold reward of the best of n, by labels and by ensembles.
 - `policy-gradients`: momentum without lag, corrected sampling, and critics of two sources.
+- `pretraining`: features from demonstrations of many tasks, and cloning of a new one from few.
 - `programmes`: rewards that are searched for among programmes.
 - `proto-values`: features from the values of few or many random tasks.
 - `ranked-factors`: rewards from ranked factors, beside weighted sums, in wrong units.

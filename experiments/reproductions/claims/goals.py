@@ -48,6 +48,23 @@ CLAIMS: dict[str, Claim] = {
         "[0.02, 0.05]. Of 12 bits none has learnt anything by then: longer runs were not tried. "
         "All have the same settings, and none is tuned.",
     ),
+    "pretraining": Claim(
+        "Features that predict the action between two observations, from demonstrations of many "
+        "tasks, make better imitators of new tasks than those of cloning, forward prediction, "
+        "contrast or reconstruction (Brandfonbrener et al. 2023).",
+        "Confirmed",
+        "After 800 gradient steps on 200 demonstrations, linear policies of six features of "
+        "inverse dynamics reach new goals in 0.15 [0.11, 0.20], 0.49 [0.38, 0.60] and 0.61 "
+        "[0.52, 0.70] of the episodes from 1, 5 and 20 demonstrations. The others have 0.07 "
+        "[0.05, 0.09], 0.29 [0.20, 0.40] and 0.43 [0.31, 0.56] (contrast), 0.07 [0.06, 0.08], "
+        "0.25 [0.19, 0.32] and 0.38 [0.31, 0.45] (ACT-JEPA), 0.06 [0.05, 0.07], 0.20 [0.15, "
+        "0.26] and 0.29 [0.25, 0.35] (cloning), and less (forward prediction, reconstruction "
+        "and a random network). The intervals of the contrast and of inverse dynamics touch "
+        "from 2 demonstrations on. Without features, the 16 numbers that are seen have 0.03 "
+        "[0.02, 0.03], 0.33 [0.25, 0.41] and 0.61 [0.53, 0.70]: what is learnt helps where "
+        "demonstrations are few. The places themselves have 0.99 or more. Each objective has "
+        "the best of three learning rates.",
+    ),
     "reranking": Claim(
         "One value function, learnt by Cal-QL from data, improves several frozen policies of "
         "different kinds, by choosing among what each of them draws (V-GPS, Nakamoto et al. "
