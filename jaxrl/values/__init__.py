@@ -11,12 +11,14 @@ The laws, each with its test in tests/jaxrl/values:
 - `mix` is associative, commutes with `push`, and means are linear in it (test_laws:
   mix_is_associative).
 - `project` after `decode` is the identity on what `project` can give, keeps the total weight, and
-  keeps the mean if the family is scalar, categorical, two-hot, expectile or Gaussian; HL-Gauss
-  nearly (test_projections). A backup then has the mean of the scalar backup (test_laws:
-  backups_of_mean_preserving_families).
+  keeps the mean if the family is scalar, categorical, two-hot, expectile, Gaussian or a mixture of
+  Gaussians; HL-Gauss nearly (test_projections, test_splines_and_mixtures). A backup then has the
+  mean of the scalar backup (test_laws: backups_of_mean_preserving_families).
 - Scalar and categorical projections are linear, so that projecting before mixing loses nothing;
   quantile projections are not (test_laws: linear_projections_commute,
   quantile_projection_does_not).
+- Quantiles that are sums of positive steps, or points of an increasing spline, ascend whatever the
+  outputs are (tests/jaxrl/dp/test_direct: cannot_cross, test_splines_and_mixtures).
 - No projection expands its distance: categorical ones the Cramer distance, quantiles and expectiles
   the infinite Wasserstein distance, means the Wasserstein distance. Projected policy evaluation
   therefore contracts by the root of gamma, which is attained, for categorical families, and by

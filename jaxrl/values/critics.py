@@ -36,6 +36,8 @@ from jaxrl.values.ensemble import (
     truncated,
 )
 from jaxrl.values.expectile import expectile
+from jaxrl.values.mixture import gaussian_mixture
+from jaxrl.values.monotone import spline_quantile
 from jaxrl.values.particle import gaussian, particles
 from jaxrl.values.quantile import fully_parameterised_quantile, implicit_quantile, quantile
 from jaxrl.values.representations import Representation, scalar
@@ -59,10 +61,12 @@ class Critic:
     """The settings of a `Representation`: what the outputs of a critic stand for."""
 
     family: str = static(default="scalar")
-    """Family of return distributions: scalar, categorical, two-hot, hl-gauss, quantile, expectile,
-    implicit-quantile, fully-parameterised-quantile, gaussian or particles."""
+    """Family of return distributions: scalar, categorical, two-hot, hl-gauss, quantile, spline,
+    expectile, implicit-quantile, fully-parameterised-quantile, gaussian, gaussian-mixture or
+    particles."""
     atoms: int = static(default=51)
-    """Number of atoms, quantiles, expectiles, fractions or particles of a distribution."""
+    """Number of atoms, quantiles, expectiles, fractions or particles of a distribution. A spline
+    has a piece for four quantiles, and a gaussian-mixture a component for eight points."""
     spacing: str = static(default="uniform")
     """Spacing of the atoms of categorical, two-hot and hl-gauss critics: uniform, symlog or
     asinh."""
@@ -126,10 +130,12 @@ CRITICS: dict[str, Callable[[Critic], Representation]] = {
     "two-hot": lambda s: two_hot(support(s)),
     "hl-gauss": lambda s: hl_gauss(support(s), s.width),
     "quantile": lambda s: quantile(s.atoms, s.kappa),
+    "spline": lambda s: spline_quantile(max(s.atoms // 4, 1), kappa=s.kappa),
     "expectile": lambda s: expectile(s.atoms),
     "implicit-quantile": lambda s: implicit_quantile(s.atoms, s.kappa),
     "fully-parameterised-quantile": lambda s: fully_parameterised_quantile(s.atoms, s.kappa),
     "gaussian": lambda s: gaussian(),
+    "gaussian-mixture": lambda s: gaussian_mixture(max(s.atoms // 8, 1)),
     "particles": lambda s: particles(s.atoms),
 }
 
