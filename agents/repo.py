@@ -5,7 +5,9 @@ the divergence between posterior and prior is at most a number of nats. Irreleva
 cannot be predicted are dropped; those that can be predicted cost nothing and may stay.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 from agents import dreamer
 from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record
 from jaxrl.models.latent import World
-from jaxrl.types import Agent, Array, Key, Spec, Tree, Update
+from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates import descend, optimiser_for
 
 fixed = jax.lax.stop_gradient
@@ -48,15 +50,28 @@ def predictive(mind: World, hp: Hyperparameters) -> Update:
         return {"world": mind.init(key), "log_weight": weight}
 
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
-        terms = mind.parts(params["world"], batch[0], key)
-        weighted = lambda x: (batch[0].weight * x).mean()
-        means = {name: weighted(x) for name, x in terms.items() if name != "image_loss"}
+        means = terms(mind, params, batch[0], key)
         weight, excess = jnp.exp(params["log_weight"]), means["divergence"] - hp.information
-        total = means["reward_loss"] + means["end_loss"] + fixed(weight) * means["divergence"]
-        total = total + means["mask_loss"] if "mask_loss" in means else total
+        total = told(means) + fixed(weight) * means["divergence"]
         dual = -params["log_weight"] * fixed(excess)
         return total + dual, means | {"information_weight": weight}
 
+    return of_world(init, loss, hp)
+
+
+def terms(mind: World, params: Tree, batch: Transition, key: Key) -> dict[str, Array]:
+    """The terms [] of the loss of a model on sequences, all but that of reconstruction."""
+    parts = mind.parts(params["world"], batch, key)
+    return {name: (batch.weight * x).mean() for name, x in parts.items() if name != "image_loss"}
+
+
+def told(means: dict[str, Array]) -> Array:
+    """The sum [] of the terms that say what was predicted wrongly: rewards, ends and masks."""
+    return means["reward_loss"] + means["end_loss"] + means.get("mask_loss", jnp.zeros(()))
+
+
+def of_world(init: Callable[[Key], Tree], loss: Callable, hp: Any) -> Update:
+    """The update of parameters of which those of "world" are read, with the model's rate."""
     optimiser = optimiser_for(replace(hp, learning_rate=hp.model_learning_rate))
     update = descend(init, loss, optimiser)
     return update._replace(read=lambda state: state.params["world"])

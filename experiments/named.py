@@ -92,6 +92,7 @@ REPRODUCTIONS = (
     "distributional",
     "dreams",
     "edge",
+    "empowerment",
     "exogenous-noise",
     "expressivity",
     "features",

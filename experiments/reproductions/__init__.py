@@ -18,6 +18,7 @@
 - `distributional`: DQN, C51, QR-DQN and IQN on two games.
 - `dreams`: the environment steps that MBPO saves, beside SAC.
 - `edge`: rollouts of the true model that end where values are never learnt, and two remedies.
+- `empowerment`: which factors world models keep, among distractors that last.
 - `exogenous-noise`: what features tell of a state and of noise that lasts, by objective.
 - `expressivity`: orders of policies that one kind of objective expresses and another does not.
 - `features`: features of data without actions, and values that are linear in them.

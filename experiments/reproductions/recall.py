@@ -2,8 +2,8 @@
 
 After Deng et al. (2023), "Facing off world model backbones". A cue is shown at the first step, then
 noise, then the cue is to be told: the backbone reads all of it, step by step, and imagines nothing.
-Each has about as many parameters. The time of a step is measured beside it, which is that of an
-imagined one.
+Each has about as many parameters. The time of a step is measured beside it; a step that is imagined
+would add the draw of what is seen.
 """
 
 import time
@@ -28,7 +28,7 @@ from jaxrl.networks.backbones import Backbone, backbone
 from jaxrl.types import Array, Key
 from jaxrl.updates import descend
 
-TITLE = "How often the cue is recalled after so many steps, and the time of an imagined step"
+TITLE = "How often the cue is recalled after so many steps, and the time of a step"
 CUES = 4
 LINES = {"gru": "-", "state-space": "--", "transformer": ":"}  # some lie on others
 SIZES = {"gru": 88, "state-space": 64, "transformer": 40}  # some 25 thousand parameters each

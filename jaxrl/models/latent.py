@@ -61,6 +61,8 @@ class World(NamedTuple):
     move: Callable[[Tree, State, Array], State]  # (params, state, action) -> classes are the old
     predict: Callable[[Tree, Array], dict]  # (params, features) -> the outputs of each head
     prior: Callable[[Tree, Array], Array]  # (params, past) -> logits [..., G, C] of the classes
+    posterior: Callable[[Tree, Array, Tree], Array]  # (params, past, obs) -> those after obs, where
+    # past is not used if classes depend on the observation alone
     allowed: Callable[[Tree, Array], Tree]  # (params, features) -> the likely mask
     parts: Callable[[Tree, Transition, Key], dict]  # terms of the loss [L, B] of sequences
     reward: Representation
@@ -235,7 +237,7 @@ def world(
             "divergence": balanced_divergence(after, prior(params, past), balance, free),
         }
 
-    return World(init, fresh, see, move, predict, prior, allowed, parts, reward, spec)
+    return World(init, fresh, see, move, predict, prior, encoded, allowed, parts, reward, spec)
 
 
 def latent_model(world: World, params: Tree, states: State) -> Model:

@@ -11,7 +11,7 @@ import pytest
 import envs
 from agents import AGENTS
 from experiments.cli import main
-from experiments.reproductions import edge, expressivity, guided, steering, stock
+from experiments.reproductions import edge, empowerment, expressivity, guided, steering, stock
 from experiments.reproductions.curves import Trial, panels, tune
 from tests.compiling import OPTIMISED
 
@@ -147,3 +147,15 @@ def test_orders_that_one_objective_expresses_and_another_does_not():
     for less, more in (("Markov reward", "inner function"), ("event", "reward machine")):
         pair = (expressivity.OBJECTIVES[name] for name in (less, more))
         assert expressivity.counterexample(*pair) is None
+
+
+def test_empowerment_keeps_what_actions_control_and_information_what_lasts():
+    """Of all maps to three classes, by the closed forms of the place and of the sign."""
+    entropy = lambda most: -(most * np.log(most) + (1 - most) * np.log((1 - most) / 2))
+    place, sign = np.log(3) - entropy(1 - 0.4 / 3), np.log(3) - entropy(1 - 0.2 / 3)
+    told = empowerment.exact(0.9)
+    for what, value, kept in (("empowerment", place, "place"), ("information", sign, "sign")):
+        best = told[what] > told[what].max() - 1e-9
+        assert told[what].max() == pytest.approx(value)
+        for part in ("place", "sign"):
+            np.testing.assert_allclose(told[part][best], float(part == kept), atol=1e-9)
