@@ -112,7 +112,8 @@ PRESETS = """## Presets
 two seeds each, and compares the best with the agent's defaults, by eight seeds that the search has
 not seen. The preset is kept where the interquartile means of paired seeds differ with 95 %
 confidence; elsewhere the defaults stay. Presets that were chosen by hand have no such comparison.
-All other pairs of agents and environments run with defaults."""
+All other pairs of agents and environments run with defaults. In MountainCarContinuous neither the
+defaults nor any point of the search learn more than to stand still."""
 
 PLAY = """## Perfect play
 
