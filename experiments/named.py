@@ -73,6 +73,7 @@ BENCHMARKS = (
     "accelerator",
 )
 REPRODUCTIONS = (
+    "action-contrast",
     "anchors",
     "annotations",
     "approval",

@@ -1,5 +1,6 @@
 """Experiments behind published claims: each module is one claim, run by `jaxrl reproduce NAME`.
 
+- `action-contrast`: DQN with the objective of TACO for its hidden layers, and without it.
 - `anchors`: offline policies on anchors near the data, from starts with data and without.
 - `annotations`: bonuses where an annotator sees subgoals, with its errors.
 - `approval`: PPO on a data set, with steps that a model approves of, and then online.

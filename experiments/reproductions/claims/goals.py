@@ -3,6 +3,20 @@
 from experiments.reproductions.claims.claim import Claim
 
 CLAIMS: dict[str, Claim] = {
+    "action-contrast": Claim(
+        "A contrast of what sequences of actions lead to, beside the loss of the agent, lets it "
+        "learn from fewer steps (TACO, Zheng et al. 2023).",
+        "Partly",
+        "In CartPole with eight observations that mean nothing, after 10,000 steps, the mean of "
+        "the learning curve of DQN is 161 [153, 169] with the objectives of TACO and 125 [119, "
+        "132] without, and with 16 names for the two actions 123 [107, 143] and 84 [80, 89]. The "
+        "mean return first passes 100 after 3,712 steps instead of 5,504 with two actions. The "
+        "returns at the end differ less: 230 [203, 261] and 205 [196, 213] with two actions, "
+        "and 213 [191, 243] and 173 [166, 180] with 16. The gain is not larger with more names "
+        "of actions. Both are the best of three learning rates, which is the largest one for "
+        "all of them, and the second objective is one more step of the hidden layers after each "
+        "of DQN's, so that larger rates of DQN alone might make up for a part of it.",
+    ),
     "distances": Claim(
         "A quasimetric that is as large as it can be while no step is longer than 1 becomes the "
         "distance on the shortest paths (QRL, Wang et al. 2023), where contrastive scores are "
