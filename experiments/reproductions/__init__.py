@@ -18,12 +18,14 @@
 - `distances`: distances to goals that are learnt from random walks, beside the shortest paths.
 - `distributional`: DQN, C51, QR-DQN and IQN on two games.
 - `dreams`: the environment steps that MBPO saves, beside SAC.
+- `dreamt-recall`: what backbones of world models remember in an open-loop dream.
 - `edge`: rollouts of the true model that end where values are never learnt, and two remedies.
 - `empowerment`: which factors world models keep, among distractors that last.
 - `exogenous-noise`: what features tell of a state and of noise that lasts, by objective.
 - `expressivity`: orders of policies that one kind of objective expresses and another does not.
 - `features`: features of data without actions, and values that are linear in them.
 - `filters`: rollouts that discriminators of real successors filter, beside means and an oracle.
+- `frequencies`: SAC and actors of sequences at decision frequencies they did not learn at.
 - `generalisation`: DQN that learns from replay, from a factored model or from the true one.
 - `goal-embeddings`: rewards from the embedding of a goal, projected on the way from a baseline.
 - `gradients`: semi, true and orthogonal gradients of O-DICE, by the weight of the residual.

@@ -85,13 +85,23 @@ CLAIMS: dict[str, Claim] = {
         "On Pendulum from data of its lower half, ten critics with one step have -1290 and two "
         "critics -1540; two critics with sixteen steps have -540.",
     ),
+    "dreamt-recall": Claim(
+        "State spaces keep what they have seen through long imagination, where gated cells forget "
+        "(Deng et al. 2023).",
+        "Confirmed",
+        "After 32 imagined steps state spaces and transformers tell the cue and the reward of a "
+        "guess always, in all of five seeds, and a GRU the cue in 0.85 [0.68, 1.00] and the reward "
+        "in 0.76 [0.64, 0.87] of the dreams (chance is 0.25 and 0.63); after 8 steps all tell "
+        "both. With a true past the GRU recalls no more, so that it forgets and is not misled by "
+        "its dreams, of whose steps 0.97 to 1.00 are possible ones.",
+    ),
     "recall": Claim(
         "State spaces and transformers recall what gated cells forget (Deng et al. 2023).",
         "Confirmed",
         "With 25 thousand parameters each, a GRU recalls 43 % after 64 steps and chance (24 %) "
         "after 256; the others recall everything. After 256 steps a step takes 15, 35 and 963 "
         "microseconds, and only the transformer's time grows. The past is read and not imagined: "
-        "recall within an open-loop dream, which is the paper's, was not tried.",
+        "see dreamt-recall for recall within an open-loop dream, which is the paper's.",
     ),
     "surrogates": Claim(
         "SINDy-Dyna controls after a tenth of PPO's steps (Zolman et al. 2024).",
