@@ -12,6 +12,7 @@
 - `contexts`: policies by the context of what is preferred, beside rewards that are fitted.
 - `continual`: offline tasks one after another, and what of them is remembered.
 - `corruption`: IQL and the parts of RIQL on corrupted data.
+- `coverage`: how much of a square the skills of METRA and DIAYN cover.
 - `data-quality`: algorithms by the quality and the coverage of their data sets.
 - `demonstrations`: a few demonstrations for PPO in rooms that are always new.
 - `dictionaries`: policies of SAC as sparse polynomials, fitted in states they visit or in all.
@@ -69,6 +70,7 @@
 - `subgoals`: far goals in a folded corridor, by one policy, by subgoals and by values of options.
 - `submodular`: policy gradients of what a whole walk covers.
 - `surrogates`: PPO in a sparse surrogate, beside PPO in the environment.
+- `teachers`: students of many regulators, beside domain randomisation.
 - `unknown-models`: latent processes, exploration without rewards, and the average reward.
 - `users`: users who want opposite things, by one reward or a latent of each.
 - `wanted`: one network that obtains the return it is asked for, in a game.
