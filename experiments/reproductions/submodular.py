@@ -4,13 +4,16 @@ Prajapat et al. (2024): with the marginal gains of a submodular function as rewa
 gradient maximises what a whole episode is worth (SubPO). On random maps, where each cell covers its
 neighbourhood and one cell is worth most, it is compared with the gradient of single gains, as a
 released script has it, with the rewards of cells as if each were the first, with the walk that
-takes the largest gain at each step, and with the best of all walks. Each has the best of three
-learning rates, by five maps that are not reported.
+takes the largest gain at each step, and with the best of all policies. Policies know the time and
+the cell, or what was visited as well, which matters only where moves slip. Each has the best of
+three learning rates, by five maps that are not reported.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +31,13 @@ from jaxrl.errors import require_positive
 from jaxrl.rewards import SetFunction, coverage
 from jaxrl.types import Array, Key
 
-TITLE = "Share of the value of the best walk, by what its steps are rewarded for"
+TITLE = "Share of the value of the best policy, by what steps are rewarded for and by slips"
 SIDE, STEPS, BATCH, TUNING = 4, 6, 32, 5
 CELLS = SIDE * SIDE
 RATES = (0.03, 0.1, 0.3)
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
-KINDS = ("SubPO", "single gains", "rewards of cells")
+KINDS = ("SubPO", "SubPO, history", "single gains", "rewards of cells")
+SLIPS = (0.0, 0.4)  # the probability that a move is a random one
 
 
 @dataclass(frozen=True)
@@ -54,88 +58,135 @@ def successors() -> Array:
     return jnp.array(to)
 
 
-def drawn(key: Key) -> SetFunction:
+class Map(NamedTuple):
+    """What cells cover, and what is covered is worth."""
+
+    near: Array  # [S, S] whether a cell covers another
+    weights: Array  # [S]
+
+    @property
+    def value(self) -> SetFunction:
+        """The worth of visited cells."""
+        return coverage(self.near, self.weights)
+
+
+def drawn(key: Key) -> Map:
     """A map: each cell covers itself and its neighbours, and one cell is worth five others."""
     k_weights, k_hot = jax.random.split(key)
     near = jax.nn.one_hot(successors(), CELLS).sum(1) + jnp.eye(CELLS) > 0
     weights = jax.random.uniform(k_weights, (CELLS,))
     hot = jax.random.randint(k_hot, (), 0, CELLS)
-    return coverage(near, weights.at[hot].add(5.0))
+    return Map(near, weights.at[hot].add(5.0))
 
 
-def walked(actions: Array) -> Array:
-    """The cells [STEPS + 1] of actions [STEPS] from the first corner."""
-    to = successors()
-    step = lambda cell, action: (to[cell, action], to[cell, action])
-    return jnp.append(0, jax.lax.scan(step, jnp.int32(0), actions)[1])
+class Walks(NamedTuple):
+    """Walks of STEPS steps from the first corner; B of them if batched."""
+
+    cells: Array  # [STEPS] where a step begins
+    visited: Array  # [STEPS, CELLS] bool, what was visited until then
+    action: Array  # [STEPS]
+    gain: Array  # [STEPS] of the value
+    after: Array  # [STEPS] where it leads
 
 
-def gains(value: SetFunction, cells: Array) -> Array:
-    """The marginal gains [STEPS] of the cells of a walk."""
-    visited = jnp.cumsum(jax.nn.one_hot(cells, CELLS), 0) > 0
-    return jnp.diff(value(visited))
+def walked(ground: Map, slip: float | Array, choose: Callable, key: Key) -> Walks:
+    """A walk of `choose(time, cell, visited, key) -> action`."""
+    to, value = successors(), ground.value
 
-
-def greedy_walk(value: SetFunction) -> Array:
-    """The value [] of the walk that takes the largest gain at each step."""
-    to = successors()
-
-    def step(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+    def step(carry: tuple, inputs: tuple) -> tuple[tuple, Walks]:
         cell, visited = carry
-        after = visited | (jax.nn.one_hot(to[cell], CELLS) > 0)
-        best = value(after).argmax()
-        return (to[cell, best], after[best]), None
+        time, key = inputs
+        k_choose, k_slip, k_move = jax.random.split(key, 3)
+        action = choose(time, cell, visited, k_choose)
+        slips = jax.random.uniform(k_slip) < slip
+        after = to[cell, jnp.where(slips, jax.random.randint(k_move, (), 0, 4), action)]
+        seen = visited | (jax.nn.one_hot(after, CELLS) > 0)
+        gain = value(seen) - value(visited)
+        return (after, seen), Walks(cell, visited, action, gain, after)
 
     start = jnp.int32(0), jnp.arange(CELLS) == 0
-    return value(jax.lax.scan(step, start, None, STEPS)[0][1])
+    return jax.lax.scan(step, start, (jnp.arange(STEPS), jax.random.split(key, STEPS)))[1]
 
 
-def best_walk(value: SetFunction) -> Array:
-    """The value [] of the best of all walks."""
-    every = jnp.indices((4,) * STEPS).reshape(STEPS, -1).T
-    visited = lambda actions: (jax.nn.one_hot(walked(actions), CELLS) > 0).any(0)
-    return value(jax.vmap(visited)(every)).max()
+def greedy(ground: Map, slip: float | Array) -> Callable:
+    """The choice of the largest expected gain of the next step."""
+    to = successors()
+
+    def choose(time: Array, cell: Array, visited: Array, key: Key) -> Array:
+        after = visited | (jax.nn.one_hot(to[cell], CELLS) > 0)
+        worth = ground.value(after)
+        return ((1 - slip) * worth + slip * worth.mean()).argmax()
+
+    return choose
 
 
-def learnt(kind: str, rounds: int, rate: Array, key: Key) -> Array:
-    """The share of the value of the best walk, in the mean of the walks of each round."""
+def best_policy(ground: Map, slip: float) -> float:
+    """The value of the best policy that knows what was visited, by enumeration on the host."""
+    to, weights = np.asarray(successors()).tolist(), np.asarray(ground.weights, np.float64)
+    covers = [sum(1 << int(i) for i in np.flatnonzero(row)) for row in np.asarray(ground.near)]
+
+    @cache
+    def worth(covered: int) -> float:
+        return sum(weights[i] for i in range(CELLS) if covered >> i & 1)
+
+    @cache
+    def best(steps: int, cell: int, covered: int) -> float:
+        if not steps:
+            return worth(covered)
+        each = [best(steps - 1, cell, covered | covers[cell]) for cell in to[cell]]
+        return (1 - slip) * max(each) + slip * sum(each) / len(each)
+
+    return best(STEPS, 0, covers[0])
+
+
+def learnt(kind: str, rounds: int, slip: Array, rate: Array, key: Key) -> Array:
+    """The mean value [rounds] of the walks of each round, on the map of a key."""
     k_map, k_rounds = jax.random.split(key)
-    value = drawn(k_map)
-    first = value(jnp.arange(CELLS) == 0)
-    alone = value(jnp.eye(CELLS, dtype=bool))
-    best, to, rule = best_walk(value), successors(), optax.adam(rate)
+    ground, rule = drawn(k_map), optax.adam(rate)
+    value = ground.value
+    first, alone = value(jnp.arange(CELLS) == 0), value(jnp.eye(CELLS, dtype=bool))
 
-    def walk(theta: Array, key: Key) -> tuple[Array, Array]:
-        def step(cell: Array, inputs: tuple[Array, Key]) -> tuple[Array, Array]:
-            logits, key = inputs
-            action = jax.random.categorical(key, logits[cell])
-            return to[cell, action], action
-
-        keys = jax.random.split(key, STEPS)
-        actions = jax.lax.scan(step, jnp.int32(0), (theta, keys))[1]
-        return actions, walked(actions)
+    def logits(theta: dict, time: Array, cell: Array, visited: Array) -> Array:
+        known = theta["table"][time, cell]
+        if kind != "SubPO, history":
+            return known
+        return known + jnp.einsum("...s,...sa->...a", visited, theta["visited"][cell])
 
     def one(carry: tuple, key: Key) -> tuple:
         theta, state = carry
-        actions, cells = jax.vmap(walk, (None, 0))(theta, jax.random.split(key, BATCH))
-        paid = jax.vmap(partial(gains, value))(cells)  # [BATCH, STEPS]
-        reward = alone[cells[:, 1:]] if kind == "rewards of cells" else paid
+        choose = lambda time, cell, visited, key: jax.random.categorical(
+            key, logits(theta, time, cell, visited)
+        )
+        walk = partial(walked, ground, slip, choose)
+        walks = jax.vmap(walk)(jax.random.split(key, BATCH))  # [BATCH, STEPS]
+        reward = alone[walks.after] if kind == "rewards of cells" else walks.gain
         reward = reward - reward.mean(0)  # a baseline of the time
-        now = jnp.arange(STEPS)
 
-        def loss(theta: Array) -> Array:
-            log_prob = jax.nn.log_softmax(theta)[now, cells[:, :-1], actions]
+        def loss(theta: dict) -> Array:
+            out = logits(theta, jnp.arange(STEPS), walks.cells, walks.visited)
+            log_probs = jax.nn.log_softmax(out)
+            log_prob = jnp.take_along_axis(log_probs, walks.action[..., None], -1)[..., 0]
             if kind == "single gains":
                 return -(log_prob * reward).sum(1).mean()
             ones = jnp.ones_like(reward.T)
             return -policy_gradients.differentiable_return(log_prob.T, reward.T, ones)
 
         change, state = rule.update(jax.grad(loss)(theta), state, theta)
-        share = (first + paid.sum(1)).mean() / best
-        return (optax.apply_updates(theta, change), state), share
+        reached = first + walks.gain.sum(1).mean()
+        return (optax.apply_updates(theta, change), state), reached
 
-    theta = jnp.zeros((STEPS, CELLS, 4))
+    table, visited = jnp.zeros((STEPS, CELLS, 4)), jnp.zeros((CELLS, CELLS, 4))
+    theta = {"table": table, "visited": visited}
     return jax.lax.scan(one, (theta, rule.init(theta)), jax.random.split(k_rounds, rounds))[1]
+
+
+def greedily(slip: Array, key: Key, walks: int = 256) -> Array:
+    """The mean value [] of greedy walks on the map of a key."""
+    k_map, k_walks = jax.random.split(key)
+    ground = drawn(k_map)
+    walk = partial(walked, ground, slip, greedy(ground, slip))
+    gain = jax.vmap(walk)(jax.random.split(k_walks, walks)).gain.sum(1).mean()
+    return ground.value(jnp.arange(CELLS) == 0) + gain
 
 
 def main(arguments: list[str]) -> None:
@@ -143,30 +194,33 @@ def main(arguments: list[str]) -> None:
     given = options.parse("reproduce submodular", Options, arguments)
     require_positive(maps=given.maps, rounds=given.rounds)
     keys = jax.random.split(jax.random.key(0), given.maps + TUNING)
-    figure, axes = plt.subplots(figsize=(7, 4.4), layout="constrained")
-    rows = []
+    maps = [drawn(jax.random.split(key)[0]) for key in keys]
+    best = np.array([[best_policy(ground, slip) for ground in maps] for slip in SLIPS])
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
+    rows, slips, rates = [], jnp.array(SLIPS), jnp.array(RATES)
+
+    def told(what: str, slip: float, rate: float | str, shares: np.ndarray) -> None:
+        mean, low, high = interval(shares)
+        rows.append({"steps are rewarded for": what, "slips": slip, "learning rate": rate,
+                     "share": mean, "low": low, "high": high,
+                     "lowest": float(shares.min())})  # fmt: skip
+
     for kind in KINDS:
-        run = jax.vmap(jax.vmap(partial(learnt, kind, given.rounds), (None, 0)), (0, None))
-        found = np.asarray(jax.jit(run)(jnp.array(RATES), keys))
-        index = int(found[:, :TUNING, -1].mean(1).argmax())
-        curves = found[index, TUNING:]
-        band(axes, np.arange(given.rounds) + 1, curves, kind)
-        mean, low, high = interval(curves[:, -1])
-        rows.append({"steps are rewarded for": kind, "learning rate": RATES[index], "share": mean,
-                     "low": low, "high": high, "lowest": float(curves[:, -1].min())})  # fmt: skip
-
-    def greedy(key: Key) -> Array:
-        value = drawn(jax.random.split(key)[0])
-        return greedy_walk(value) / best_walk(value)
-
-    shares = np.asarray(jax.jit(jax.vmap(greedy))(keys))[TUNING:]
-    mean, low, high = interval(shares)
-    rows.append(
-        {"steps are rewarded for": "the largest gain, greedily", "learning rate": "",
-         "share": mean, "low": low, "high": high, "lowest": float(shares.min())}
-    )  # fmt: skip
-    axes.axhline(mean, linestyle=":", color="black", linewidth=0.8, label="greedy walk")
-    axes.set(xlabel="gradients, of 32 walks each", ylabel="share of the best walk's value")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+        run = jax.vmap(partial(learnt, kind, given.rounds), (None, None, 0))
+        run = jax.jit(jax.vmap(jax.vmap(run, (None, 0, None)), (0, None, None)))
+        found = np.asarray(run(slips, rates, keys)) / best[:, None, :, None]
+        for slip, axes, each in zip(SLIPS, panels, found):
+            index = int(each[:, :TUNING, -1].mean(1).argmax())
+            curves = each[index, TUNING:]
+            band(axes, np.arange(given.rounds) + 1, curves, kind)
+            told(kind, slip, RATES[index], curves[:, -1])
+    found = np.asarray(jax.jit(jax.vmap(jax.vmap(greedily, (None, 0)), (0, None)))(slips, keys))
+    for slip, axes, each in zip(SLIPS, panels, found / best):
+        told("the largest gain, greedily", slip, "", each[TUNING:])
+        mean = each[TUNING:].mean()
+        axes.axhline(mean, linestyle=":", color="black", linewidth=0.8, label="greedy walk")
+        axes.set(xlabel="gradients, of 32 walks each", title=f"slips {slip:g}")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("share of the best policy's value")
+    panels[1].legend(frameon=False)
     save(given.out, TITLE, rows, figure)

@@ -179,10 +179,13 @@ CLAIMS: dict[str, Claim] = {
         "Policy gradients of marginal gains maximise what a whole episode covers (Prajapat et "
         "al. 2024).",
         "Partly",
-        "Walks come to 0.985 [0.974, 0.994] of the value of the best one, where rewards of "
-        "cells, as if each were the first, lead to 0.795 [0.741, 0.842]. The gradient of single "
-        "gains, which is not that of the objective, comes to 0.974 and the greedy walk to "
-        "0.977, which these maps do not tell apart from it.",
+        "Policies of the time and the cell come to 0.981 [0.971, 0.990] of the value of the best "
+        "one, and policies that also know what was visited to 0.992 [0.987, 0.996], where rewards "
+        "of cells, as if each were the first, lead to 0.789 [0.736, 0.836]. Where two moves of "
+        "five slip they come to 0.956 [0.941, 0.972], 0.972 [0.955, 0.988] and 0.868 [0.831, "
+        "0.901]. The gradient of single gains, which is not that of the objective, comes to 0.972 "
+        "and 0.933 and the greedy walk to 0.977 and 0.969, which these maps do not tell apart from "
+        "it, but for the policies that know the past where nothing slips.",
     ),
     "unknown-models": Claim(
         "Optimism learns latent processes without paying for the horizon, models for any "
