@@ -110,17 +110,26 @@ class View(NamedTuple):
     world: Tree  # parameters of the world model
 
 
+def terms(mind: World, params: Tree, batch: Transition, key: Key) -> dict[str, Array]:
+    """The terms [] of the loss of a world model on sequences, which their weights multiply."""
+    parts = mind.parts(params, batch, key)
+    return {name: (batch.weight * x).mean() for name, x in parts.items()}
+
+
+def of_world(init: Callable[[Key], Tree], loss: Callable, hp: Any) -> Update:
+    """The update of a world model's parameters, with its own learning rate."""
+    optimiser = optimiser_for(replace(hp, learning_rate=hp.model_learning_rate))
+    return descend(init, loss, optimiser)._replace(read=lambda state: state.params)
+
+
 def reconstructive(mind: World, hp: Hyperparameters) -> Update:
     """The update of the world model from (sequences, view), by all of its predictions."""
 
     def loss(params: Tree, target: Tree, batch: tuple, key: Key) -> tuple[Array, dict]:
-        parts = mind.parts(params, batch[0], key)
-        means = {name: (batch[0].weight * x).mean() for name, x in parts.items()}
+        means = terms(mind, params, batch[0], key)
         return jnp.asarray(sum(means.values())), means
 
-    optimiser = optimiser_for(replace(hp, learning_rate=hp.model_learning_rate))
-    update = descend(mind.init, loss, optimiser)
-    return update._replace(read=lambda state: state.params)
+    return of_world(mind.init, loss, hp)
 
 
 def dreamer(

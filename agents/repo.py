@@ -6,7 +6,6 @@ cannot be predicted are dropped; those that can be predicted cost nothing and ma
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,7 +15,6 @@ from agents import dreamer
 from jaxrl.fields import NOT_NEGATIVE, POSITIVE, number, record
 from jaxrl.models.latent import World
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import descend, optimiser_for
 
 fixed = jax.lax.stop_gradient
 
@@ -61,8 +59,8 @@ def predictive(mind: World, hp: Hyperparameters) -> Update:
 
 def terms(mind: World, params: Tree, batch: Transition, key: Key) -> dict[str, Array]:
     """The terms [] of the loss of a model on sequences, all but that of reconstruction."""
-    parts = mind.parts(params["world"], batch, key)
-    return {name: (batch.weight * x).mean() for name, x in parts.items() if name != "image_loss"}
+    means = dreamer.terms(mind, params["world"], batch, key)
+    return {name: x for name, x in means.items() if name != "image_loss"}
 
 
 def told(means: dict[str, Array]) -> Array:
@@ -72,6 +70,5 @@ def told(means: dict[str, Array]) -> Array:
 
 def of_world(init: Callable[[Key], Tree], loss: Callable, hp: Any) -> Update:
     """The update of parameters of which those of "world" are read, with the model's rate."""
-    optimiser = optimiser_for(replace(hp, learning_rate=hp.model_learning_rate))
-    update = descend(init, loss, optimiser)
+    update = dreamer.of_world(init, loss, hp)
     return update._replace(read=lambda state: state.params["world"])

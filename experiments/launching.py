@@ -72,7 +72,7 @@ def train_part(folder: Path, index: int, devices: str = "") -> None:
     config = configuration.load(folder)
     inner, members = configuration.parts(config, folder)[index]
     population = gather(config, members, placement.asked(devices))
-    data = run_data.load_data(config) if config.dataset else None
+    data = run_data.loaded(config)[1]
     results.make_folder(inner)
     with locked(inner), caught_signals() as stop:
         state = where_it_stopped(population, inner)

@@ -93,6 +93,14 @@ def summary_of(data: Transition) -> dict[str, Any]:
     return {"transitions": int(data.reward.size), "fingerprint": results.checksum(data)}
 
 
+def loaded(config: Configuration) -> tuple[Configuration, Transition | None]:
+    """A configuration that records its data set, if it has one, and that data set, read once."""
+    if not config.dataset:
+        return config, None
+    data, found = read_data(config)
+    return dataclasses.replace(config, data=found), data
+
+
 def described(config: Configuration) -> dict[str, Any]:
     """The summary of the data set of a configuration, read if it is not recorded; {} for none."""
     if config.data or not config.dataset:

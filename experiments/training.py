@@ -228,8 +228,7 @@ def train_parts(
     uses it, if the memory is too small, or if what is there cannot be resumed.
     """
     require_positive(save_every=options.save_every)
-    diverged, data = None, run_data.load_data(config) if config.dataset else None
-    config = run_data.with_data_described(config)
+    diverged, (config, data) = None, run_data.loaded(config)
     config = config if resume else continuing.described(config)
     missing = configuration.defaulted(folder) if resume else {}
     parts, devices = configuration.parts(config, folder), placement.asked(options.devices)

@@ -210,9 +210,9 @@ def of_command(
     words += ["--batch-size", str(chosen.batch)]
     kind = options.schema(options.Resumable, "sac", {}, lists=False)
     config = options.configuration("sac", options.parse("train sac", kind, words), {})
-    config = run_data.with_data_described(config)
+    config, whole = run_data.loaded(config)
     p = gather(config)
-    memory = buffers(p, run_data.load_data(config))
+    memory = buffers(p, whole)
     inner = compiled(p, memory)
     programs = {"memory": inner, "disk": streamed.programmed(p, memory, inner)}
     runs = {kind: (inner.start(p, None), inner.zeros) for kind in programs}

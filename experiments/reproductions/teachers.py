@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 import envs
 from experiments import options
+from experiments.reproductions.mismatch import regulator
 from experiments.reproductions.plane import tried
 from experiments.reproductions.report import save
 from experiments.statistics import interval
@@ -91,15 +92,10 @@ def matrices(system: System) -> tuple[Array, Array]:
     return a, jnp.array([0.0, 0.0, rise])
 
 
-def regulator(system: System) -> Array:
-    """The gains [3] of the best linear policy -gains'state, by iterating Riccati's equation."""
+def gains_of(system: System) -> Array:
+    """The gains [3] of the best linear policy -gains'state."""
     (a, b), (q, r) = matrices(system), COST
-
-    def step(p: Array, _: None) -> tuple[Array, Array]:
-        gains = (b @ p @ a) / (r + b @ p @ b)
-        return jnp.diag(jnp.asarray(q)) + a.T @ p @ (a - jnp.outer(b, gains)), gains
-
-    return jax.lax.scan(step, jnp.diag(jnp.asarray(q)), None, 300)[1][-1]
+    return regulator(a, b[:, None], jnp.diag(jnp.asarray(q)), r * jnp.eye(1))[0]
 
 
 def world(system: System) -> Env:
@@ -144,7 +140,7 @@ def scores(actor: Actor, view: Tree, key: Key) -> Array:
     """The mean scores [2] in systems of the range of the teachers, and outside of it."""
 
     def one(system: System, key: Key) -> Array:
-        gains = regulator(system)
+        gains = gains_of(system)
         best = memoryless(lambda view, obs, key: (act(gains, obs), ()))
         return cost(best, (), system, key) / cost(actor, view, system, key)
 
@@ -158,7 +154,7 @@ def student(memory: str, number: int, steps: int, rate: Array, key: Key) -> Arra
     """The scores [2] of a student of a number of teachers."""
     k_teachers, k_learn, k_test = jax.random.split(key, 3)
     systems = drawn(k_teachers, number)
-    gains = jax.vmap(regulator)(systems)
+    gains = jax.vmap(gains_of)(systems)
     env = tasked(lambda i: world(System(*(x[i] for x in systems))), uniform(0, number - 1))
     teacher = one_of(act, gains, lambda batch: batch.signals.params)
     layers = Recurrent(hidden=(16,), memory=memory)
@@ -200,7 +196,7 @@ def randomised(memory: str, number: int, steps: int, rate: Array, key: Key) -> A
 
 def alone(memory: str, number: int, steps: int, rate: Array, key: Key) -> Array:
     """The scores [2] of the regulator of the system in the middle of the range."""
-    middle = regulator(System(*jnp.exp(jnp.asarray((LOW + HIGH) / 2))))
+    middle = gains_of(System(*jnp.exp(jnp.asarray((LOW + HIGH) / 2))))
     return scores(memoryless(lambda view, obs, k: (act(middle, obs), ())), (), key)
 
 
