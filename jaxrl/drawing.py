@@ -7,7 +7,7 @@ from jaxrl.types import Array, Key
 
 
 def one_hot_draw(probabilities: Array, key: Key) -> Array:
-    """One-hot samples [..., C] of classes with probabilities [..., C], not needed to sum to one.
+    """One-hot samples [..., C] by probabilities [..., C], which need not sum to one.
 
     A sample is the first class whose cumulative sum is above a uniform number times the total, so
     that a class of probability zero is never drawn; if all of them are zero, none is. It has no

@@ -66,7 +66,7 @@ class Critic:
     particles."""
     atoms: int = static(default=51)
     """Number of atoms, quantiles, expectiles, fractions or particles of a distribution. A spline
-    has a piece for four quantiles, and a gaussian-mixture a component for eight points."""
+    has a piece for every four, and a gaussian-mixture a component for every eight."""
     spacing: str = static(default="uniform")
     """Spacing of the atoms of categorical, two-hot and hl-gauss critics: uniform, symlog or
     asinh."""
