@@ -92,8 +92,8 @@ class Layers:
     activation: str = static("relu")
     """Activation function of the hidden layers: elu, gelu, relu, swish or tanh."""
     encoder: str = static("auto")
-    """Encoder of observations: mlp, cnn, nature, impala, or auto, which is cnn for images and mlp
-    otherwise."""
+    """Encoder of observations: mlp, residual, cnn, nature, impala, or auto, which is cnn for images
+    and mlp otherwise."""
     layer_norm: bool = static(False)
     """Use layer normalisation before each activation function."""
 

@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 from jaxrl.errors import require
 from jaxrl.types import Array
-from jaxrl.values import ReturnDistribution, Statistic, mean, mix
+from jaxrl.values import ReturnDistribution, Statistic, filled, mean, mix
 
 
 class WorstCase(NamedTuple):
@@ -151,8 +151,7 @@ def constrained_total_variation(
 ) -> WorstCase:
     """Return the worst case if at most `strength` of probability moves: D = sum|q - p| / 2.
 
-    See `Divergence`. That much probability moves from the best values to the worst successor,
-    exactly, by sorting.
+    See `Divergence`. That much probability moves from the best values to the worst successor.
 
     Examples:
         >>> print(dp.robust.constrained_total_variation(v, even, 0.25).value)
@@ -164,11 +163,7 @@ def constrained_total_variation(
 
 def moved(v: Array, p: Array, radius: Array, possible: Array) -> WorstCase:
     """Move up to `radius` [..., 1] of probability from the best to the worst `possible` one."""
-    order = jnp.argsort(_fixed(v), -1)
-    ordered = jnp.take_along_axis(p, order, -1)
-    room = (1 - radius) - (ordered.cumsum(-1) - ordered)
-    kept = jnp.maximum(jnp.minimum(ordered, room), 0.0)
-    weights = _give_to_worst(v, possible, jnp.take_along_axis(kept, jnp.argsort(order, -1), -1))
+    weights = _give_to_worst(v, possible, filled(v, p, 1 - radius[..., 0]))
     return WorstCase((weights * v).sum(-1), weights)
 
 

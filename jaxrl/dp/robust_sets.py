@@ -19,6 +19,7 @@ from jaxrl.dp.mdp import TabularMDP, arrive, discounted
 from jaxrl.dp.robust import Divergence, WorstCase, attained, moved, supported, within
 from jaxrl.errors import require_fraction, require_non_negative
 from jaxrl.types import Array
+from jaxrl.values import filled
 
 _fixed = jax.lax.stop_gradient
 
@@ -201,11 +202,7 @@ def s_rectangular_value_iteration(
 
 def _cheapest(v: Array, least: Array, most: Array) -> WorstCase:
     """Return the distribution between bounds [..., N] that has as much on low values as it can."""
-    order = jnp.argsort(_fixed(v), -1)
-    room = jnp.take_along_axis(most - least, order, -1)
-    left = 1 - least.sum(-1, keepdims=True)
-    filled = jnp.clip(left - (jnp.cumsum(room, -1) - room), 0.0, room)
-    weights = least + jnp.take_along_axis(filled, jnp.argsort(order, -1), -1)
+    weights = least + filled(v, most - least, 1 - least.sum(-1))
     return WorstCase((weights * v).sum(-1), weights)
 
 

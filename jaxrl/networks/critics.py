@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import require
+from jaxrl.networks.encoders import VECTORS
 from jaxrl.networks.inputs import blank, blank_action, flat_action, joined, scaled
 from jaxrl.networks.layers import MLP, Tower, initialise
 from jaxrl.settings import Layers
@@ -31,7 +32,7 @@ def critic_ensemble(
     layers: Layers = Layers(),
     encoder: nn.Module | None = None,
 ) -> Critics:
-    """Independent critics of observations and continuous actions, with layers that are dense.
+    """Independent critics of observations and continuous actions, with layers for vectors.
 
     Their outputs [..., E * size] are those of `values.ensemble`. A person's own `encoder`, a module
     of observations, with bytes as fractions of 255, and actions [..., A], takes the place of the
@@ -45,7 +46,8 @@ def critic_ensemble(
         return scaled(spec.observation, obs), flat_action(spec, action)
 
     if encoder is None:
-        torso: nn.Module = MLP(tuple(layers.hidden), layers.activation, layers.layer_norm)
+        flat = VECTORS.get(layers.encoder, MLP)
+        torso = flat(tuple(layers.hidden), layers.activation, layers.layer_norm)
     else:
         torso = encoder.copy()
         require_features(torso, spec, given)

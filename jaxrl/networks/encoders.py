@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl.errors import require, require_known
-from jaxrl.networks.layers import CNN, MLP
+from jaxrl.networks.layers import CNN, MLP, Residual
 from jaxrl.types import Array, Tree
 
 
@@ -101,6 +101,7 @@ class Joined(nn.Module):
 
 
 IMAGES: dict[str, Callable[..., nn.Module]] = {"cnn": CNN, "nature": Nature, "impala": Impala}
+VECTORS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "residual": Residual}
 SMALLEST = {"cnn": 3, "nature": 36, "impala": 3}  # rows and columns of an image
 
 
@@ -113,8 +114,8 @@ def torso(
 ) -> nn.Module:
     """The module that turns one kind of observation into features.
 
-    `encoder` is "mlp", a name of `IMAGES`, or "auto": a CNN for what `is_image` says is an image
-    and an MLP for anything else. For an MLP, observations that are trees are flattened and
+    `encoder` is a name of `VECTORS` or `IMAGES`, or "auto": a CNN for what `is_image` says is an
+    image and an MLP for anything else. For vectors, observations that are trees are flattened and
     concatenated; else each image in a tree has an encoder of its own: see `Joined`. The encoder may
     be a module of one's own, from observations as they are, with bytes as fractions of 255, to
     features [..., D]. Raises an InputError for an unknown encoder, or one of images where there are
@@ -122,13 +123,13 @@ def torso(
     """
     if isinstance(encoder, nn.Module):
         return encoder.copy()
-    require_known("encoder", encoder, ("auto", "mlp", *IMAGES))
+    require_known("encoder", encoder, ("auto", *VECTORS, *IMAGES))
     options: dict[str, Any] = dict(
         hidden=tuple(hidden), activation=activation, layer_norm=layer_norm
     )
     leaves = jax.tree.leaves(observation)
     looks = is_image if encoder == "auto" else could_be_image
-    images = tuple(encoder != "mlp" and looks(leaf) for leaf in leaves)
+    images = tuple(encoder not in VECTORS and looks(leaf) for leaf in leaves)
     if encoder in IMAGES:
         size, shapes = SMALLEST[encoder], ", ".join(str(leaf.shape) for leaf in leaves)
         large = [min(x.shape[:2]) >= size for x, image in zip(leaves, images) if image]
@@ -138,7 +139,7 @@ def torso(
             f"observations are {shapes}: choose {'cnn, impala, ' if large else ''}mlp or auto.",
         )
     if not any(images):
-        return MLP(**options)
+        return VECTORS.get(encoder, MLP)(**options)
     make = lambda: IMAGES["cnn" if encoder == "auto" else encoder](**options)
     axes = tuple(len(leaf.shape) for leaf in leaves)
     return make() if len(leaves) == 1 else Joined(make, axes, images, **options)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxrl.errors import require_known
+from jaxrl.errors import require, require_known
 from jaxrl.types import Array, Key, Tree
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -90,6 +90,42 @@ class MLP(nn.Module):
             x = nn.LayerNorm()(x) if self.layer_norm else x
             x = activation(self.activation)(x)
         return x
+
+
+class Residual(nn.Module):
+    """Blocks that are added to their inputs: flat inputs [..., D] to features [..., hidden[-1]].
+
+    After one linear layer, each block adds to x [..., H] what two layers, of 4 H and of H units,
+    make of the normalised x; the features are normalised. `hidden` has H once for each block, and
+    layers are normalised with or without `layer_norm`. With a wide critic and normalised
+    observations it is the network of Lee et al. (2024), "SimBa: Simplicity bias for scaling up
+    parameters in deep reinforcement learning", https://arxiv.org/abs/2410.09754. Raises an
+    InputError unless all of `hidden` are equal.
+    """
+
+    hidden: Sequence[int] = (128,)
+    activation: str = "relu"
+    layer_norm: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        hidden = tuple(self.hidden)
+        require(
+            len(set(hidden)) == 1,
+            f"The residual encoder adds blocks of one size, but hidden is {hidden}: give the same "
+            f"number for each block, such as {hidden[-1:] * len(hidden)}.",
+        )
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Features of inputs [..., D]."""
+        size = self.hidden[-1]
+        x = Dense(size, 1.0)(x)
+        for _ in self.hidden:
+            y = activation(self.activation)(Dense(4 * size)(nn.LayerNorm()(x)))
+            x = x + Dense(size)(y)
+        return nn.LayerNorm()(x)
 
 
 class CNN(nn.Module):

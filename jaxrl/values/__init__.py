@@ -122,6 +122,7 @@ from jaxrl.values.evaluation import (
     tsallis,
 )
 from jaxrl.values.expectile import expectile
+from jaxrl.values.filling import filled
 from jaxrl.values.mixture import gaussian_mixture
 from jaxrl.values.monotone import (
     non_crossing_quantile,
@@ -204,6 +205,7 @@ __all__ = [
     "expected_utility",
     "expectile",
     "expectile_at",
+    "filled",
     "from_above",
     "fully_parameterised_quantile",
     "gaussian",

@@ -10,6 +10,7 @@ from jax.core import Tracer
 
 from jaxrl.errors import require
 from jaxrl.types import Array, Tree
+from jaxrl.values.filling import filled
 
 ROUNDING = 8.0  # relative error of a sum of probabilities, in units of the precision of its type
 
@@ -216,17 +217,14 @@ def truncate(distribution: ReturnDistribution, keep: float | Array) -> ReturnDis
         [0.938 0.062]
     """
     require_unsigned(distribution, "Truncation")
-    atoms, probabilities = ordered(distribution)
-    keep = jnp.asarray(keep)[..., None]
-    cumulative = jnp.cumsum(probabilities, -1)
-    below = jnp.concatenate([jnp.zeros_like(cumulative[..., :1]), cumulative[..., :-1]], -1)
-    first = (below == 0) & (probabilities > 0)
-    some = keep >= jnp.finfo(cumulative.dtype).tiny
-    share = jnp.where(some, keep, 1.0)
-    kept = jnp.clip(1 - below / share, 0, probabilities / share)
-    kept = jnp.where(some, kept, first)
+    probabilities, keep = distribution.probabilities, jnp.asarray(keep)
+    atoms, possible = jnp.broadcast_to(distribution.atoms, probabilities.shape), probabilities > 0
+    least = jnp.where(possible, atoms, jnp.inf).min(-1, keepdims=True)
+    some = keep >= jnp.finfo(probabilities.dtype).tiny
+    kept = filled(atoms, probabilities, jnp.where(some, keep, 1.0))
+    lowest = jnp.where(atoms == least, probabilities, 0.0)
+    kept = jnp.where(some[..., None], kept, lowest)
     # What is left out may be infinite, and its product with 0 would be NaN.
-    least = jnp.where(first, atoms, 0.0).sum(-1, keepdims=True)
     atoms = jnp.where(kept > 0, atoms, least)
     return ReturnDistribution(atoms, kept / kept.sum(-1, keepdims=True))
 

@@ -7,10 +7,11 @@ import pytest
 
 from agents import ppo
 from jaxrl.errors import InputError
-from jaxrl.networks import network
+from jaxrl.networks import critic_ensemble, network
 from jaxrl.networks.encoders import CNN, Impala, Joined, Nature, torso
 from jaxrl.networks.layers import MLP, initialise
-from jaxrl.types import Discrete, Spec
+from jaxrl.settings import Layers
+from jaxrl.types import Box, Discrete, Spec
 
 KEY = jax.random.key(0)
 FRAMES = jax.ShapeDtypeStruct((84, 84, 4), jnp.uint8)
@@ -113,6 +114,39 @@ def test_an_encoder_of_each_kind_for_each_array_of_a_tree():
     np.testing.assert_allclose(y, features @ head["kernel"] + head["bias"], atol=1e-5)
 
 
+def test_residual_blocks_add_to_what_they_take():
+    """Against numpy; with other weights than those at the start, whose biases are 0."""
+    module = torso(TREE["speed"], (4, 4), "relu", "residual")
+    x = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+    params = initialise(module, KEY, jnp.zeros(2))["params"]
+    params = jax.tree.map(lambda w: w + 0.1 * jnp.cos(jnp.arange(w.size)).reshape(w.shape), params)
+
+    def dense(name, y):
+        return y @ params[name]["kernel"] + params[name]["bias"]
+
+    def normal(name, y):
+        y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-6)
+        return y * params[name]["scale"] + params[name]["bias"]
+
+    y = dense("Dense_0", x)
+    for i in range(2):
+        inner = np.maximum(dense(f"Dense_{2 * i + 1}", normal(f"LayerNorm_{i}", y)), 0)
+        assert inner.shape == (3, 16)
+        y = y + dense(f"Dense_{2 * i + 2}", inner)
+    np.testing.assert_allclose(
+        module.apply({"params": params}, x), normal("LayerNorm_2", y), atol=1e-5
+    )
+
+
+def test_critics_may_be_residual():
+    spec = Spec(TREE["speed"], Box(-np.ones(1, np.float32), np.ones(1, np.float32)))
+    layers = Layers(hidden=(4, 4), encoder="residual")
+    params = jax.eval_shape(critic_ensemble(spec, 1, 2, layers).init, KEY)
+    # Of each critic: 3 -> 4, two blocks of 4 -> 16 -> 4, three normalisations and the head.
+    each = 16 + 2 * (80 + 68) + 3 * 8 + 5
+    assert sum(x.size for x in jax.tree.leaves(params)) == 2 * each
+
+
 def test_what_auto_chooses():
     choose = lambda observation: type(torso(observation, (8,), "relu"))
     array = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
@@ -130,11 +164,12 @@ def test_what_auto_chooses():
     [
         (TREE, "nature", r"The nature encoder needs images \[H, W, C\] of at least 36 x 36"),
         (TREE["speed"], "impala", r"images \[H, W, C\] .* but observations are \(2,\): choose mlp"),
+        (TREE["speed"], "residual", r"blocks of one size, but hidden is \(8, 4\)"),
         (TREE["pixels"], "resnet", "There is no encoder called 'resnet'"),
     ],
 )
 def test_encoders_that_do_not_fit_are_refused_in_one_sentence(observation, encoder, sentence):
-    spec, hp = Spec(observation, Discrete(2)), ppo.Hyperparameters(encoder=encoder)
+    spec, hp = Spec(observation, Discrete(2)), ppo.Hyperparameters(encoder=encoder, hidden=(8, 4))
     with pytest.raises(InputError, match=sentence) as refused:
         ppo.ppo(spec, hp)
     assert "\n" not in str(refused.value)
