@@ -25,7 +25,7 @@ from jaxrl.values import (
     Statistic,
     dirac,
     entropic_risk,
-    ordered,
+    filled,
     push,
     scalar,
 )
@@ -141,10 +141,9 @@ def lorenz(levels: Array) -> Representation:
         return ReturnDistribution(atoms, jnp.broadcast_to(widths, atoms.shape))
 
     def project(distribution: ReturnDistribution) -> Array:
-        atoms, p = ordered(distribution)
-        below = (jnp.cumsum(p, -1) - p)[..., None, :]
-        kept = jnp.clip(levels[:, None] - below, 0.0, p[..., None, :])
-        return (kept * atoms[..., None, :]).sum(-1)
+        p = distribution.probabilities
+        atoms = jnp.broadcast_to(distribution.atoms, p.shape)[..., None, :]
+        return (filled(atoms, p[..., None, :], levels) * atoms).sum(-1)
 
     def loss(theta: Array, distribution: ReturnDistribution) -> Array:
         return jnp.square(theta - project(distribution)).sum(-1) / 2
@@ -234,11 +233,6 @@ def level_process(mdp: TabularMDP, gamma: float | Array, levels: Array, theta: A
 
 def _filled(atoms: Array, p: Array, levels: Array) -> Array:
     """Return how much [..., B, K] of the lowest `levels` [K] of a mixture each of B parts has."""
-    flat = lambda x: x.reshape(*x.shape[:-2], -1)
-    order = jnp.argsort(flat(atoms), -1)
-    ordered_p = jnp.take_along_axis(flat(p), order, -1)
-    below = jnp.cumsum(ordered_p, -1) - ordered_p
-    kept = jnp.clip(levels[:, None] - below[..., None, :], 0.0, ordered_p[..., None, :])
-    back = jnp.argsort(order, -1)[..., None, :]
-    kept = jnp.take_along_axis(kept, jnp.broadcast_to(back, kept.shape), -1)
+    flat = lambda x: x.reshape(*x.shape[:-2], 1, -1)
+    kept = filled(flat(atoms), flat(p), levels)
     return jnp.moveaxis(kept.reshape(*kept.shape[:-1], *atoms.shape[-2:]).sum(-1), -2, -1)
