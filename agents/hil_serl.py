@@ -56,6 +56,8 @@ def hil_serl(spec: Spec, hp: Hyperparameters) -> Agent:
     )
     require(not hp.normalise_observations, "hil-serl standardises nothing: leave it off.")
     require(hp.replay.data_share == 0, "hil-serl has no data set: leave data_share at 0.")
+    words = "hil-serl replays marked steps on the device: leave buffer_memory at device."
+    require(hp.replay.buffer_memory == "device", words)
     agent, own = sac.learner(spec, hp), hp.replay
     rows = own.buffer_size // hp.collection.num_envs
     corrected = lambda steps: steps.signals.corrected

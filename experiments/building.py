@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from agents import AGENTS, AgentEntry
-from experiments import goaling, lanes, programs, rewarding
+from experiments import goaling, lanes, processes, programs, rewarding
 from experiments.configuration import Configuration, hyperparameters, make_env
 from experiments.frozen import entry_of
 from experiments.precision import require_precision
@@ -19,6 +19,7 @@ from jaxrl.goals import has_goals, with_signals
 from jaxrl.logged import empty
 from jaxrl.loop import Setup, assemble, fitted, in_shards
 from jaxrl.offline import offline, stored_data
+from jaxrl.remote import remotes
 from jaxrl.sharding import divided
 from jaxrl.types import Actor, Agent, Env, Experiment, Key, Run, Spec, Transition, Tree
 
@@ -139,6 +140,7 @@ def validate(config: Configuration, base: Tree | None = None) -> None:
         f"{config.agent} takes {share:g} of each batch from a data set: name one by --dataset, or "
         "set --data-share 0.",
     )
+    require_remote(config)
     data = None
     if config.dataset:
         data, found = read_data(config)
@@ -146,6 +148,24 @@ def validate(config: Configuration, base: Tree | None = None) -> None:
     values = dataclasses.asdict(config)
     depends = {name: value for name, value in values.items() if name not in UNTRACED}
     programs.kept("valid", depends, lambda: trace(config, data, base) or True)
+
+
+def remote(config: Configuration) -> bool:
+    """Whether a configuration keeps its replay buffer in host memory."""
+    return config.hyperparameters.get("buffer_memory") == "host"
+
+
+def require_remote(config: Configuration) -> None:
+    """Raise an InputError for what does not go together with a replay buffer in host memory."""
+    if not remote(config):
+        return
+    for there, words in (
+        (bool(config.dataset), "a data set, which is on the device"),
+        (lanes.outside(config.env), f"{config.env}, which runs outside of compiled functions"),
+        (config.shards > 1, "several shards, which have their replay buffers on their devices"),
+        (processes.several(), "several processes, which have them on their devices"),
+    ):
+        require(not there, f"--buffer-memory host is not for {words}: leave it out.")
 
 
 def trace(config: Configuration, data: Transition | None, base: Tree | None = None) -> None:
@@ -158,7 +178,9 @@ def trace(config: Configuration, data: Transition | None, base: Tree | None = No
         def init(key: Key, data: Transition | None, base: Tree | None) -> Run:
             return build(config, points[0], data, None, base).experiment.init(key)
 
-        jax.eval_shape(init, jax.random.key(0), data, base)
+        run = jax.eval_shape(init, jax.random.key(0), data, base)
+        words = f"{config.agent} keeps no replay buffer in host memory: leave --buffer-memory out."
+        require(not remote(config) or bool(remotes(run)), words)
     except OverflowError:
         raise InputError(too_large(config)) from None
     except (TypeError, AttributeError) as error:

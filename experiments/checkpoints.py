@@ -144,9 +144,16 @@ def read(
         args = ocp.args.Composite(runs=ocp.args.StandardRestore())
         found = named(checkpoints.restore(step, args=args).runs)
     there = lambda name, leaf: found[name] if leaf.size else np.zeros(leaf.shape, leaf.dtype)
-    places = [jax.device_put(there(*pair), pair[1].sharding) for pair in zip(old, leaves)]
+    places = [placed(there(*pair), pair[1]) for pair in zip(old, leaves)]
     wrap = lambda x, like: jax.random.wrap_key_data(x) if numbers and is_key(like) else x
     return structure.unflatten([wrap(*pair) for pair in zip(places, typed)])
+
+
+def placed(x: Any, like: Any) -> Any:
+    """An array where `like` is: on its devices, or on the host, to be written to."""
+    if isinstance(like, np.ndarray):
+        return np.require(x, requirements="W")
+    return jax.device_put(x, like.sharding)
 
 
 def filled(arrays: dict[str, Any]) -> dict[str, Any]:

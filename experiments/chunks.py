@@ -4,10 +4,11 @@ import dataclasses
 
 import jax
 
-from experiments import building, configuration, memory, planning
+from experiments import building, configuration, planning
 from experiments.configuration import Configuration
+from experiments.learning import learning
 from experiments.planning import Plan
-from experiments.population import gather, identity, kind_of_data, learning
+from experiments.population import gather, identity, kind_of_data
 from experiments.programs import kept
 from jaxrl.offline import stored_data
 
@@ -16,10 +17,7 @@ SHARE = 0.5  # of the memory that there is, for what was planned: see `planning.
 
 def members_that_fit(config: Configuration) -> int:
     """How many members train at once in the memory that there is; at least one."""
-    plan = planned(config)
-    shared = plan.get("data set", 0)
-    room = SHARE * memory.memory_bytes() - shared
-    return max(1, min(config.members, int(room // max(1, sum(plan.values()) - shared))))
+    return max(1, min(config.members, planning.fitting(planned(config), 1, SHARE)))
 
 
 def planned(config: Configuration) -> Plan:

@@ -17,6 +17,7 @@ from experiments.results import read_metrics
 from experiments.statistics import interval
 from jaxrl.errors import InputError, require
 from jaxrl.evaluation import Evaluation, evaluate
+from jaxrl.offline import without_data
 from jaxrl.types import Counter, Run
 
 Row = dict[str, Any]
@@ -67,6 +68,7 @@ def played(
         view = setup.agent.update.read(run.learner)
         return evaluate(setup.env, actor, view, key, episodes, config.max_episode_steps)
 
+    runs, run_axes = without_data((runs, population.axes))  # policies read none of it
     chosen = np.array(going)
     if len(going) < len(population.seeds):
         pick = lambda x: x if isinstance(x, Counter) else x[chosen]
@@ -76,10 +78,10 @@ def played(
         from experiments import host
 
         keys = jnp.stack([jax.random.key(seed)] * len(going))
-        axes = (population.axes, population.hp_axes)
+        axes = (run_axes, population.hp_axes)
         return host.player(config, *axes, len(going), episodes, sampled)(runs, hp, keys)
     # Every member plays the same episodes, so that differences come from the agents.
-    axes = (population.axes, population.hp_axes, None)
+    axes = (run_axes, population.hp_axes, None)
     return jax.device_get(jax.jit(jax.vmap(play, axes))(runs, hp, jax.random.key(seed)))
 
 

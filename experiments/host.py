@@ -13,16 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import building, configuration, continuing, lanes, streamed
+from experiments import building, configuration, continuing, lanes, prefetched, streamed
 from experiments.configuration import Configuration
 from experiments.lanes import Lanes
-from experiments.population import Population, Program, Sums, compiled, watched
+from experiments.learning import added, compiled, watched
+from experiments.population import Population, Program, Sums
 from jaxrl import spaces
 from jaxrl.buffers import Buffer
 from jaxrl.continuing import inherited
 from jaxrl.evaluation import Evaluation
 from jaxrl.loop import learnt
 from jaxrl.population import populate, usable_devices
+from jaxrl.remote import remotes
 from jaxrl.rollouts import none_of, random_policy
 from jaxrl.types import (
     Array,
@@ -51,6 +53,8 @@ def programmed(population: Population, data: list[Buffer]) -> Program:
     if lanes.outside(config.env):
         return hosted(population)
     found = compiled(population, data)
+    if remotes(population.single):
+        return prefetched.programmed(found)
     return streamed.programmed(population, data, found) if "block" in config.data else found
 
 
@@ -162,7 +166,7 @@ def hosted(p: Population) -> Program:
         k_learn = jax.random.split(jax.random.fold_in(run.key, run.step.value))[1]
         step = lambda run: learnt(agent, run, ((), now, memory), *rows, k_learn)
         new, metrics = watched(Experiment(lambda key: run, step)).step(run)
-        return new, {name: total + metrics[name] for name, total in sums.items()}
+        return new, added(sums, metrics)
 
     empty = over(lambda key, hp: build(hp).agent.explore.init(number), (0, p.hp_axes))
     renewed = over(

@@ -17,6 +17,11 @@ def memory_bytes() -> int:
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] * len(jax.local_devices())
+    return host_bytes()
+
+
+def host_bytes() -> int:
+    """Memory of the machine or the container."""
     return min([physical_bytes() or UNKNOWN, *group_limits()])
 
 

@@ -27,10 +27,11 @@ from experiments.configuration import Configuration
 from experiments.programs import kept, packed, unpacked
 from jaxrl.buffers import Buffer, Retained
 from jaxrl.errors import require
-from jaxrl.evaluation import Evaluation, evaluate
-from jaxrl.offline import shared, stored_data, without_data
+from jaxrl.evaluation import Evaluation
+from jaxrl.offline import stored_data, without_data
 from jaxrl.population import mesh_of, populate, shares, usable_mesh
-from jaxrl.types import Array, Experiment, Key, Run, Transition, Tree, population_axes
+from jaxrl.remote import resting
+from jaxrl.types import Array, Key, Run, Transition, Tree, population_axes
 
 NONE: Mapping[str, int] = MappingProxyType({})
 Sums = dict[str, Array]
@@ -97,7 +98,7 @@ def gather(
     except OverflowError:
         require(False, building.too_large(config))
         raise
-    like = placed(shapes, axes, mesh, parts)
+    like = resting(placed(shapes, axes, mesh, parts))
     single = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), single)
     return Population(
         config, hp, hp_axes, seeds[members], points, keys, axes, parts, mesh, like, single, init
@@ -192,100 +193,6 @@ def hasty() -> dict[str, int | bool]:
     found = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}
     known = tuple(map(int, jaxlib.__version__.split(".")[:2])) < (0, 10)
     return found | ({"xla_cpu_use_fusion_emitters": False} if known else {})
-
-
-def compiled(population: Population, data: list[Buffer]) -> Program:
-    """The learning of any number of updates, and the evaluation, compiled or kept from before."""
-    return kept(
-        "program",
-        identity(population.config, len(population.seeds), population.mesh),
-        lambda: compile_(population, data),
-        lambda made: (packed(made.advance), packed(made.evaluate), made.zeros, made.plan),
-        lambda found: Program(*map(unpacked, found[:2]), found[2], plan=found[3]),
-    )
-
-
-def learning(p: Population, data: list[Buffer]) -> tuple[Any, tuple, Sums]:
-    """The learning of any number of updates, jitted, shapes of its arguments, and sums of zeros."""
-    config = p.config
-
-    def step(run: Run, hp: Any, data: list[Buffer]) -> tuple[Run, dict]:
-        exp = building.build(config, hp).experiment
-        return watched(shared(exp, data) if config.dataset else exp).step(run)
-
-    step = jax.jit(step, inline=True)  # so that it is traced once for both uses
-
-    def advance(
-        run: Run, sums: Sums, hp: Any, data: list[Buffer], updates: Array
-    ) -> tuple[Run, Sums]:
-        exp = Experiment(lambda key: run, lambda run: step(run, hp, data))
-        return accumulate(exp, run, sums, updates)
-
-    of_one = lambda axis, x: x if axis is None else x[0]
-    hp = jax.tree.map(of_one, p.hp_axes, p.hp, is_leaf=lambda axis: axis is None)
-    metrics = jax.eval_shape(step, p.single, hp, data)[1]
-    count = len(p.seeds)
-    zeros = {name: np.zeros((count, *x.shape), np.float32) for name, x in metrics.items()}
-    like = placed(zeros, dict.fromkeys(zeros, 0), p.mesh)
-    axes, parts = (p.axes, 0, p.hp_axes, None, None), (p.parts, None, None, None, None)
-    spread = populate(advance, axes, (p.axes, 0), p.mesh, (parts, (p.parts, None)))
-    arguments = (p.like, like, p.hp, data, np.int32(1))
-    return jax.jit(spread, donate_argnums=0), arguments, zeros
-
-
-def compile_(population: Population, data: list[Buffer]) -> Program:
-    """Compile the learning of any number of updates, and the evaluation.
-
-    Raises an InputError if it does not fit into the memory: before, by what was planned from the
-    traced program, or after, by what the compiler says.
-    """
-    p, config = population, population.config
-
-    def play(run: Run, hp: Any, keys: Key) -> Evaluation:
-        setup = building.build(config, hp)
-        view = setup.agent.update.read(run.learner)
-        key = jax.random.fold_in(keys[1], run.step.value)
-        return evaluate(
-            setup.env, setup.agent.exploit, view, key, config.episodes, config.max_episode_steps
-        )
-
-    learn, arguments, zeros = learning(p, data)
-    traced = learn.trace(*arguments)
-    plan = planning.plan_of(p.like, traced.jaxpr.jaxpr, data, p.mesh.size)
-    planning.require_fits(plan, len(p.seeds), config)
-    shared = ((p.parts, None, None), None)
-    with programs.ahead() as promised:
-        advance = promised(traced.lower())
-        score = jax.jit(populate(play, (p.axes, p.hp_axes, 0), 0, p.mesh, shared))
-        scored = promised(score.lower(p.like, p.hp, p.keys))
-    plan = planning.confirmed(plan, advance.result(), p.mesh.size)
-    planning.require_fits(plan, len(p.seeds), config)
-    return Program(advance.result(), scored.result(), zeros, plan=plan)
-
-
-def accumulate(exp: Experiment, run: Run, sums: Sums, updates: Array) -> tuple[Run, Sums]:
-    """Take a traced number of steps, and add their metrics to `sums`, one after another.
-
-    Both results are therefore the same however a number of steps is split into calls.
-    """
-
-    def step(_: Array, carry: tuple[Run, Sums]) -> tuple[Run, Sums]:
-        run, metrics = exp.step(carry[0])
-        return run, {name: total + metrics[name] for name, total in carry[1].items()}
-
-    return jax.lax.fori_loop(0, updates, step, (run, sums))
-
-
-def watched(experiment: Experiment) -> Experiment:
-    """Report, as the metric `finite`, whether all losses of a step are finite numbers."""
-
-    def step(run: Run) -> tuple[Run, dict]:
-        run, metrics = experiment.step(run)
-        losses = [x for name, x in metrics.items() if not name.startswith("episode")]
-        finite = jnp.all(jnp.array([jnp.isfinite(x).all() for x in losses]))
-        return run, metrics | {"finite": finite.astype(jnp.float32)}
-
-    return Experiment(experiment.init, step)
 
 
 def kind_of_data(config: Configuration) -> type:

@@ -6,6 +6,8 @@ is one packed row, so that a sample is one gather however many arrays it has: 1.
 fast as one array per leaf (`experiments/benchmarks/buffers.py`).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -39,7 +41,7 @@ def init(example: Tree, rows: int) -> Buffer:
     """
     form = layout(example, 2)
     steps, lanes = jax.tree.leaves(example)[0].shape[:2]
-    require(steps <= rows, f"A buffer of {rows} rows cannot hold an example of {steps} steps.")
+    require_room(steps, rows)
     width = pack(jax.tree.map(lambda x: jnp.zeros((1, 1, *x.shape[2:]), x.dtype), example), form)
     buffer = Buffer(jnp.zeros((rows, lanes, width.shape[-1]), jnp.uint32), count(), steps, form)
     return store(buffer, example) if steps else buffer
@@ -51,17 +53,25 @@ def add(buffer: Buffer, batch: Tree) -> Buffer:
     Raises an InputError if a slice could wrap, because T does not divide the rows or the example's
     steps, or if the batch is of another kind than the example.
     """
+    steps = require_rollout(buffer, batch, buffer.words.shape[0])
+    return store(buffer, batch) if steps else buffer
+
+
+def require_room(steps: int, rows: int) -> None:
+    """Raise an InputError if an example of `steps` steps is longer than a ring of `rows`."""
+    require(steps <= rows, f"A buffer of {rows} rows cannot hold an example of {steps} steps.")
+
+
+def require_rollout(buffer: Any, batch: Tree, rows: int) -> int:
+    """The steps T of a rollout [T, B, ...] for a ring of `rows`, see `add` for what is refused."""
     require(layout(batch, 2) == buffer.layout, f"This buffer stores {buffer.layout}.")
-    rows = buffer.words.shape[0]
     steps = jax.tree.leaves(batch)[0].shape[0]
-    if not steps:
-        return buffer
-    require(rows % steps == 0, f"A buffer of {rows} rows cannot be filled {steps} rows at a time.")
-    require(
-        buffer.warmup % steps == 0,
-        f"A buffer that begins with {buffer.warmup} rows cannot be filled {steps} rows at a time.",
-    )
-    return store(buffer, batch)
+    for number, words in ((rows, "of"), (buffer.warmup, "that begins with")):
+        require(
+            not steps or number % steps == 0,
+            f"A buffer {words} {number} rows cannot be filled {steps} rows at a time.",
+        )
+    return steps
 
 
 @jax.named_scope("store")
@@ -91,14 +101,18 @@ def sample_sequences(buffer: Buffer, key: Key, batch_size: int, length: int) -> 
     At least `length` rows must have been written.
     """
     rows, lanes, _ = buffer.words.shape
-    size = jnp.minimum(buffer.added.value, rows)
+    return fetch(buffer, slots(key, buffer.added.value, rows, lanes, batch_size, length))
+
+
+def slots(key: Key, added: Array, rows: int, lanes: int, batch_size: int, length: int) -> Array:
+    """The slots [length, batch_size] of `sample_sequences`, when `added` [] rows were written."""
+    size = jnp.minimum(added, rows)
     # At least one, so that an underfilled buffer gives blank rows instead of invalid indices.
     starts = jnp.maximum(size - length + 1, 1) * lanes
     draw = below(starts.astype(jnp.uint32), key, (batch_size,)).astype(jnp.int32)
-    oldest = (buffer.added.value - size) % rows
+    oldest = (added - size) % rows
     slot = oldest * lanes + draw + lanes * jnp.arange(length, dtype=jnp.int32)[:, None]
-    slot = jnp.where(slot >= rows * lanes, slot - rows * lanes, slot)
-    return fetch(buffer, slot)
+    return jnp.where(slot >= rows * lanes, slot - rows * lanes, slot)
 
 
 @jax.named_scope("sample")

@@ -22,6 +22,7 @@ from jaxrl.environments import (
 )
 from jaxrl.errors import InputError, require, require_positive, typed_key
 from jaxrl.evaluation import SUCCESS, evaluate
+from jaxrl.remote import require_on_device
 from jaxrl.rollouts import random_policy, rollout
 from jaxrl.types import (
     Agent,
@@ -156,8 +157,10 @@ def advance(exp: Experiment, run: Run, steps: int | Array) -> tuple[Run, dict]:
     must be the same in all members of a population, and cannot be differentiated in reverse mode.
     Returns the run and a dict of the update's metrics, `episodes` (finished per environment step),
     `episode_return` and `episode_length` (their means; 0 if `episodes` is 0: see `summarise`).
-    Raises an InputError if `steps` is a number that is not positive.
+    Raises an InputError if `steps` is a number that is not positive, or if a replay buffer is in
+    host memory, which `jaxrl.prefetch` serves.
     """
+    require_on_device(run.learner)
     if not isinstance(steps, Tracer):
         require_positive(steps=steps)
         run, metrics = jax.lax.scan(lambda run, _: exp.step(run), run, None, int(steps))

@@ -15,6 +15,7 @@ from jaxrl import sharding
 from jaxrl.buffers import Buffer, Retained
 from jaxrl.errors import require
 from jaxrl.logged import from_arrays as from_arrays
+from jaxrl.remote import Remote, remotes
 from jaxrl.types import (
     Agent,
     Counter,
@@ -38,6 +39,7 @@ def offline(agent: Agent, data: Transition) -> Experiment:
 
     def begin(key: Key, data: Transition) -> Tree:
         learner = agent.update.init(key, data)
+        require(not remotes(learner), "A data set is on the device: it needs buffer_memory device.")
         require(
             bool(stored_data(learner)),
             "A data set needs an agent that replays, but this one learns only from steps that it "
@@ -74,7 +76,7 @@ def stored_data(tree: Tree, kind: Kind = Buffer) -> list[Any]:
     return [node for node in jax.tree.leaves(tree, is_leaf=_is(kind)) if _is(kind)(node)]
 
 
-def without_data(tree: Tree, kind: Kind = (Buffer, Retained)) -> Tree:
+def without_data(tree: Tree, kind: Kind = (Buffer, Retained, Remote)) -> Tree:
     """A tree whose replay buffers are replaced by `()`; actors read nothing from them."""
     return jax.tree.map(lambda node: () if _is(kind)(node) else node, tree, is_leaf=_is(kind))
 

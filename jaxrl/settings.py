@@ -48,6 +48,9 @@ class Replay:
     data_share: float = static(0.0, FRACTION)
     """Share of each batch that is drawn from a data set, where there is one beside the environment;
     the rest is what was collected."""
+    buffer_memory: str = static("device")
+    """Memory that holds the replay buffer: device, or host where the device is too small; samples
+    from the host are two rollouts older."""
     storage: str = static("float32")
     """Type in which real-valued observations are stored: float32, or bfloat16 in half the memory;
     bytes are stored as bytes."""

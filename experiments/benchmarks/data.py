@@ -21,7 +21,8 @@ import numpy as np
 import envs
 from agents import sac
 from experiments import datasets, options, plain, results, run_data, streamed, streaming
-from experiments.population import buffers, compiled, gather
+from experiments.learning import compiled
+from experiments.population import buffers, gather
 from jaxrl.buffers import Buffer
 from jaxrl.errors import InputError, require, require_positive
 from jaxrl.loop import fitted

@@ -21,6 +21,7 @@ import optax
 
 from jaxrl.errors import require
 from jaxrl.optimisers import optimiser
+from jaxrl.remote import require_memory
 from jaxrl.types import Array, Update
 from jaxrl.updates.compact import compact, require_storage
 from jaxrl.updates.offpolicy import Beside, check_buffer, prioritised, replay
@@ -67,15 +68,16 @@ def replayed(
     """
     rows, own = hp.replay.buffer_size // hp.collection.num_envs, hp.replay
     kept = lambda update: replay(
-        update, rows, own.batch_size, own.updates, length, own.data_share, beside
-    )
+        update, rows, own.batch_size, own.updates, length, own.data_share, beside,
+        own.buffer_memory,
+    )  # fmt: skip
     return compact(update, kept, own.storage)
 
 
 def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:
     """`prioritised`, as `hp.replay`, `hp.priorities` and `hp.collection` say.
 
-    Raises an InputError if batches should have a share of a data set.
+    Raises an InputError if batches should have a share of a data set, or the buffer be on the host.
 
     Examples:
         >>> update = updates.replayed_by_priority(judged, hp, length=1)
@@ -86,6 +88,8 @@ def replayed_by_priority(update: Update, hp: Any, length: int) -> Update:
     own, exponents = hp.replay, hp.priorities
     words = "data_share needs a uniform replay: leave prioritised off, or data_share at 0."
     require(own.data_share == 0, words)
+    words = "Priorities are kept on the device: leave prioritised off, or buffer_memory at device."
+    require(own.buffer_memory == "device", words)
     kept = lambda update: prioritised(
         update, rows, own.batch_size, own.updates, length,
         exponents.priority_exponent, exponents.importance_exponent,
@@ -114,6 +118,7 @@ def require_buffer(hp: Any, length: int = 1) -> None:
     """
     own = hp.collection
     require_storage(hp.replay.storage)
+    require_memory(hp.replay.buffer_memory)
     check_buffer(hp.replay.buffer_size, own.num_envs, own.rollout_length, length, own.warmup)
 
 

@@ -1,12 +1,13 @@
 """Transforms for learning from stored experience."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxrl import buffers, sharding
+from jaxrl import buffers, remote, sharding
 from jaxrl import prioritised as trees
 from jaxrl.errors import require, require_positive
 from jaxrl.types import Array, Key, Transition, Tree, Update, select
@@ -16,7 +17,7 @@ class Replay(NamedTuple):
     """The state of a learner that replays."""
 
     inner: Tree
-    buffer: buffers.Buffer
+    buffer: buffers.Buffer | remote.Remote
     data: buffers.Retained | tuple = ()  # () if batches have no share of a data set
 
 
@@ -32,6 +33,7 @@ def replay(
     length: int | None = None,
     share: float = 0.0,
     beside: Beside | None = None,
+    memory: str = "device",
 ) -> Update:
     """Store experience [T, B, ...], then learn from `updates` uniform samples of the buffer.
 
@@ -44,45 +46,56 @@ def replay(
     What compares a sample with the whole buffer is made by `beside(buffer)`, such as neighbours or
     the buffer itself as the sample's `extras`. It is called once for all samples of a round.
 
+    With the memory "host", the buffer is a `jaxrl.remote.Remote`, and `jaxrl.prefetch` has to call
+    the rounds. Raises an InputError for another memory than those of `jaxrl.remote.MEMORIES`, and
+    if samples from the host are to be mixed with a data set or compared with the whole buffer.
+
     Examples:
         >>> update = updates.replay(total, rows=2, batch_size=3, updates=2)
         >>> print(update.apply(update.init(key, batch), batch, key)[0].inner)
         6.0
     """
     require_positive(buffer_size=rows, batch_size=batch_size, updates=updates)
+    remote.require_memory(memory)
+    require(
+        memory == "device" or (share == 0 and beside is None),
+        "A replay buffer in host memory is sampled by itself: batches with a share of a data set, "
+        "and updates that compare samples with the whole buffer, need buffer_memory device.",
+    )
+    steps, size = length or 1, batch_size
 
     def init(key: Key, example: Transition) -> Replay:
         data = buffers.Retained(()) if share else ()
-        return Replay(update.init(key, example), buffers.init(example, rows), data)
-
-    def drawn(buffer: buffers.Buffer, key: Key, size: int) -> Tree:
-        if length is None:
-            return buffers.sample(buffer, key, size)
-        return buffers.sample_sequences(buffer, key, size, length)
+        if memory == "device":
+            return Replay(update.init(key, example), buffers.init(example, rows), data)
+        k_learn, k_draw = jax.random.split(key)
+        stored = remote.init(k_draw, example, rows, (updates, steps, size))
+        return Replay(update.init(k_learn, example), stored, data)
 
     def blended(kept: buffers.Buffer, buffer: buffers.Buffer, key: Key) -> Tree:
-        old = round(share * batch_size)
+        old = round(share * size)
         k_old, k_new = jax.random.split(key)
-        parts = [drawn(kept, k_old, old)] if old else []
-        parts += [drawn(buffer, k_new, batch_size - old)] if old < batch_size else []
-        axis = 0 if length is None else 1
-        return jax.tree.map(lambda *x: jnp.concatenate(x, axis), *parts)
+        parts = [buffers.sample_sequences(kept, k_old, old, steps)] if old else []
+        parts += [buffers.sample_sequences(buffer, k_new, size - old, steps)] if old < size else []
+        return jax.tree.map(lambda *x: jnp.concatenate(x, 1), *parts)
 
     def apply(state: Replay, new: Transition, key: Key) -> tuple[Replay, dict]:
-        buffer = buffers.add(state.buffer, new)
+        keys = jax.random.split(key, (updates, 2))
+        stored, feed, draw = remote.exchanged(state.buffer, new, keys[:, 0], size, steps)
         kept = state.data.buffer if isinstance(state.data, buffers.Retained) else ()
-        enlarged = (lambda batch: batch) if beside is None else beside(buffer)
+        enlarged = lambda batch: batch
+        if isinstance(stored, buffers.Buffer):
+            draw = partial(blended, kept, stored) if isinstance(kept, buffers.Buffer) else draw
+            enlarged = enlarged if beside is None else beside(stored)
 
-        def one(inner: Tree, keys: Key) -> tuple[Tree, dict]:
-            k_draw, k_learn = keys
-            if isinstance(kept, buffers.Buffer):
-                batch = blended(kept, buffer, k_draw)
-            else:
-                batch = drawn(buffer, k_draw, batch_size)
+        def one(inner: Tree, given: tuple) -> tuple[Tree, dict]:
+            fed, k_learn = given
+            found = draw(fed)
+            batch = found if length is not None else jax.tree.map(lambda x: x[0], found)
             return update.apply(inner, enlarged(batch), k_learn)
 
-        inner, metrics = jax.lax.scan(one, state.inner, jax.random.split(key, (updates, 2)))
-        return Replay(inner, buffer, state.data), metrics
+        inner, metrics = jax.lax.scan(one, state.inner, (feed, keys[:, 1]))
+        return Replay(inner, stored, state.data), metrics
 
     return Update(init, apply, lambda state: update.read(state.inner))
 

@@ -13,8 +13,9 @@ import envs
 from agents import AGENTS
 from experiments import collecting, configuration, datasets, memory, records, run_data
 from experiments.cli import main
+from experiments.learning import compiled
 from experiments.memory import bytes_of
-from experiments.population import buffers, compiled, gather
+from experiments.population import buffers, gather
 from jaxrl import advance, assemble
 from jaxrl.errors import InputError
 from jaxrl.offline import offline, stored_data

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import building, configuration, population, programs
+from experiments import building, configuration, learning, population, programs
 from experiments.training import train_parts
 from tests.experiments.runs import state, table
 
@@ -23,7 +23,7 @@ def test_a_second_run_traces_nothing_and_is_the_same(trained, tmp_path, monkeypa
     building.validate(config)
     train_parts(config, tmp_path / "first", False)
     with monkeypatch.context() as patch:
-        patch.setattr(population, "compile_", forbidden)
+        patch.setattr(learning, "compile_", forbidden)
         patch.setattr(building, "build", forbidden)
         building.validate(config)
         train_parts(config, tmp_path / "second", False)

@@ -11,7 +11,8 @@ import pytest
 
 from experiments import compilation, configuration, memory, reporting
 from experiments.configuration import Configuration, extended, parts
-from experiments.population import Population, accumulate, watched
+from experiments.learning import accumulate, watched
+from experiments.population import Population
 from experiments.progress import State, rows_of
 from experiments.training import conclude
 from jaxrl.evaluation import Evaluation
