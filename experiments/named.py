@@ -49,6 +49,7 @@ def list_command(arguments: list[str]) -> None:
 
 BENCHMARKS = (
     "learning",
+    "at-scale",
     "speed",
     "offline",
     "offline-returns",

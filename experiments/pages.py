@@ -10,6 +10,7 @@ from pathlib import Path
 from envs import suites
 from experiments.benchmarks import (
     accelerator,
+    at_scale,
     beginnings,
     growth,
     kept_rows,
@@ -53,6 +54,14 @@ and [JAX-CORL](https://github.com/nissymori/JAX-CORL) with the same version of J
 products of matrices that are the same; the targets of 1.5 and 10 are missed. Cloning by diffusion,
 which none of them has, was measured alone, with jax 0.9.2."""
 
+AT_SCALE = """## Published agents on their tasks
+
+`jaxrl benchmark at-scale` trains agents on tasks that they were published on, with equal settings
+in a task and no search of any: games of MinAtar with one convolution, episodes of at most 1000
+steps and a gradient step on 64 transitions for every four steps, and HalfCheetah of Gymnasium with
+one on 256 for every step. The papers take five million and one million steps. Minutes are those of
+all seeds together, on two cores that other programs shared."""
+
 SHARES = """## Shares
 
 `jaxrl benchmark shares` times rounds of acting and learning and, in turns with them, what their
@@ -86,6 +95,7 @@ ACCELERATOR = """## On an accelerator
 `jaxrl benchmark accelerator`, with all libraries on the same card in one run."""
 
 ROWS = (
+    ("at_scale", AT_SCALE, at_scale.table),
     ("shares", SHARES, shares.table),
     ("roofline", ROOFLINE, roofline.table),
     ("beginnings", BEGINNINGS, beginnings.table),

@@ -91,14 +91,7 @@ def measured(
 
 def outcome(name: str, claim: Claim, folder: Path) -> dict:
     """Train, unless the folder holds the finished run, and summarise its last evaluation."""
-    from experiments.cli import main as jaxrl
-
-    start = time.perf_counter()
-    if not (folder / "finished").exists():
-        code = jaxrl(["train", *claim.command.split(), "--out", str(folder)])
-        if code:
-            raise InputError(f"The run of {name} ended with exit code {code}.")
-        (folder / "finished").write_text(f"{time.perf_counter() - start:.0f}")
+    seconds = trained(name, claim.command, folder)
     steps, values = results.curves(results.read_metrics(folder))
     final = values[:, -1]
     mean, low, high = interval(final)
@@ -113,8 +106,21 @@ def outcome(name: str, claim: Claim, folder: Path) -> dict:
         "least": claim.least,
         "below": claim.below,
         "holds": (mean < claim.least) if claim.below else (mean >= claim.least),
-        "seconds": float((folder / "finished").read_text()),
+        "seconds": seconds,
     }
+
+
+def trained(name: str, command: str, folder: Path) -> float:
+    """Train, unless the folder holds the finished run; the seconds that it took."""
+    from experiments.cli import main as jaxrl
+
+    start, finished = time.perf_counter(), folder / "finished"
+    if not finished.exists():
+        code = jaxrl(["train", *command.split(), "--out", str(folder)])
+        if code:
+            raise InputError(f"The run of {name} ended with exit code {code}.")
+        finished.write_text(f"{time.perf_counter() - start:.0f}")
+    return float(finished.read_text())
 
 
 def table(rows: list[dict]) -> str:
