@@ -11,6 +11,14 @@ from experiments import options, plots
 from experiments.benchmarks import learning
 from experiments.benchmarks.learning import Claim
 
+# An object seen at the start says at which end of a corridor the goal is. The agent begins in the
+# corridor, so that it has to go back and look; seven cells ahead are seen, as in MiniGrid itself.
+MEMORY = (
+    "ppo --env xland/MiniGrid-MemoryS8 --env-params view_size=7 --seeds 2 --steps 2e6"
+    " --num-envs 64 --rollout-length 64 --minibatches 4 --learning-rate 5e-4 --hidden 128 128"
+    " --evaluations 10 --episodes 128 --no-animation"
+)
+
 CURVES: dict[str, Claim] = {
     "playground-cartpole-balance": Claim(
         "ppo --env playground/CartpoleBalance --seeds 1 --steps 4e5 --num-envs 64"
@@ -25,6 +33,10 @@ CURVES: dict[str, Claim] = {
     ),
     "navix-empty": Claim(
         "ppo --env navix/Navix-Empty-8x8-v0 --seeds 2 --steps 2e5 --evaluations 10", 0.95
+    ),
+    "xland-memory-gru": Claim(f"{MEMORY} --memory gru --sequence-length 64", 0.9),
+    "xland-memory-feedforward": Claim(
+        f"{MEMORY} --memory none --sequence-length 1", 0.65, below=True
     ),
     "jumanji-game2048": Claim(
         "ppo --env jumanji/Game2048-v1 --seeds 2 --steps 5e5 --num-envs 64 --rollout-length 64"
