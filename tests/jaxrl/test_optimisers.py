@@ -11,7 +11,7 @@ import pytest
 from agents import dqn, ppo
 from jaxrl.errors import InputError
 from jaxrl.fields import record
-from jaxrl.optimisers import DECAYING, OPTIMISERS, SCHEDULES, optimiser, scheduled
+from jaxrl.optimisers import DECAYING, FEW, OPTIMISERS, SCHEDULES, optimiser, scheduled
 from jaxrl.settings import Collection, Layers, Optimisation, Passes
 from jaxrl.types import Discrete, Spec
 from jaxrl.updates import decay_updates
@@ -87,6 +87,11 @@ def test_one_vector_is_treated_as_each_array_by_itself():
             np.testing.assert_allclose(one[key], other[key], rtol=1e-5, err_msg=name)
     sizes = {name: len(jax.tree.leaves(rule.init(PARAMS))) for name, (rule, _) in pairs.items()}
     assert sizes["adam"] == 3 and sizes["lamb"] == 5  # a counter, and two vectors or four arrays
+    large = {"a": jnp.ones(FEW), "b": jnp.ones(2)}
+    assert len(jax.tree.leaves(pairs["adam"][0].init(large))) == 5
+    np.testing.assert_allclose(
+        pairs["sgd"][0].update(large, pairs["sgd"][0].init(large))[0]["b"], [-0.1, -0.1], rtol=1e-6
+    )
     empty = optimiser(Optimisation())
     assert empty.update({}, empty.init({}), {})[0] == {}
 
