@@ -229,7 +229,7 @@ def actor_critic(spec: Spec, hp: Hyperparameters):
         value, next_value = (v(outputs(target, x)[1]) for x in (batch.obs, batch.final))
         discount = hp.discount * batch.discount
         returns = lambda_returns(batch.reward, discount, batch.last, next_value, hp.trace_decay)
-        low, high = jnp.quantile(gathered(returns), jnp.array([0.05, 0.95]))
+        low, high = values.sample_quantiles(gathered(returns), jnp.array([0.05, 0.95]))
         spread = RANGE_DECAY * state.spread + (1 - RANGE_DECAY) * (high - low)
         unbiased = spread / (1 - RANGE_DECAY ** (state.learner.step + 1.0))
         advantage = (returns - value) / jnp.maximum(unbiased, 1.0)

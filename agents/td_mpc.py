@@ -140,7 +140,7 @@ def td_mpc(spec: Spec, hp: Hyperparameters) -> Agent:
         now, seen = pi(params, fixed(state)), fixed(state)
         own, log_prob = cast(tuple, now.sample_and_log_prob(seed=k_actor))
         scores = score(fixed(params), seen, own)
-        low, high = jnp.quantile(gathered(fixed(scores)), jnp.array([0.05, 0.95]))
+        low, high = values.sample_quantiles(gathered(fixed(scores)), jnp.array([0.05, 0.95]))
         gain = scores / jnp.maximum(high - low, 1.0) - hp.entropy_coefficient * log_prob
         policy = -over(gain)
         total = hp.consistency_coefficient * consistency + hp.reward_coefficient * (paid + ends)

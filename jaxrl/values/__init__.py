@@ -122,7 +122,6 @@ from jaxrl.values.evaluation import (
     tsallis,
 )
 from jaxrl.values.expectile import expectile
-from jaxrl.values.filling import filled
 from jaxrl.values.mixture import gaussian_mixture
 from jaxrl.values.monotone import (
     non_crossing_quantile,
@@ -157,6 +156,7 @@ from jaxrl.values.representations import (
     require_explicit,
     scalar,
 )
+from jaxrl.values.selection import filled, sample_quantiles
 from jaxrl.values.statistics import (
     cvar,
     entropic_risk,
@@ -249,6 +249,7 @@ __all__ = [
     "require_distribution",
     "require_explicit",
     "retrace_distributions",
+    "sample_quantiles",
     "scalar",
     "shift",
     "soft",

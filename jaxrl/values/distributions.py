@@ -10,7 +10,7 @@ from jax.core import Tracer
 
 from jaxrl.errors import require
 from jaxrl.types import Array, Tree
-from jaxrl.values.filling import filled
+from jaxrl.values.selection import filled
 
 ROUNDING = 8.0  # relative error of a sum of probabilities, in units of the precision of its type
 

@@ -1,11 +1,11 @@
-"""The lowest values filled first, against sorting by numpy and against a linear programme."""
+"""The lowest values filled first, and quantiles of samples, against numpy and linear programmes."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linprog
 
-from jaxrl.values import filled
+from jaxrl.values import filled, sample_quantiles
 
 
 def by_sorting(values, capacity, limit):
@@ -60,3 +60,19 @@ def test_derivatives_by_capacity_and_limit():
     by_capacity, by_limit = jax.grad(total, (0, 1))(capacity, 0.625)
     assert by_limit == 2.0
     np.testing.assert_allclose(by_capacity, [0.0, -3.0, 0.0, 0.0], atol=1e-6)
+
+
+def test_quantiles_of_samples_are_those_of_numpy():
+    rng = np.random.default_rng(2)
+    fractions = np.array([0.0, 0.05, 0.3, 0.5, 0.95, 1.0], np.float32)
+    find = jax.jit(sample_quantiles)
+    for sample in (
+        rng.normal(size=(5, 40)).astype(np.float32),
+        np.round(rng.normal(size=(5, 40))).astype(np.float32),  # ties
+        np.full((5, 40), -3.0, np.float32),
+        np.tile(np.array([-0.0, 0.0], np.float32), (5, 20)),
+        1e30 * rng.normal(size=(5, 40)).astype(np.float32),
+    ):
+        expected = np.quantile(sample, fractions)
+        np.testing.assert_allclose(find(sample, fractions), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(sample_quantiles(jnp.array([7.0]), fractions), 7.0)
