@@ -14,9 +14,9 @@ from experiments.benchmarks.learning import Claim
 # An object seen at the start says at which end of a corridor the goal is. The agent begins in the
 # corridor, so that it has to go back and look; seven cells ahead are seen, as in MiniGrid itself.
 MEMORY = (
-    "ppo --env xland/MiniGrid-MemoryS8 --env-params view_size=7 --seeds 2 --steps 2e6"
-    " --num-envs 64 --rollout-length 64 --minibatches 4 --learning-rate 5e-4 --hidden 128 128"
-    " --evaluations 10 --episodes 128 --no-animation"
+    "ppo --env xland/MiniGrid-MemoryS8 --env-params view_size=7 --seeds 2 --steps 3e6"
+    " --num-envs 64 --rollout-length 64 --minibatches 4 --learning-rate 5e-4 --decay 1"
+    " --hidden 128 128 --evaluations 10 --episodes 128 --no-animation"
 )
 
 CURVES: dict[str, Claim] = {
