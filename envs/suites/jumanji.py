@@ -80,7 +80,8 @@ def make(name: str, max_steps_in_episode: int | Array | None = None, **params: A
     if limit is None:
         return made
     if hasattr(env, "time_limit"):  # its own limit is a step beyond ours, and no termination either
-        made = _cut(made, lambda state, obs: state.step_count >= env.time_limit)
+        count = "step" if name == "jumanji/SearchAndRescue-v0" else "step_count"
+        made = _cut(made, lambda state, obs: getattr(state, count) >= env.time_limit)
     return time_limit(made, limit)
 
 

@@ -64,6 +64,12 @@ def test_a_limit_is_a_truncation_where_the_package_has_a_termination(params):
     assert ts.last.tolist() == [False] * 3 + [True] and ts.discount.tolist() == [1.0] * 4
 
 
+def test_an_environment_that_counts_steps_under_another_name_is_stepped():
+    env, key = envs.make("jumanji/SearchAndRescue-v0"), jax.random.key(0)
+    state = jax.eval_shape(env.init, key)[0]
+    assert jax.eval_shape(env.step, state, env.spec.action.low, key)[1].discount.shape == ()
+
+
 def test_what_the_masks_forbid_is_not_done():
     """A pair of one mask for both of its numbers is one action; a team has one mask each."""
     env = envs.make("jumanji/Minesweeper-v0")
