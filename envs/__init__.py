@@ -10,7 +10,7 @@ from envs.actions import chunked
 from envs.catalogue import make, names, tabular_mdp
 from envs.check import check
 from envs.games import matrix_game, nim, tic_tac_toe
-from envs.goals import bit_flips, grid_maze, point_maze
+from envs.goals import bit_flips, grid_maze, point_hazards, point_maze
 from envs.gymnax_adapter import from_gymnax
 from envs.maze import proc_maze
 from envs.pan_flute import pan_flute
@@ -37,6 +37,7 @@ from jaxrl.environments import (
     vectorize,
 )
 from jaxrl.goals import goaled
+from jaxrl.rewards import costly
 from jaxrl.steering import decoded
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "check",
     "chunked",
     "clip_actions",
+    "costly",
     "decoded",
     "distracted",
     "episode_statistics",
@@ -66,6 +68,7 @@ __all__ = [
     "names",
     "nim",
     "pan_flute",
+    "point_hazards",
     "point_maze",
     "proc_maze",
     "reward_transform",

@@ -4,16 +4,19 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
+
 from envs import gymnax_adapter, mdps, suites
 from envs.errors import unknown_parameters
-from envs.goals import bit_flips, grid_maze, point_maze
+from envs.goals import bit_flips, grid_maze, point_hazards, point_maze
 from envs.maze import proc_maze
 from envs.pan_flute import pan_flute
 from envs.tabular import TabularMDP, from_mdp
 from envs.transforms import mask_observation
-from jaxrl.environments import time_limit
+from jaxrl.environments import require_box, time_limit
 from jaxrl.errors import InputError, unknown
-from jaxrl.types import Env
+from jaxrl.rewards import costly
+from jaxrl.types import Array, Env
 
 # Each with the number of steps after which its environment truncates.
 TABULAR = {
@@ -23,6 +26,12 @@ TABULAR = {
     "chain": (mdps.chain, 100),
     "garnet": (mdps.garnet, 100),
     "gridworld": (mdps.gridworld, 200),
+    "hazard-grid": (mdps.hazard_grid, 500),
+}
+
+# What tabular ones tell that their steps cost, by the state that follows.
+COSTS = {
+    "hazard-grid": {"hazard": lambda obs, action, final: final @ mdps.hazards().astype("float32")}
 }
 
 
@@ -31,8 +40,19 @@ def masked_cart_pole(**params: Any) -> Env:
     return mask_observation(make("CartPole-v1", **params), (1, 3))
 
 
-# Environments that are another one, transformed.
-VARIANTS = {"CartPole-masked": masked_cart_pole}
+def pendulum_effort(**params: Any) -> Env:
+    """Pendulum that tells the cost `effort` of a step: the size of the torque, of the largest."""
+    env = make("Pendulum-v1", **params)
+    largest = jnp.max(require_box(env, "Pendulum-effort").high)
+
+    def effort(obs: Array, action: Array, final: Array) -> Array:
+        return jnp.clip(jnp.abs(action[0]) / largest, 0.0, 1.0)
+
+    return costly(env, {"effort": effort})
+
+
+# Environments that are another one, transformed, with the number of steps after which it truncates.
+VARIANTS = {"CartPole-masked": (masked_cart_pole, 500), "Pendulum-effort": (pendulum_effort, 200)}
 
 OUTSIDE = ("gymnasium/", "envpool/")  # prefixes of what `experiments.lanes` steps on the host
 
@@ -42,6 +62,7 @@ OWN = {
     "ProcMaze": (proc_maze, 50),
     "bit-flips": (bit_flips, 10),
     "grid-maze": (grid_maze, 100),
+    "point-hazards": (point_hazards, 100),
     "point-maze": (point_maze, 100),
 }
 
@@ -61,11 +82,12 @@ def make(name: str, **params: Any) -> Env:
     name or a parameter that does not exist.
     """
     if name in VARIANTS:
-        return VARIANTS[name](**params)
+        return VARIANTS[name][0](**params)
     if name in OWN or name in TABULAR:
         construct, default = (OWN | TABULAR)[name]
         made = _construct(name, construct, params)
         env = made if name in OWN else from_mdp(made)
+        env = costly(env, COSTS[name]) if name in COSTS else env
         return time_limit(env, params.get("max_steps_in_episode", default))
     if suites.has(name):
         return suites.make(name, **params)

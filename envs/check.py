@@ -12,7 +12,7 @@ from jaxrl.conformance import alike, blank_of, check_spec, check_types, may_depe
 from jaxrl.environments import vectorize
 from jaxrl.errors import InputError, typed_key
 from jaxrl.policies import allowed
-from jaxrl.types import Array, Box, Env, Key, Product, Space, Spec, TimeStep, Tree, select
+from jaxrl.types import Array, Box, Env, Key, Product, Space, Spec, TimeStep, Tree, costs_of, select
 
 LANES = 4
 
@@ -24,10 +24,10 @@ def check(env: Env, *, key: Key | None = None, steps: int = 100) -> None:
     ends: take enough of them for episodes to end. Checked are shapes and dtypes against the
     spec; that states keep their structure; that it works under jit, vmap and scan; that equal
     keys give equal results, with nothing remembered on the side; that rewards and observations
-    are finite; that `discount` is in [0, 1], or in [-1, 1] if `spec.players` is 2, and 0 only where
-    `last` holds; that `final` is the successor, never the observation of a reset; that `spec.mask`
-    always allows an action; and that no clock which the observation does not show makes `discount`
-    0, as a time limit must not. `env.trial` is checked too.
+    are finite, and costs in [0, 1]; that `discount` is in [0, 1], or in [-1, 1] if `spec.players`
+    is 2, and 0 only where `last` holds; that `final` is the successor, never the observation of a
+    reset; that `spec.mask` always allows an action; and that no clock which the observation does
+    not show makes `discount` 0, as a time limit must not. `env.trial` is checked too.
 
     Raises `InputError`, one sentence that says what to fix, at the first fault.
     """
@@ -95,6 +95,10 @@ def _check_run(spec: Spec, ts: TimeStep) -> None:
             if jnp.issubdtype(x.dtype, jnp.inexact)
         )
         _require(finite, f"{name} must be finite, but a NaN or an infinity came up.")
+    for name, cost in costs_of(ts.signals).items():
+        low, high = float(jnp.min(cost)), float(jnp.max(cost))
+        within = low >= 0 and high <= 1
+        _require(within, f"The cost {name} must lie in [0, 1], but {low} to {high} came up.")
     discount, least = np.asarray(ts.discount), 1 - spec.players
     _require(
         bool(((discount >= least) & (discount <= 1)).all()),

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxrl.errors import require, require_known
 from jaxrl.goals import goaled
+from jaxrl.rewards import costly
 from jaxrl.types import Array, Box, Discrete, Env, Goals, Key, Spec, TimeStep
 
 Layout = str | tuple[str, ...]
@@ -160,6 +161,17 @@ def point_maze(layout: Layout = "u", speed: float | Array = 0.5, noise: float | 
     box = Box(-jnp.ones(2), jnp.ones(2))
     env = Env(init, step, Spec(shape, box), fresh=1.0)
     return goaled(env, Goals(shape, lambda obs: obs, near), elsewhere)
+
+
+def point_hazards(speed: float | Array = 0.5, noise: float | Array = 0.0) -> Env:
+    """Move a point over a free square to a goal, past a hazard in its middle that costs.
+
+    It is `point_maze` on 5 x 5 free cells. The cost `hazard` of a step is 1 where it ends within a
+    cell's length of the middle, and 0 elsewhere.
+    """
+    middle = lambda obs: jnp.square(2.5 * obs.obs).sum(-1) <= 1.0
+    hazard = lambda obs, action, final: middle(final).astype(jnp.float32)
+    return costly(point_maze((".....",) * 5, speed, noise), {"hazard": hazard})
 
 
 def within(key: Key) -> Array:

@@ -68,6 +68,43 @@ def garnet(
     return from_arrays(p, r, d, np.full(states, 1 / states))
 
 
+_HAZARDS = ("SHHHG", "..H..", "..H..", ".....")
+
+
+def hazard_grid(slip: float = 0.1, end: float = 0.02) -> TabularMDP:
+    """Walk to the right again and again, through hazards or around them: 1 for each arrival.
+
+    Actions are up, right, down, left on 4 x 5 cells; with probability `slip` a random one of the
+    four is taken instead. Entering the top right cell pays 1 and leads back to the top left one.
+    The way of 4 steps enters three hazards, that of 6 steps one, and that of 10 steps none. Each
+    step ends the episode with probability `end`, in a last state, so that means over steps are
+    those of occupancies.
+    """
+    _require(0 <= slip <= 1, f"hazard-grid needs a slip in [0, 1], not {slip}")
+    _require(0 < end < 1, f"hazard-grid needs an end in (0, 1), not {end}")
+    rows, columns, goal = len(_HAZARDS), len(_HAZARDS[0]), "".join(_HAZARDS).index("G")
+    cells = rows * columns
+    p, r, d = _zeros(cells + 1, 4)
+    for s in range(cells):
+        for a in range(4):
+            for b, (down, right) in enumerate(((-1, 0), (0, 1), (1, 0), (0, -1))):
+                new = move(s, down, right, rows, columns)
+                weight = (1 - end) * (slip / 4 + (1 - slip) * (a == b))
+                into, paid = (0, 1.0) if new == goal else (new, 0.0)
+                # From next to the goal nothing else leads to the start, so that this is exact.
+                p[s, a, into] += weight
+                r[s, a, into] = max(r[s, a, into], paid)
+                d[s, a, into] = 1.0
+            p[s, a, cells] = end
+    p[cells, :, cells] = 1.0
+    return from_arrays(p, r, d, _one_hot(0, cells + 1))
+
+
+def hazards() -> np.ndarray:
+    """Whether each state [21] of `hazard_grid` is a hazard."""
+    return np.array([cell == "H" for cell in "".join(_HAZARDS)] + [False])
+
+
 _LAKES = {
     "4x4": ("SFFF", "FHFH", "FFFH", "HFFG"),
     "8x8": (

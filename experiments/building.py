@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from agents import AGENTS, AgentEntry
-from experiments import goaling, lanes, processes, programs, rewarding
+from experiments import costing, goaling, lanes, processes, programs, rewarding
 from experiments.configuration import Configuration, hyperparameters, make_env
 from experiments.frozen import entry_of
 from experiments.precision import require_precision
@@ -21,7 +22,18 @@ from jaxrl.loop import Setup, assemble, fitted, in_shards
 from jaxrl.offline import offline, stored_data
 from jaxrl.remote import remotes
 from jaxrl.sharding import divided
-from jaxrl.types import Actor, Agent, Env, Experiment, Key, Run, Spec, Transition, Tree
+from jaxrl.types import (
+    Actor,
+    Agent,
+    Env,
+    Experiment,
+    Key,
+    Run,
+    Spec,
+    Transition,
+    Tree,
+    costs_of,
+)
 
 UNTRACED = ("seeds", "seed", "steps", "evaluations", "episodes", "max_episode_steps",
             "members_at_once", "spacing")  # fmt: skip
@@ -59,8 +71,8 @@ def build(
         return assemble(make, env, hp, base=base, shards=shards)
     hp = divided(hp, shards)
     data = empty(env.spec, hp.collection.num_envs) if data is None else data
-    if has_goals(env.spec) and not config.offline:  # as what is collected beside the data
-        data = with_signals(data)
+    if not config.offline:
+        data = as_collected(env.spec, data)
     found = config.data or described(config)
     size = found.get("block", found["transitions"])
     whole = dataclasses.replace(hp, buffer_size=size, warmup=size, data_share=0.0)
@@ -88,15 +100,39 @@ def build(
     return in_shards(beside._replace(experiment=learning), shards)
 
 
+def as_collected(spec: Spec, data: Transition) -> Transition:
+    """A data set with the signals of what is collected beside it; costs of its steps are 0."""
+    goals = has_goals(spec)
+    if costs_of(spec.signals) and not jax.tree.leaves(data.signals):
+        lead = data.reward.shape
+        none = lambda x: jnp.zeros((*lead, *x.shape), x.dtype)
+        told = spec.signals.signals if goals else spec.signals
+        data = data._replace(signals=jax.tree.map(none, told))
+    return with_signals(data) if goals else data
+
+
 def making(config: Configuration, entry: AgentEntry, env: Env) -> Callable[[Spec, Any], Agent]:
     """The constructor of an agent with the rewards and the goals that it learns from.
 
     `env` is of one lane, as the agent sees it.
     """
+    asked = {"--reward preferences": config.reward, "--goal hindsight": config.goal,
+             "--cost-limits": config.cost_limits}  # fmt: skip
+    given = [name for name, value in asked.items() if value]
     require(
-        not (config.reward and config.goal),
-        "--reward preferences and --goal hindsight cannot be learnt from at once: leave one out.",
+        len(given) < 2,
+        f"{' and '.join(given)} cannot be learnt from at once: leave all but one out.",
     )
+    if config.cost_limits:
+        require(
+            not config.dataset,
+            "--cost-limits needs fresh steps, whose costs are known: leave --dataset out.",
+        )
+        require(
+            not entry.plans,
+            f"{config.agent} plans in its environment, where costs are not paid: try ppo or dqn.",
+        )
+        return costing.maker(config.cost_limits, entry.maker(env), config.agent)
     make = rewarding.maker(config.reward, entry.maker(env), config.agent)
     return goaling.maker(config.goal, make, config.agent, config.offline)
 

@@ -11,6 +11,7 @@ from experiments import (
     building,
     configuration,
     continuing,
+    costing,
     forms,
     lanes,
     options,
@@ -181,7 +182,7 @@ def evaluate_command(arguments: list[str]) -> None:
     if chosen.render is not None:
         from experiments.render import animate
 
-        best = evaluation.best_of([row["return_mean"] for row in rows])
+        best = evaluation.best_of(costing.eligible(config.cost_limits, rows))
         animate(config, chosen.folder, best, chosen.seed, chosen.render)
         print(f"The best, of seed {rows[best]['seed']}, plays one episode in {chosen.render}.")
 

@@ -40,6 +40,8 @@ class Configuration:
     # reward: {} for the environment's, else its kind and parameters, see `rewarding`
     goal: dict[str, Any] = dataclasses.field(default_factory=dict)
     # goal: {} for each transition's own, else the shares of others, see `goaling`
+    cost_limits: dict[str, float] = dataclasses.field(default_factory=dict)
+    # cost_limits: {} for none, else limits by name and the rate of prices, see `costing`
     base: str = ""  # folder of a run whose learners this one goes on from
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)  # their fingerprint
     frozen: str = ""  # folder of a run whose policy acts beside the agent

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import building, checkpoints, configuration, lanes
+from experiments import building, checkpoints, configuration, costing, lanes
 from experiments.configuration import Configuration
 from experiments.population import Population, gather
 from experiments.results import read_metrics
@@ -88,17 +88,21 @@ def played(
 def outcome(score: Evaluation | None, index: int | None) -> Row:
     """The statistics of the episodes of one member, NaN if it did not play.
 
-    Where episodes have goals, `success` is the share of those that reached theirs.
+    Where episodes have goals, `success` is the share of those that reached theirs, and where the
+    environment tells costs, `cost_NAME` is the mean of each over the steps of all episodes.
     """
     names = ["return_mean", "return_std", "return_min", "return_max", "length_mean", "completed"]
     goals = score is not None and not isinstance(score.success, tuple)
     names += ["success"] * goals
+    costs = {} if score is None else dict(score.costs)
+    names += [costing.COLUMN + name for name in costs]
     if score is None or index is None:
         return dict.fromkeys(names, math.nan)
     returns, lengths = np.asarray(score.returns[index]), np.asarray(score.lengths[index])
     shares = [score.completed] + [score.success] * goals
     values = [returns.mean(), returns.std(), returns.min(), returns.max(), lengths.mean()]
     values += [np.asarray(x[index]).mean() for x in shares]
+    values += [np.asarray(x[index]).sum() / lengths.sum() for x in costs.values()]
     return {name: float(value) for name, value in zip(names, values)}
 
 
@@ -119,6 +123,8 @@ def summary(rows: list[Row], swept: list[str], episodes: int) -> list[str]:
         mean, low, high = interval(means)
         success = [row["success"] for row in group if np.isfinite(row.get("success", np.nan))]
         goals = f", success {np.mean(success):.2f}" if success else ""
+        costs = costing.mean_costs(group).items()
+        goals += "".join(f", {name} {x:.3g} a step" for name, x in costs)
         lines.append(
             f"{start} return {mean:.1f}, 95 % interval [{low:.1f}, {high:.1f}]{goals} over "
             f"{finished} member{'s' * (finished != 1)}, {episodes} episodes each"
@@ -138,9 +144,10 @@ def best_of(returns: Sequence[float]) -> int:
 def best_member(config: Configuration, folder: Path, seed: int | None = None) -> int:
     """The member with the highest last evaluation, or the best of those trained with a seed.
 
-    Members that diverged are passed over. Raises an InputError if there are no others.
+    Members that diverged are passed over, and those above limits on costs if others keep them.
+    Raises an InputError if there are no others.
     """
-    returns = np.full(config.members, np.nan)
+    last: list[Row] = [{"return_mean": math.nan}] * config.members
     for row in read_metrics(folder):  # later rows take the place of earlier ones
         found = [
             point
@@ -149,8 +156,8 @@ def best_member(config: Configuration, folder: Path, seed: int | None = None) ->
         ]
         member = found[0] * config.seeds + int(row["seed"]) - config.seed
         if seed is None or row["seed"] == seed:
-            returns[member] = row["return_mean"]
-    return best_of(returns.tolist())
+            last[member] = row
+    return best_of(costing.eligible(config.cost_limits, last))
 
 
 def save(rows: list[Row], folder: Path) -> None:

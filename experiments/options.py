@@ -9,7 +9,16 @@ from typing import Any
 
 import envs
 from agents import AGENTS
-from experiments import continuing, goaling, lanes, placement, records, rewarding, worded
+from experiments import (
+    continuing,
+    costing,
+    goaling,
+    lanes,
+    placement,
+    records,
+    rewarding,
+    worded,
+)
 from experiments.about import ABOUT
 from experiments.arguments import documentation, is_flag, parse, path
 from experiments.configuration import Configuration, load
@@ -39,6 +48,10 @@ class Common:
     """Goals that are learnt from, where the environment has them: each transition's own, or
     `hindsight`, which takes shares of goals that were reached instead, such as future=0.8 or
     final=0.5 random=0.3."""
+    cost_limits: tuple[str, ...] = ()
+    """Limits of the mean costs of a step, where the environment tells costs, between 0 and 1: one
+    number for all of them, or name=number for some, such as hazard=0.05. Learnt prices of the
+    costs keep them, and rate=0.05 is how fast these follow."""
     dataset: str = ""
     """Folder of a data set to learn from, instead of the environment, which then only evaluates.
     --steps still counts the environment steps that as many updates would take online. With
@@ -115,7 +128,16 @@ class Sweepable(Common):
 
 
 GROUPS = {
-    "environment": ("env", "env_params", "reward", "goal", "dataset", "base", "frozen"),
+    "environment": (
+        "env",
+        "env_params",
+        "reward",
+        "goal",
+        "cost_limits",
+        "dataset",
+        "base",
+        "frozen",
+    ),
     "run": ("steps", "seeds", "seed", "out", "resume", "members_at_once"),
     "evaluation": ("evaluations", "episodes", "max_episode_steps"),
     "devices": ("devices", "shards", "distributed", "precision"),
@@ -240,6 +262,7 @@ def defaults_of(stored: Configuration) -> dict[str, Any]:
     values["env_params"] = tuple(f"{k}={v!r}" for k, v in stored.env_params.items())
     values["reward"] = worded.words(stored.reward)
     values["goal"] = worded.words(stored.goal)
+    values["cost_limits"] = costing.words(stored.cost_limits)
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
@@ -306,6 +329,7 @@ def configured(
         base=getattr(options, "base", ""),
         reward=rewarding.described(getattr(options, "reward", ()), environment_parameters),
         goal=goaling.described(getattr(options, "goal", ()), environment_parameters),
+        cost_limits=costing.described(getattr(options, "cost_limits", ()), environment_parameters),
         frozen=getattr(options, "frozen", ""),
         precision=getattr(options, "precision", ""),
         shards=placement.shards(getattr(options, "devices", ""), getattr(options, "shards", 0)),

@@ -119,8 +119,8 @@ def identity(config: Configuration, count: int, mesh: Mesh | None = None) -> lis
     Seeds, numbers that are not static, the length of the run, the data and what runs go on from are
     their arguments; the parameters of a policy that acts beside the agent are constants.
     """
-    names = ("agent", "env", "env_params", "reward", "goal", "episodes", "max_episode_steps")
-    names += ("shards", "precision")
+    names = ("agent", "env", "env_params", "reward", "goal", "cost_limits", "episodes")
+    names += ("max_episode_steps", "shards", "precision")
     values, numbers = dataclasses.asdict(config), records.numeric(AGENTS[config.agent].defaults)
     static = {k: v for k, v in config.hyperparameters.items() if k not in numbers}
     size = config.data.get("block", config.data.get("transitions"))

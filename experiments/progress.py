@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import checkpoints, processes, results
+from experiments.costing import COLUMN
 from experiments.evaluation import outcome
 from experiments.population import Population
 from jaxrl.errors import require
@@ -156,8 +157,13 @@ def means(sums: dict[str, float], updates: int) -> dict[str, float | None]:
     for name, total in sums.items():
         if name not in ("episodes", "finite"):
             number = episodes if name in EPISODE_METRICS else updates
-            found[RENAMED.get(name, name)] = float(total / number) if number else None
+            found[renamed(name)] = float(total / number) if number else None
     return found
+
+
+def renamed(name: str) -> str:
+    """The column of a metric of training, which evaluations may have too."""
+    return f"train_{name}" if name.startswith(COLUMN) else RENAMED.get(name, name)
 
 
 def sentence(population: Population, diverged: dict[str, list]) -> str:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from experiments import presets, processes, provenance
+from experiments import costing, presets, processes, provenance
 from experiments.configuration import Configuration
 
 QUIET = 30.0  # seconds between lines within an interval, where there is no terminal
@@ -68,9 +68,11 @@ def reporter(
         played = [row["return_mean"] for row in rows if np.isfinite(row["return_mean"])]
         mean = float(np.mean(played)) if played else np.nan
         bar.set_postfix_str(f"return {mean:.1f}")
+        costs = costing.mean_costs(rows).items()
         row = rows[0]
         speed = f"{row['steps_per_second']:9.0f}" if row["steps_per_second"] else f"{'':9}"
-        line(f"step {row['env_steps']:>10}  return {mean:9.2f}  {speed} steps/s")
+        line(f"step {row['env_steps']:>10}  return {mean:9.2f}  {speed} steps/s"
+             + "".join(f"  {name} {cost:.4f}" for name, cost in costs))  # fmt: skip
 
     with bar:
         yield Reporter(say, progress, evaluated)

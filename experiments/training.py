@@ -15,6 +15,7 @@ from experiments import (
     checkpoints,
     configuration,
     continuing,
+    costing,
     placement,
     planning,
     processes,
@@ -194,6 +195,8 @@ def assess(
     state = state._replace(seconds=state.seconds + time.perf_counter() - begin)
     rows, new = rows_of(p, state, score)
     returns = [row["return_mean"] for row in rows if np.isfinite(row["return_mean"])]
+    if costing.excess(p.config.cost_limits, costing.mean_costs(rows)):
+        returns = []  # no checkpoint above the limits is the best one
     best, mean = state.best, float(np.mean(returns)) if returns else -math.inf
     if mean > best.mean:
         best = Best(mean, state.updates, held(processes.fetched(without_data(state.runs))))

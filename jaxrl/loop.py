@@ -21,7 +21,7 @@ from jaxrl.environments import (
     vectorize,
 )
 from jaxrl.errors import InputError, require, require_positive, typed_key
-from jaxrl.evaluation import SUCCESS, evaluate
+from jaxrl.evaluation import SUCCESS, evaluate, mean_costs
 from jaxrl.remote import require_on_device
 from jaxrl.rollouts import random_policy, rollout
 from jaxrl.types import (
@@ -298,6 +298,7 @@ def make_train(
             score = evaluate(setup.env, setup.agent.exploit, view, k, episodes)
             env_steps = spent.warmup + run.step.value.astype(dtype) * spent.per_update
             seen = {"env_steps": env_steps, "evaluation_return": score.returns.mean()}
+            seen |= {f"evaluation_cost_{name}": x for name, x in mean_costs(score).items()}
             told = {} if observe is None else observe(view, jax.random.fold_in(k, 2))
             return run, metrics | seen | told
 

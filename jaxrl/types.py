@@ -72,6 +72,20 @@ class Goals(NamedTuple):
     ends: bool = True  # whether an episode ends where its goal is reached
 
 
+class Costs(NamedTuple):
+    """The signals of an environment that tells costs of its steps: see `jaxrl.rewards.costly`."""
+
+    costs: dict[str, Any]  # by name, each [...] between 0 and 1; in a spec its shape and type
+    signals: Tree  # of the environment itself
+
+
+def costs_of(signals: Tree) -> dict[str, Any]:
+    """The costs by name that signals tell, beneath those of transforms too; {} for none."""
+    while not isinstance(signals, Costs) and hasattr(signals, "signals"):
+        signals = signals.signals
+    return signals.costs if isinstance(signals, Costs) else {}
+
+
 class Spec(NamedTuple):
     """What an agent may know of an environment before it acts."""
 

@@ -56,8 +56,8 @@ def own() -> str:
     for name, (make, steps) in sorted((catalogue.OWN | catalogue.TABULAR).items()):
         kind = "tabular" if name in catalogue.TABULAR else "sampled"
         rows.append((f"`{name}`", kind, steps, sentence(make)))
-    for name, make in catalogue.VARIANTS.items():
-        rows.append((f"`{name}`", "transformed", 500, sentence(make)))
+    for name, (make, steps) in catalogue.VARIANTS.items():
+        rows.append((f"`{name}`", "transformed", steps, sentence(make)))
     return table(("name", "kind", "time limit", "what it is"), rows)
 
 

@@ -14,7 +14,7 @@ def settings(config: Configuration) -> dict[str, Any]:
     """Every setting of a run by its name; one that is swept has all of its values."""
     found = dataclasses.asdict(config)
     hyperparameters, sweep = found.pop("hyperparameters"), found.pop("sweep")
-    for part in ("env_params", "reward", "goal", "data"):
+    for part in ("env_params", "reward", "goal", "cost_limits", "data"):
         found |= {f"{part}.{name}": value for name, value in found.pop(part).items()}
     found |= hyperparameters | {name: list(dict.fromkeys(x)) for name, x in sweep.items()}
     return {name: value for name, value in found.items() if name not in UNCOMPARED}

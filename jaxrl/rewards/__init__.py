@@ -14,6 +14,7 @@
 - `programmes`: rewards in a small language, and a search over them.
 - `skills`: what behaviours are paid for being told apart, or for going far apart.
 - `streams`: several rewards at once, and prices that keep costs low.
+- `costs`: what tells costs to learners, and agents that keep them below limits by name.
 - `embeddings`: rewards between the embeddings of a baseline and a goal.
 - `stages`: rewards of tasks in stages, from demonstrations.
 - `novelty`: distances to neighbours, to explore before there is a reward.
@@ -26,6 +27,7 @@ from jaxrl.rewards.bilevel import (
     learnt_from,
     mixed_reward,
 )
+from jaxrl.rewards.costs import cost_limited, costly
 from jaxrl.rewards.embeddings import goal_baseline_reward
 from jaxrl.rewards.hindsight import (
     HindsightModel,
@@ -163,6 +165,8 @@ __all__ = [
     "chance_above",
     "constrained",
     "constrained_replay",
+    "cost_limited",
+    "costly",
     "coverage",
     "curvature",
     "cyclic",

@@ -58,19 +58,6 @@ def _repaid(env: Env, pays: Callable[[Tree, Array, TimeStep], Array], tells: boo
         "Rewards are transformed in environments of one player, but here two take turns.",
     )
 
-    def with_obs(env: Env) -> Env:
-        """The same environment, whose state holds the observation too."""
-
-        def init(key: Key) -> tuple[Tree, TimeStep]:
-            state, ts = env.init(key)
-            return (state, ts.obs), ts
-
-        def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
-            inner, ts = env.step(state[0], action, key)
-            return (inner, ts.obs), ts
-
-        return env._replace(init=init, step=step)
-
     def told(ts: TimeStep, gold: Array) -> TimeStep:
         return ts._replace(signals=Gold(gold, ts.signals)) if tells else ts
 
@@ -83,14 +70,28 @@ def _repaid(env: Env, pays: Callable[[Tree, Array, TimeStep], Array], tells: boo
         paid = jnp.asarray(pays(state[1], action, ts), jnp.float32)
         return new, told(ts._replace(reward=paid), ts.reward)
 
-    own, spec = with_obs(env), env.spec
+    own, spec = observing(env), env.spec
     trial = trial_of(env)
     within = trial.within
-    judged = Trial(with_obs(trial.env), lambda state: (within(state[0]), state[1]))
+    judged = Trial(observing(trial.env), lambda state: (within(state[0]), state[1]))
     if tells:
         signals = Gold(jax.ShapeDtypeStruct((), jnp.float32), spec.signals)
         spec = spec._replace(signals=signals)
     return env._replace(init=init, step=step, spec=spec, trial=judged)
+
+
+def observing(env: Env) -> Env:
+    """The same environment, whose state is (its own state, the observation that it shows)."""
+
+    def init(key: Key) -> tuple[Tree, TimeStep]:
+        state, ts = env.init(key)
+        return (state, ts.obs), ts
+
+    def step(state: Tree, action: Array, key: Key) -> tuple[Tree, TimeStep]:
+        inner, ts = env.step(state[0], action, key)
+        return (inner, ts.obs), ts
+
+    return env._replace(init=init, step=step)
 
 
 def marginal_gains(

@@ -1,7 +1,7 @@
 """Several rewards at once, told as signals: mixtures of them, and prices that keep costs low."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,18 +44,21 @@ def priced(
     limits: Array,
     rate: float | Array = 0.05,
     remember: Callable[[Update], Update] = lambda inner: inner,
+    names: Sequence[str] = (),
 ) -> Update:
     """An update that learns from (reward - sum of prices times costs) / (1 + sum of prices).
 
     Each new rollout [T, B, ...] moves the prices by rate (mean cost of a step - limit), but not
     below 0, after it was learnt from: a Lagrangian. `remember` may put a replay around the update,
     whose samples then are paid by the prices of now and not by those of when they were stored. The
-    prices are the multipliers of limits [K] on the costs of a step. Raises an InputError unless
-    limits are not negative and the rate is positive. Source: Ray, Achiam and Amodei (2019),
+    prices are the multipliers of limits [K] on the costs of a step. Metrics are `cost_NAME` and
+    `price_NAME`, by their `names` or else by their numbers. Raises an InputError unless limits are
+    not negative and the rate is positive. Source: Ray, Achiam and Amodei (2019),
     "Benchmarking safe exploration in deep reinforcement learning".
     """
     require_positive(rate=rate)
     require_non_negative(limits=limits)
+    names = names or [str(k) for k in range(len(limits))]
 
     def learner(prices: Array) -> Update:
         def apply(state: Tree, batch: Transition, key: Key) -> tuple[Tree, dict]:
@@ -73,25 +76,36 @@ def priced(
         share = new.weight / jnp.maximum(new.weight.sum(), 1e-8)
         mean = (share[..., None] * costs(new)).sum(tuple(range(share.ndim)))
         prices = jnp.maximum(state.prices + rate * (mean - limits), 0.0)
-        told = {f"cost_{k}": x for k, x in enumerate(mean)}
-        return Priced(inner, prices), metrics | told | {"price": prices.sum()}
+        told = {f"cost_{name}": x for name, x in zip(names, mean)}
+        told |= {f"price_{name}": x for name, x in zip(names, prices)}
+        return Priced(inner, prices), metrics | told
 
     none = jnp.zeros(len(limits))
     return Update(init, apply, lambda state: learner(none).read(state.inner))
 
 
-def constrained(agent: Agent, costs: Streams, limits: Array, rate: float | Array = 0.05) -> Agent:
+def constrained(
+    agent: Agent,
+    costs: Streams,
+    limits: Array,
+    rate: float | Array = 0.05,
+    names: Sequence[str] = (),
+) -> Agent:
     """An agent that maximises the reward while the mean costs of a step stay below limits [K].
 
     It is for agents that learn from fresh rollouts, such as PPO, see `priced`; the costs are what
     the environment tells as signals, or a function of the step. Raises an InputError unless limits
     are not negative and the rate is positive.
     """
-    return agent._replace(update=priced(agent.update, costs, limits, rate))
+    return agent._replace(update=priced(agent.update, costs, limits, rate, names=names))
 
 
 def constrained_replay(
-    make: Callable[..., Agent], costs: Streams, limits: Array, rate: float | Array = 0.05
+    make: Callable[..., Agent],
+    costs: Streams,
+    limits: Array,
+    rate: float | Array = 0.05,
+    names: Sequence[str] = (),
 ) -> Callable[[Spec, Any], Agent]:
     """The constructor of an agent that replays, with mean costs of a step below limits [K].
 
@@ -108,6 +122,6 @@ def constrained_replay(
     def schedule(update: Update, hp: Any, length: int | None = None) -> Update:
         update, length = folding(update, hp, length, "Prices of stored steps")
         remember = lambda inner: replayed(inner, hp, length)
-        return priced(update, costs, limits, rate, remember)
+        return priced(update, costs, limits, rate, remember, names)
 
     return lambda spec, hp: make(spec, hp, schedule=schedule)
