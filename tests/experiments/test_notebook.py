@@ -35,7 +35,7 @@ CLAIMS = {
     """,
     "teach_a_behaviour_with_200_comparisons": """
         assert float(shares[:, -1].mean()) > 0.8 > 0.7 > float(shares[:, 0].mean())
-        assert teaching.number == 20 and teaching.labels == [] and not MINE
+        assert teaching.number == 20 and teaching.labels == []
     """,
     "your_own_parts": """
         last = lambda run: float(run["evaluation_return"][:, -2:].mean())  # at random: 22
@@ -44,6 +44,59 @@ CLAIMS = {
         assert float(size(held).max()) < 0.1 < float(size(free).min())
     """,
 }
+
+
+# Stand-ins for widgets, where these are not installed, and a person who clicks on them: always on
+# the walk that goes further to the right, twenty times, and then on what is neither.
+PERSON = """
+    import contextlib, importlib.util, sys, types
+
+    class Button:
+        def __init__(self, description):
+            self.description, self.handlers = description, []
+
+        def on_click(self, handler):
+            self.handlers.append(handler)
+
+        def click(self):
+            for handler in self.handlers:
+                handler(self)
+
+    class Output(contextlib.nullcontext):
+        def clear_output(self, wait=False):
+            pass
+
+    if importlib.util.find_spec("ipywidgets") is None:
+        stand_in = types.ModuleType("ipywidgets")
+        stand_in.Button, stand_in.Output, stand_in.HBox = Button, Output, list
+        sys.modules["ipywidgets"] = stand_in
+    judged = teaching
+    MINE, teaching = True, Teaching(jax.random.key(6))
+"""
+CLICKS = """
+    assert [button.description for button in buttons] == ["this one", "or this one", "neither"]
+    before = teaching.policy
+    for i in range(PAIRS):
+        assert len(teaching.labels) == i and teaching.number == 0
+        right = [float(segments.final[-1, i, 0]) for segments in teaching.pairs]
+        buttons[int(right[0] < right[1])].click()
+    assert teaching.number == PAIRS and teaching.labels == []
+    label, first, second = (np.asarray(x)[..., :PAIRS] for x in (
+        teaching.answers.label, teaching.answers.first.final[-1, :, 0],
+        teaching.answers.second.final[-1, :, 0]))
+    np.testing.assert_array_equal(label, first >= second)
+    assert float(jnp.abs(teaching.policy - before).max()) > 0.5
+    end = lambda policy: float(walk(policy, jax.random.key(7), 500).final[-1, :, 0].mean())
+    assert end(teaching.policy) > end(before) + 0.2
+    shown, Teaching.show = Teaching.show, lambda self: None  # it takes the longest
+    teaching.number = (ROUNDS - 1) * PAIRS
+    for _ in range(PAIRS + 3):  # three more than are asked for
+        buttons[2].click()
+    assert teaching.number == ROUNDS * PAIRS and teaching.labels == []
+    np.testing.assert_array_equal(teaching.answers.label[-PAIRS:], 0.5)
+    shown(teaching)
+    teaching = judged
+"""
 
 
 # What is replaced by what: fewer seeds, for which the claims hold as well.
@@ -69,6 +122,9 @@ def shortened(name):
         for cell in notebook.cells:
             cell.source = cell.source.replace(old, new)
     code = nbformat.v4.new_code_cell
+    if name == "teach_a_behaviour_with_200_comparisons":
+        clicks = next(cell.source for cell in notebook.cells if "on_click" in cell.source)
+        notebook.cells += [code(cleandoc(x)) for x in (PERSON, clicks, CLICKS)]
     notebook.cells = [code(COLLECTOR), *notebook.cells, code(cleandoc(CLAIMS[name]))]
     return notebook
 
