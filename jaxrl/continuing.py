@@ -4,7 +4,7 @@
 collect the warm-up. RLPD and WSRL are compositions of these functions: see `agents.AGENTS`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -12,11 +12,22 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl.buffers import Buffer, Retained
-from jaxrl.errors import require
+from jaxrl.errors import require, require_positive
 from jaxrl.normalise import Moments
 from jaxrl.offline import without_data
 from jaxrl.optimisers import share_left
-from jaxrl.types import Agent, Array, Experiment, Key, Run, Transition, Tree, Update
+from jaxrl.types import (
+    Agent,
+    Array,
+    Counter,
+    Experiment,
+    Key,
+    Run,
+    Transition,
+    Tree,
+    Update,
+    count,
+)
 from jaxrl.updates.gradient import Learner
 from jaxrl.updates.offpolicy import Replay
 
@@ -166,3 +177,55 @@ def faded(make: Callable[[Any], Agent], weight: float | Array, rounds: float | A
         return Faded(inner, state.rounds + 1), metrics
 
     return agent._replace(update=Update(init, apply, lambda state: agent.update.read(state.inner)))
+
+
+class Restarted(NamedTuple):
+    """The state of a learner that begins anew once, and the batches until then."""
+
+    inner: Tree
+    calls: Counter
+
+
+POLICY = ("actor", "log_temperature")
+"""The entries of parameters that a policy is made of, where critics stand beside it."""
+
+
+def restarted(update: Update, calls: int, keep: Collection[str] = POLICY) -> Update:
+    """An update whose learners begin anew, but for what they `keep`, after so many batches.
+
+    Before batch number `calls` + 1 is learnt from, parameters and target networks are drawn again,
+    but for entries of those names, and the state of the optimiser is that of the start; the number
+    of gradient steps goes on. Where parameters have no such entries, all begin anew. What was
+    learnt for one reward then does not mislead critics of another one. Raises an InputError if the
+    number is not positive. Source: the critics of PEBBLE, Lee et al. (2021),
+    https://arxiv.org/abs/2106.05091, which also learn from 100 batches at once then.
+    """
+    require_positive(calls=calls)
+
+    def mixed(fresh: Tree, old: Tree) -> Tree:
+        if not isinstance(fresh, dict):
+            return fresh
+        return {name: old[name] if name in keep else x for name, x in fresh.items()}
+
+    def anew(fresh: Any, old: Any) -> Any:
+        if not isinstance(fresh, Learner):
+            return old
+        params, target = mixed(fresh.params, old.params), mixed(fresh.target, old.target)
+        return Learner(params, target, fresh.opt, old.taken)
+
+    def init(key: Key, example: Transition) -> Restarted:
+        return Restarted(update.init(key, example), count())
+
+    def apply(state: Restarted, batch: Tree, key: Key) -> tuple[Restarted, dict]:
+        k_new, k_learn = jax.random.split(key)
+        begin = lambda inner: jax.tree.map(
+            anew, update.init(k_new, batch), inner, is_leaf=lambda node: isinstance(node, Learner)
+        )
+        # The number does not depend on a key, so that under vmap only one branch is computed.
+        due = state.calls.value == calls
+        inner = jax.lax.cond(due, begin, lambda inner: inner, state.inner)
+        inner, metrics = update.apply(inner, batch, k_learn)
+        later = jnp.minimum(state.calls.value + 1, calls + 1)
+        return Restarted(inner, Counter(later)), metrics
+
+    return Update(init, apply, lambda state: update.read(state.inner))

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrl import values
+from jaxrl.continuing import restarted
 from jaxrl.errors import require
 from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.networks import flat
@@ -65,6 +66,8 @@ class Preferences:
     exploration: int = static(0, NOT_NEGATIVE)
     """Gradient steps of the agent before the first round, in which it is paid for being far from
     other observations of the batch."""
+    restart_critics: bool = static(False)
+    """Let critics begin anew after the exploration, and keep the policy."""
     neighbours: int = static(5, POSITIVE)
     """Which of the nearest other observations that distance is to."""
     choice: str = static("disagreement")
@@ -228,6 +231,8 @@ def preferring(
         learning = preference_learner(model, judge, settings)
 
         def around(update: Update, length: int | None) -> Update:
+            if settings.restart_critics:
+                update = restarted(update, settings.exploration)
             if settings.exploration:
                 seen = partial(flat, spec.observation)
                 update = exploring(update, settings.exploration, settings.neighbours, seen)
@@ -300,6 +305,11 @@ def check_preferences(settings: Preferences) -> None:
     require(
         settings.choice == "uniform" or settings.members > 1,
         "One network cannot disagree with itself: set members above 1, or choice to uniform.",
+    )
+    require(
+        settings.exploration > 0 or not settings.restart_critics,
+        "Critics restart after an exploration: set exploration above 0, or leave restart_critics "
+        "off.",
     )
     require(
         settings.queries <= settings.labels,

@@ -62,6 +62,7 @@ def refused(monkeypatch, capsys):
         (f"{TRAIN} --reward prefernces", ["'prefernces'", "did you mean preferences"]),
         ("train dqn --env chain --reward preferences label=5", ["'label'", "labels"]),
         ("train dqn --env chain --reward preferences labels=5", ["queries 20", "labels 5"]),
+        ("train dqn --env chain --reward preferences restart_critics=true", ["set exploration"]),
         ("train dqn --env chain --reward preferences mistakes=2", ["mistakes", "between 0 and 1"]),
         (f"{TRAIN} --env-params length", ["name=value", "'length'"]),
         (f"{TRAIN} --env-params length=long", ["length", "long"]),

@@ -12,7 +12,7 @@ import pytest
 import envs
 from agents import AGENTS, dqn
 from jaxrl import buffers, updates
-from jaxrl.continuing import Faded, beginning, faded, inherited, retaining
+from jaxrl.continuing import Faded, beginning, faded, inherited, restarted, retaining
 from jaxrl.errors import InputError
 from jaxrl.loop import advance, assemble
 from jaxrl.offline import offline, shared, stored_data, without_data
@@ -226,3 +226,47 @@ def test_learning_from_other_data_goes_on_from_a_learner():
     base = exp.init(jax.random.key(5)).learner
     new = beginning(exp, without_data(base)).init(jax.random.key(6)).learner
     jax.tree.map(np.testing.assert_array_equal, new.inner.params, base.inner.params)
+
+
+def test_critics_begin_anew_after_so_many_batches_and_policies_do_not():
+    """Beside momentum by hand: the slope of each parameter is 1, and of a table alone too."""
+    rate, momentum, calls, steps = 0.1, 0.9, 3, 6
+    rule = optax.sgd(rate, momentum)
+    begin = lambda key: {"actor": jnp.float32(0), "critics": jax.random.normal(key)}
+    slope = lambda params, target, batch, key: (sum(params.values()), {})
+    copied = lambda params, target, step: params
+    alone = lambda params, target, batch, key: (params, {})
+    update = restarted(updates.descend(begin, slope, rule, copied), calls)
+    table = restarted(updates.descend(jax.random.normal, alone, rule), calls)
+
+    def run(update, key):
+        k_init, k_steps = jax.random.split(key)
+        keys = jax.random.split(k_steps, steps)
+
+        def step(state, key):
+            state, _ = update.apply(state, (), key)
+            return state, update.read(state)
+
+        return jax.lax.scan(step, update.init(k_init, ()), keys)[1], keys
+
+    keys = jax.random.split(jax.random.key(0), 4)
+    (found, used), (own, _) = jax.jit(jax.vmap(lambda k: (run(update, k), run(table, k))))(keys)
+    first = jax.vmap(lambda k: jax.random.normal(jax.random.split(k)[0]))(keys)
+    anew = jax.vmap(lambda k: jax.random.normal(jax.random.split(k[calls])[0]))(used)
+    pace = np.cumsum(momentum ** np.arange(steps))  # of the moves, from rest
+    moved = lambda n: rate * pace[:n].sum()
+    for i in range(4):
+        for t in range(1, steps + 1):
+            since = t if t <= calls else t - calls
+            start = first[i] if t <= calls else anew[i]
+            for value in (found.params["critics"], found.target["critics"], own.params):
+                assert value[i, t - 1] == pytest.approx(float(start) - moved(since), abs=1e-4)
+            # The policy stays where it was, but its momentum is that of the start.
+            before = 0.0 if t <= calls else moved(calls)
+            assert found.params["actor"][i, t - 1] == pytest.approx(
+                -before - moved(since), abs=1e-4
+            )
+    np.testing.assert_array_equal(found.step[0], np.arange(1, steps + 1))
+    assert np.abs(anew - first).max() > 0.1
+    with pytest.raises(InputError, match="calls must be above zero"):
+        restarted(TELL, 0)
