@@ -39,7 +39,7 @@ def test_costs_are_of_steps_and_beneath_other_signals():
     assert set(found) == {"hazard", "stay", "right"} and not isinstance(told, Costs)
     assert all(float(x.max()) == 0 for x in costs_of(first.signals).values())
     states = np.concatenate([first.obs[:, None], seen], 1).argmax(-1)
-    at_hazard = np.isin(states[:, 1:], [2, 7, 12])
+    at_hazard = np.isin(states[:, 1:], [1, 2, 3, 7, 12])
     np.testing.assert_array_equal(found["hazard"], at_hazard)
     np.testing.assert_array_equal(found["stay"], states[:, 1:] == states[:, :-1])
     np.testing.assert_array_equal(found["right"], np.asarray(actions) == 1)
@@ -52,13 +52,13 @@ def test_costs_are_of_steps_and_beneath_other_signals():
 
 
 def test_evaluations_add_up_costs_until_each_episode_ends():
-    """Always right from the start without slips: one hazard in four steps, as long as it lasts."""
+    """Always right from the start without slips: three hazards in four steps, until the end."""
     env = envs.make("hazard-grid", slip=0.0, end=0.2)
     right = memoryless(lambda view, obs, key: (jnp.ones(obs.shape[0], jnp.int32), ()))
     score = evaluate(env, right, (), jax.random.key(1), 32)
     lengths = np.asarray(score.lengths)
-    # Step t = 1, 2, ... ends at a hazard where t = 2 (mod 4), but for the last step, which ends.
-    np.testing.assert_array_equal(score.costs["hazard"], (lengths - 1 + 2) // 4)
+    # Every fourth step arrives, and the last one ends the episode.
+    np.testing.assert_array_equal(score.costs["hazard"], (lengths - 1) - (lengths - 1) // 4)
     assert score.completed.all() and len(set(lengths)) > 4
 
 
