@@ -124,7 +124,7 @@ def shortened(name):
     code = nbformat.v4.new_code_cell
     if name == "teach_a_behaviour_with_200_comparisons":
         clicks = next(cell.source for cell in notebook.cells if "on_click" in cell.source)
-        notebook.cells += [code(cleandoc(x)) for x in (PERSON, clicks, CLICKS)]
+        notebook.cells += [code(x) for x in (cleandoc(PERSON), clicks, cleandoc(CLICKS))]
     notebook.cells = [code(COLLECTOR), *notebook.cells, code(cleandoc(CLAIMS[name]))]
     return notebook
 
