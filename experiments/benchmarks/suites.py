@@ -15,7 +15,7 @@ from experiments.benchmarks.learning import Claim
 # corridor, so that it has to go back and look; seven cells ahead are seen, as in MiniGrid itself.
 MEMORY = (
     "ppo --env xland/MiniGrid-MemoryS8 --env-params view_size=7 --seeds 2 --steps 3e6"
-    " --num-envs 64 --rollout-length 64 --minibatches 4 --learning-rate 5e-4 --decay 1"
+    " --num-envs 64 --rollout-length 64 --minibatches 4 --learning-rate 5e-4"
     " --hidden 128 128 --evaluations 10 --episodes 128 --no-animation"
 )
 
