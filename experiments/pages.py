@@ -57,10 +57,11 @@ which none of them has, was measured alone, with jax 0.9.2."""
 AT_SCALE = """## Published agents on their tasks
 
 `jaxrl benchmark at-scale` trains agents on tasks that they were published on, with equal settings
-in a task and no search of any: games of MinAtar with one convolution, episodes of at most 1000
-steps and a gradient step on 64 transitions for every four steps, and HalfCheetah of Gymnasium with
-one on 256 for every step. The papers take five million and one million steps. Minutes are those of
-all seeds together, on two cores that other programs shared."""
+in a task and no search of any: games of MinAtar with episodes of at most 1000 steps, one layer on
+all bits, which costs a fifth of a convolution, and a gradient step on 64 transitions for every four
+steps; and HalfCheetah of Gymnasium with one on 256 for every step. Papers take five million and one
+million steps, so that theirs are other numbers. Minutes are those of all seeds together, on two
+cores that other programs shared."""
 
 SHARES = """## Shares
 

@@ -16,8 +16,8 @@ from experiments.statistics import interquartile_mean, interval
 from jaxrl.errors import unknown
 
 MINATAR = (
-    " --seeds 4 --steps 1e6 --max-episode-steps 1000 --evaluations 20 --episodes 32 --num-envs 8"
-    " --rollout-length 4 --no-animation"
+    " --seeds 4 --steps 5e5 --max-episode-steps 1000 --evaluations 10 --episodes 32 --num-envs 8"
+    " --rollout-length 4 --encoder mlp --hidden 128 --no-animation"
 )
 REPLAYED = (
     " --updates 8 --batch-size 64 --buffer-size 100000 --warmup 5000 --target-period 1"
