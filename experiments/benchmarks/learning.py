@@ -111,12 +111,13 @@ def outcome(name: str, claim: Claim, folder: Path) -> dict:
 
 
 def trained(name: str, command: str, folder: Path) -> float:
-    """Train, unless the folder holds the finished run; the seconds that it took."""
+    """Train, or go on with an interrupted run, unless it is finished; the seconds of the last."""
     from experiments.cli import main as jaxrl
 
     start, finished = time.perf_counter(), folder / "finished"
     if not finished.exists():
-        code = jaxrl(["train", *command.split(), "--out", str(folder)])
+        begun = ["--resume", str(folder)] if (folder / "config.json").is_file() else None
+        code = jaxrl(["train", *(begun or [*command.split(), "--out", str(folder)])])
         if code:
             raise InputError(f"The run of {name} ended with exit code {code}.")
         finished.write_text(f"{time.perf_counter() - start:.0f}")
