@@ -184,6 +184,7 @@ class Restarted(NamedTuple):
 
     inner: Tree
     calls: Counter
+    key: Key  # of what is drawn anew: shards have different ones when they learn
 
 
 POLICY = ("actor", "log_temperature")
@@ -214,18 +215,17 @@ def restarted(update: Update, calls: int, keep: Collection[str] = POLICY) -> Upd
         return Learner(params, target, fresh.opt, old.taken)
 
     def init(key: Key, example: Transition) -> Restarted:
-        return Restarted(update.init(key, example), count())
+        k_init, k_new = jax.random.split(key)
+        return Restarted(update.init(k_init, example), count(), k_new)
 
     def apply(state: Restarted, batch: Tree, key: Key) -> tuple[Restarted, dict]:
-        k_new, k_learn = jax.random.split(key)
-        begin = lambda inner: jax.tree.map(
-            anew, update.init(k_new, batch), inner, is_leaf=lambda node: isinstance(node, Learner)
-        )
+        leaf = lambda node: isinstance(node, Learner)
+        begin = lambda inner: jax.tree.map(anew, update.init(state.key, batch), inner, is_leaf=leaf)
         # The number does not depend on a key, so that under vmap only one branch is computed.
         due = state.calls.value == calls
         inner = jax.lax.cond(due, begin, lambda inner: inner, state.inner)
-        inner, metrics = update.apply(inner, batch, k_learn)
+        inner, metrics = update.apply(inner, batch, key)
         later = jnp.minimum(state.calls.value + 1, calls + 1)
-        return Restarted(inner, Counter(later)), metrics
+        return Restarted(inner, Counter(later), state.key), metrics
 
     return Update(init, apply, lambda state: update.read(state.inner))

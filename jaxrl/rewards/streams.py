@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxrl.errors import require, require_non_negative, require_positive
 from jaxrl.rewards.learnt import folding
+from jaxrl.sharding import average
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
 from jaxrl.updates import replayed, standardised
 
@@ -73,8 +74,10 @@ def priced(
 
     def apply(state: Priced, new: Transition, key: Key) -> tuple[Priced, dict]:
         inner, metrics = learner(state.prices).apply(state.inner, new, key)
-        share = new.weight / jnp.maximum(new.weight.sum(), 1e-8)
-        mean = (share[..., None] * costs(new)).sum(tuple(range(share.ndim)))
+        weight = new.weight
+        paid = (weight[..., None] * costs(new)).sum(tuple(range(weight.ndim)))
+        paid, total = average((paid, weight.sum()))  # over shards, which have the same prices
+        mean = paid / jnp.maximum(total, 1e-8)
         prices = jnp.maximum(state.prices + rate * (mean - limits), 0.0)
         told = {f"cost_{name}": x for name, x in zip(names, mean)}
         told |= {f"price_{name}": x for name, x in zip(names, prices)}

@@ -247,12 +247,12 @@ def test_critics_begin_anew_after_so_many_batches_and_policies_do_not():
             state, _ = update.apply(state, (), key)
             return state, update.read(state)
 
-        return jax.lax.scan(step, update.init(k_init, ()), keys)[1], keys
+        return jax.lax.scan(step, update.init(k_init, ()), keys)[1]
 
     keys = jax.random.split(jax.random.key(0), 4)
-    (found, used), (own, _) = jax.jit(jax.vmap(lambda k: (run(update, k), run(table, k))))(keys)
-    first = jax.vmap(lambda k: jax.random.normal(jax.random.split(k)[0]))(keys)
-    anew = jax.vmap(lambda k: jax.random.normal(jax.random.split(k[calls])[0]))(used)
+    found, own = jax.jit(jax.vmap(lambda k: (run(update, k), run(table, k))))(keys)
+    drawn = lambda k: jax.vmap(jax.random.normal)(jax.random.split(jax.random.split(k)[0]))
+    first, anew = jax.vmap(drawn)(keys).T
     pace = np.cumsum(momentum ** np.arange(steps))  # of the moves, from rest
     moved = lambda n: rate * pace[:n].sum()
     for i in range(4):
