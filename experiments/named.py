@@ -53,6 +53,7 @@ BENCHMARKS = (
     "speed",
     "offline",
     "offline-returns",
+    "goals",
     "buffers",
     "data",
     "dynamic-programming",

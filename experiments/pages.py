@@ -12,6 +12,7 @@ from experiments.benchmarks import (
     accelerator,
     at_scale,
     beginnings,
+    goals,
     growth,
     kept_rows,
     learning,
@@ -62,6 +63,15 @@ all bits, which costs a fifth of a convolution, and a gradient step on 64 transi
 steps; and HalfCheetah of Gymnasium with one on 256 for every step. Papers take five million and one
 million steps, so that theirs are other numbers. Minutes are those of all seeds together, on two
 cores that other programs shared."""
+
+GOALS = """## Reaching goals
+
+`jaxrl benchmark goals --rounds 1 --repeats 5` measures gradient steps per second of learning to
+reach goals from data, beside [OGBench's agents](https://github.com/seohongpark/ogbench), on random
+data of the sizes of its AntMaze, with batches of 256 and three layers of 256 units; `hiql-large`
+has OGBench's own 1024 and 512. Its agents take one compiled step for each batch, which is drawn on
+the host. Its GCIQL judges the actions of policies for other goals than values are learnt for, which
+takes more passes."""
 
 SHARES = """## Shares
 
@@ -196,6 +206,9 @@ def measured() -> str:
     learnt = BENCHMARKS / "offline.json"
     if learnt.is_file():
         parts += [OFFLINE, offline.table(json.loads(learnt.read_text()))]
+    reached = BENCHMARKS / "goals.json"
+    if reached.is_file():
+        parts += [GOALS, goals.table(json.loads(reached.read_text()))]
     scores = BENCHMARKS / "offline_returns.md"
     if scores.is_file():
         parts += [RETURNS, scores.read_text().strip()]

@@ -8,12 +8,14 @@ import protocol
 from agents import AGENTS
 from experiments import records
 from experiments.population import hasty
+from jaxrl.conditioned import Conditioned
+from jaxrl.goals import Hindsight, hindsighted
 from jaxrl.loop import advance
 from jaxrl.offline import from_arrays, offline, shared, stored_data
 from jaxrl.spaces import Box
-from jaxrl.types import Spec, population_axes
+from jaxrl.types import Goals, Spec, population_axes
 
-TOLD = ("agent", "seeds", "steps", "observation", "action", "transitions")
+TOLD = ("agent", "seeds", "steps", "observation", "action", "transitions", "goals", "hindsight")
 
 s = protocol.setting()
 entry, found = AGENTS[s["agent"]], logged.arrays(s)
@@ -21,13 +23,20 @@ own = {name: tuple(x) if isinstance(x, list) else x for name, x in s.items() if 
 own |= dict.fromkeys(("buffer_size", "warmup"), s["transitions"])
 hp = records.replaced(entry.defaults, own)
 ones = np.ones(s["action"], np.float32)
-spec = Spec(jax.ShapeDtypeStruct((s["observation"],), np.float32), Box(-ones, ones))
+seen, make = jax.ShapeDtypeStruct((s["observation"],), np.float32), entry.make
+spec = Spec(seen, Box(-ones, ones))
+if s.get("goals"):  # other observations of the same kind
+    goals = Goals(seen, lambda obs: obs, lambda achieved, goal: (achieved == goal).all(-1))
+    spec = spec._replace(observation=Conditioned(seen, seen), goals=goals)
+if "hindsight" in s:
+    make = hindsighted(make, Hindsight(**({"future": 0.0} | s["hindsight"])), data=True)
 ends = found["terminals"] > 0
+dead, cut = (ends & False, ends) if s.get("goals") else (ends, ends & False)
 data = from_arrays(
-    found["observations"], found["actions"], found["rewards"], ends, ends & False, spec,
+    found["observations"], found["actions"], found["rewards"], dead, cut, spec,
     next_observations=found["next_observations"],
 )  # fmt: skip
-experiment = offline(entry.make(spec, hp), data)
+experiment = offline(make(spec, hp), data)
 buffers = jax.jit(lambda: stored_data(experiment.init(jax.random.key(0))))()
 
 

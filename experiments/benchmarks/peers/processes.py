@@ -72,6 +72,15 @@ PEERS: dict[str, Peer] = {
             "d747dd8ad4fcc088ff9f1ade49a6be43a60f6556",
         ),
     ),
+    "ogbench": Peer(
+        "ogbench_worker.py",
+        (*JAX, "ml_collections==1.1.0"),
+        python=((3, 12), (3, 13)),
+        source=(
+            "https://github.com/seohongpark/ogbench",
+            "1d4140997f60c52c6fb0702ec100dc988b18c548",
+        ),
+    ),
     "corl": Peer(
         "corl_worker.py",
         ("torch==2.13.0", "numpy==2.3.5", "tqdm==4.67.1"),
