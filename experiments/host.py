@@ -54,7 +54,7 @@ def programmed(population: Population, data: list[Buffer]) -> Program:
         return hosted(population)
     found = compiled(population, data)
     if remotes(population.single):
-        return prefetched.programmed(found)
+        return prefetched.programmed(population, found)
     return streamed.programmed(population, data, found) if "block" in config.data else found
 
 

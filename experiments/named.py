@@ -72,6 +72,8 @@ BENCHMARKS = (
     "roofline",
     "beginnings",
     "growth",
+    "prefetch",
+    "precision",
     "accelerator",
 )
 REPRODUCTIONS = (

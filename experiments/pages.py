@@ -17,6 +17,8 @@ from experiments.benchmarks import (
     kept_rows,
     learning,
     offline,
+    precision,
+    prefetch,
     presets,
     roofline,
     shares,
@@ -101,6 +103,23 @@ step reads and writes no more of a larger buffer; the sum tree of a prioritised 
 for 10,000 transitions and 17 for 100,000, but there the compiler divides each access to 64 numbers
 among the cores, which costs more than the writing."""
 
+PREFETCH = """## Replay in host memory
+
+`jaxrl benchmark prefetch` takes rounds of learning from full buffers of a million transitions, in
+turns with the replay buffer on the device and in host memory (`--buffer-memory host`). On a
+processor both are in the same memory, and the host gathers samples on the cores that compute the
+rounds: the ratio shows what it costs to call each round by itself, and not what a device with
+memory of its own gains."""
+
+PRECISION = """## Precision
+
+`jaxrl benchmark precision` trains the same agents with the same seeds in float32 and with products
+of matrices in fewer bits, and compares the last evaluations and the means over all evaluations by
+interquartile means of paired seeds, with 95 % intervals. A row is within the intervals if both
+differences may be zero. On a processor, bfloat16 is emulated: factors are rounded to bfloat16 and
+multiplied in float32, which says nothing of the speed of devices that have such products. Seconds
+are of processor time, for training and compiling. SAC, TD3 and PPO on Acrobot were not run yet."""
+
 ACCELERATOR = """## On an accelerator
 
 `jaxrl benchmark accelerator`, with all libraries on the same card in one run."""
@@ -111,6 +130,8 @@ ROWS = (
     ("roofline", ROOFLINE, roofline.table),
     ("beginnings", BEGINNINGS, beginnings.table),
     ("growth", GROWTH, growth.table),
+    ("prefetch", PREFETCH, prefetch.table),
+    ("precision", PRECISION, precision.table),
     ("accelerator", ACCELERATOR, accelerator.table),
 )
 """The benchmarks whose rows are kept in files, with a text and a table for each."""

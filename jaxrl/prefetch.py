@@ -22,6 +22,7 @@ from jaxrl.errors import require, require_positive
 from jaxrl.loop import episode_means
 from jaxrl.remote import (
     Remote,
+    bare,
     remotes,
     replaced,
     ring_shape,
@@ -83,16 +84,17 @@ def driven(step: Round, run: Run, carry: Any, rounds: int) -> tuple[Run, Any]:
     collected in its rings, so that to save it is to be able to go on exactly.
     """
     require_positive(rounds=rounds)
+    nodes, given = remotes(run), stripped(run)
     for _ in range(rounds):
-        nodes = remotes(run)
-        run, carry = step(stripped(run), [node.inbox for node in nodes], carry)
+        run, carry = step(given, [node.inbox for node in nodes], carry)
         new = remotes(run)
         for node in new:
-            for x in jax.tree.leaves((node.outbox, node.slots, node.place)):
+            for x in (node.outbox, node.slots, node.place.value):
                 x.copy_to_host_async()
+        given = replaced(run, map(bare, new))
         # The device computes this round from here on; what follows belongs to the one before.
-        run = replaced(run, [served(written(node), after) for node, after in zip(nodes, new)])
-    return replaced(run, [written(node) for node in remotes(run)]), carry
+        nodes = [served(written(node), after) for node, after in zip(nodes, new)]
+    return replaced(run, map(written, nodes)), carry
 
 
 def served(node: Remote, after: Remote) -> Remote:

@@ -11,7 +11,7 @@ The samples of a round are uniform among the steps that had been collected two r
 never contain the newest two rollouts, the one that was just collected and its predecessor.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -120,7 +120,7 @@ def remotes(tree: Tree) -> list[Remote]:
     return [node for node in jax.tree.leaves(tree, is_leaf=_is) if _is(node)]
 
 
-def replaced(tree: Tree, nodes: Sequence[Remote]) -> Tree:
+def replaced(tree: Tree, nodes: Iterable[Remote]) -> Tree:
     """A tree with other remote buffers, in the order of `remotes`."""
     rest = iter(nodes)
     return jax.tree.map(lambda node: next(rest) if _is(node) else node, tree, is_leaf=_is)
@@ -128,8 +128,12 @@ def replaced(tree: Tree, nodes: Sequence[Remote]) -> Tree:
 
 def stripped(tree: Tree) -> Tree:
     """A tree whose remote buffers only know how many rows were written: what a round is given."""
-    bare = lambda node: replace(node, inbox=(), slots=(), outbox=(), place=(), ring=())
-    return replaced(tree, [bare(node) for node in remotes(tree)])
+    return replaced(tree, map(bare, remotes(tree)))
+
+
+def bare(node: Remote) -> Remote:
+    """A remote buffer that only knows how many rows were written."""
+    return replace(node, inbox=(), slots=(), outbox=(), place=(), ring=())
 
 
 def supplied(tree: Tree, inboxes: Sequence[Array]) -> Tree:

@@ -274,4 +274,6 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     require_one_action(spec)
     check_fields(hp)
     require_buffer(hp)
+    words = "uni-o4 begins dreams anywhere in its data: leave buffer_memory at device."
+    require(hp.replay.buffer_memory == "device", words)
     require(hp.elites <= hp.members, f"elites {hp.elites} must be at most members {hp.members}.")

@@ -75,14 +75,32 @@ def together(parts: list[Part]) -> Part:
     return Part(step, tuple(part.start for part in parts))
 
 
+def rounds(part: Part) -> Callable[[Tree, Array], Tree]:
+    """A function from the state of a part to that after a number of rounds."""
+    return lambda carry, number: jax.lax.fori_loop(0, number, lambda _, x: part.step(x), carry)
+
+
 def repeated(part: Part) -> Callable[[int], Any]:
     """A compiled function that does a number of rounds of a part."""
 
-    def many(carry: Tree, number: Array) -> Tree:
-        return jax.lax.fori_loop(0, number, lambda _, carry: part.step(carry), carry)
-
-    run = jax.jit(many).lower(part.start, jnp.int32(1)).compile()
+    run = jax.jit(rounds(part)).lower(part.start, jnp.int32(1)).compile()
     return lambda number: jax.block_until_ready(run(part.start, jnp.int32(number)))
+
+
+def continued(part: Part) -> Callable[[int], Any]:
+    """As `repeated`, but each call goes on where the last one ended, and copies nothing.
+
+    It is for parts whose state is large, such as a replay buffer; `part.start` is used up.
+    """
+
+    run = jax.jit(rounds(part), donate_argnums=0).lower(part.start, jnp.int32(1)).compile()
+    now = [part.start]
+
+    def go(number: int) -> Tree:
+        now[0] = jax.block_until_ready(run(now[0], jnp.int32(number)))
+        return now[0]
+
+    return go
 
 
 def lanes_of(setup: Setup, hp: Any) -> Env:

@@ -106,7 +106,7 @@ def measure(axis: Axis, values: tuple[int, ...], repeats: int, seconds: float) -
     runs, often, steps = {}, {}, {}
     for value in values:
         part, steps[value] = round_of(axis, value)
-        runs[value] = bare.repeated(part)
+        runs[value] = bare.continued(part)
         often[value] = calls(runs[value], seconds)
     turns = in_turns({str(v): lambda v=v: runs[v](often[v]) for v in values}, repeats)
     return {

@@ -14,6 +14,7 @@ from experiments.benchmarks import (
     beginnings,
     growth,
     kept_rows,
+    precision,
     roofline,
     shares,
     timed,
@@ -88,6 +89,32 @@ def test_attainable_rates_are_limited_by_products_or_by_bytes():
     assert "| ppo-small | act | 1 | 2 | 0.5 | 0.25 | 0.5 | 0.50 |" in roofline.table({"rows": rows})
 
 
+def test_factors_of_products_are_rounded_in_loops_and_gradients():
+    """Against numpy, whose products are of factors that were rounded to bfloat16 before."""
+    rng = np.random.default_rng(0)
+    x, w = (rng.normal(size=size).astype(np.float32) for size in ((6, 5), (5, 5)))
+    few = lambda x: np.asarray(x, jnp.bfloat16).astype(np.float32)
+    total = lambda w: jax.lax.scan(lambda c, _: (c @ w, None), x, None, 2)[0].sum()
+    ones = np.ones((6, 5), np.float32)
+    middle = few(x) @ few(w)
+    slope = few(middle).T @ ones + few(x).T @ few(ones @ few(w).T)
+    found = jax.jit(precision.emulated(jax.grad(total)))(w)
+    np.testing.assert_allclose(found, slope, atol=1e-5)
+    assert np.abs(jax.grad(total)(w) - slope).max() > 1e-2
+
+
+def test_a_precision_is_within_the_intervals_if_both_differences_may_be_zero():
+    full = np.random.default_rng(0).normal(size=(8, 5))
+    signs = np.resize([[1.0], [-1.0]], (8, 1))
+    row = {"steps": 1e4, "seconds": {"float32": 1.0, "bfloat16": 2.0}}
+    for shift, within in ((0.0, True), (9.0, False)):
+        other = full + signs + shift
+        found = row | {"curves": {"float32": full.tolist(), "bfloat16": other.tolist()}}
+        assert precision.compared(found, "bfloat16")["within"] == within
+        words = "within the intervals" if within else "different"
+        assert f"| {words} | 2 (1) |" in precision.table({"rows": {"x": found}})
+
+
 def test_costs_in_proportion_to_the_arithmetic():
     quadratic = [(1.0, 4.0), (2.0, 4.0), (4.0, 16.0)]
     assert growth.excess(quadratic, 2.0) == [0.25, 1.0, 1.0]
@@ -152,7 +179,10 @@ def test_candidates_take_turns_after_a_first_call_of_each():
     assert [len(found[name]) for name in "ab"] == [2, 2]
 
 
-@pytest.mark.parametrize("name", ["shares", "roofline", "beginnings", "growth", "accelerator"])
+@pytest.mark.parametrize(
+    "name",
+    ["shares", "roofline", "beginnings", "growth", "prefetch", "precision", "accelerator"],
+)
 def test_unknown_settings_are_refused_before_anything_is_measured(name, capsys, tmp_path):
     assert main(["benchmark", name, "--only", "nothing", "--out", str(tmp_path / "x")]) == 2
     assert f"There is no {name} setting called 'nothing'" in capsys.readouterr().err
