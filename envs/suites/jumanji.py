@@ -166,7 +166,8 @@ def frames(name: str, params: Mapping[str, Any], states: Tree) -> list[np.ndarra
         viewer._display = viewer._display_rgb_array
         for t in range(len(jax.tree.leaves(states)[0])):
             state = jax.tree.map(lambda x, t=t: jnp.asarray(x[t]), states)
-            pictures.append(np.array(viewer.render(state))[..., :3].astype(np.uint8))
+            seen = state.grid if name == "jumanji/Connector-v3" else state
+            pictures.append(np.array(viewer.render(seen))[..., :3].astype(np.uint8))
         env.close()
     return pictures
 

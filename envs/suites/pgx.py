@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -151,6 +152,7 @@ def frames(name: str, params: Mapping[str, Any], states: Tree) -> list[np.ndarra
     pictures = []
     for t in range(len(states.terminated)):
         svg = jax.tree.map(lambda x, t=t: jnp.asarray(x[t]), states).to_svg()
+        svg = re.sub(r'="([\d.]+)pt"', r'="\1"', svg)  # resvg knows no sizes in points
         image = Image.open(io.BytesIO(bytes(draw(svg_string=svg))))
         pictures.append(np.asarray(image.convert("RGB")))
     return pictures

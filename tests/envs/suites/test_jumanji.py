@@ -103,3 +103,9 @@ def test_what_the_masks_forbid_is_not_done():
 def test_bad_input(name, params, sentence):
     with pytest.raises(InputError, match=sentence):
         envs.make(name, **params)
+
+
+def test_a_viewer_that_takes_a_part_of_the_state_draws():
+    keys = jax.random.split(jax.random.key(0), 2)
+    states, _ = jax.jit(jax.vmap(envs.make("jumanji/Connector-v3").init))(keys)
+    assert len(envs.suites.frames("jumanji/Connector-v3", {}, states)) == 2

@@ -100,3 +100,12 @@ def test_games_for_self_play():
     assert suite.game("pgx/go_9x9", size=5).spec.action.num == 26
     with pytest.raises(InputError, match="not a game of two players"):
         suite.game("pgx/2048")
+
+
+def test_games_of_one_player_are_drawn():
+    """Their pictures have sizes in points."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    states, _ = jax.jit(jax.vmap(envs.make("pgx/minatar-breakout").init))(keys)
+    assert all(
+        x.shape == (281, 281, 3) for x in envs.suites.frames("pgx/minatar-breakout", {}, states)
+    )
