@@ -213,8 +213,8 @@ def truncate(distribution: ReturnDistribution, keep: float | Array) -> ReturnDis
     the least possible return is left. Raises an InputError for a `SignedMeasure`.
 
     Examples:
-        >>> print(values.truncate(z, 0.8).probabilities)
-        [0.938 0.062]
+        >>> print(values.truncate(z, 0.9).probabilities)
+        [0.833 0.167]
     """
     require_unsigned(distribution, "Truncation")
     probabilities, keep = distribution.probabilities, jnp.asarray(keep)
