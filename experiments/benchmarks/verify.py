@@ -114,7 +114,8 @@ def draw(name: str, env: Env) -> str:
         return "no renderer"
     keys = jax.random.split(jax.random.key(0), 2)
     states, _ = jax.jit(jax.vmap(env.init))(keys)
-    images = suites.frames(name, {"max_steps_in_episode": LENGTH}, states)
+    params = {"max_steps_in_episode": LENGTH} | PARAMS.get(name, {})
+    images = suites.frames(name, params, states)
     require(len(images) == 2 and images[0].dtype == np.uint8, "pictures are no bytes")
     return " x ".join(map(str, images[0].shape[:2]))
 
