@@ -88,10 +88,10 @@ def emulated(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def within(value: Any) -> Any:
     """A parameter of an operation, in which all programs have rounded factors."""
+    if isinstance(value, core.Jaxpr):  # in jax 0.11 closed ones are of the same kind
+        return value.replace(eqns=[rounded(eqn) for eqn in value.eqns])
     if isinstance(value, core.ClosedJaxpr):
         return value.replace(jaxpr=within(value.jaxpr))
-    if isinstance(value, core.Jaxpr):
-        return value.replace(eqns=[rounded(eqn) for eqn in value.eqns])
     return tuple(map(within, value)) if type(value) is tuple else value
 
 
