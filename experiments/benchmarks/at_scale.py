@@ -6,14 +6,12 @@ chooses by words. Finished runs are not repeated, so that the table can grow nig
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 from experiments import options, results
 from experiments.benchmarks import kept_rows, learning
 from experiments.statistics import interquartile_mean, interval
-from jaxrl.errors import unknown
 
 MINATAR = (
     " --seeds 4 --steps 5e5 --max-episode-steps 1000 --evaluations 10 --episodes 32 --num-envs 8"
@@ -68,12 +66,9 @@ class Options:
 def main(arguments: list[str]) -> None:
     """Run the benchmark; raises an InputError for a word that occurs in no name."""
     chosen = options.parse("benchmark at-scale", Options, arguments)
-    wanted = [name for name in RUNS if any(word in name for word in chosen.only or ("",))]
-    if not wanted:
-        raise unknown("run", chosen.only[0], RUNS)
-    file = chosen.out / "at_scale.json"
-    kept_rows.continued(file, wanted, lambda name: outcome(name, chosen.out / name), told)
-    print(f"\n{table(json.loads(file.read_text()))}\n\nThe rows are in {file}.")
+    wanted = learning.matching("run", chosen.only, RUNS)
+    run = lambda name: outcome(name, chosen.out / name)
+    kept_rows.tabulated(chosen.out / "at_scale.json", wanted, run, told, table)
 
 
 def outcome(name: str, folder: Path) -> dict[str, Any]:

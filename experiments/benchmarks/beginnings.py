@@ -7,7 +7,6 @@ the command `jaxrl train` twice in the same way, where the second time nothing i
 """
 
 import dataclasses
-import json
 import os
 import re
 import subprocess
@@ -166,5 +165,4 @@ def main(arguments: list[str]) -> None:
             return started(COMMANDS[name], own.repeats)
         return compiled(name, peers, own.repeats)
 
-    kept_rows.continued(path, some, measure, lambda row: "measured")
-    print(f"\n{table(json.loads(path.read_text()))}\n\nThe rows are in {path}.")
+    kept_rows.tabulated(path, some, measure, lambda row: "measured", table)

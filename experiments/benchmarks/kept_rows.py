@@ -47,6 +47,18 @@ def continued(
     return {name: report["rows"][name] for name in names}
 
 
+def tabulated(
+    path: Path,
+    names: Iterable[str],
+    measure: Callable[[str], Any],
+    told: Callable[[Any], str],
+    table: Callable[[dict[str, Any]], str],
+) -> None:
+    """Measure the rows that a file lacks, see `continued`, and print the table of all its rows."""
+    continued(path, names, measure, told)
+    print(f"\n{table(json.loads(path.read_text()))}\n\nThe rows are in {path}.")
+
+
 def about(report: dict[str, Any]) -> str:
     """The machine and the versions of a file of rows, in words."""
     on = report["machine"]

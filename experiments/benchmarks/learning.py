@@ -7,6 +7,7 @@ whose names contain a word. The presets are those of `experiments/presets`.
 import dataclasses
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,9 +78,7 @@ def measured(
     claims: dict[str, Claim], words: tuple[str, ...], out: Path, name: str
 ) -> list[dict[str, Any]]:
     """The outcomes of the claims whose names have one of `words`, written to `out`/`name`.json."""
-    chosen = [claim for claim in claims if any(word in claim for word in words or ("",))]
-    if not chosen:
-        raise unknown("claim", words[0], claims)
+    chosen = matching("claim", words, claims)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for claim in chosen:  # written after each, so that an interruption loses little
@@ -87,6 +86,14 @@ def measured(
         (out / f"{name}.md").write_text(table(rows) + "\n")
         (out / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n")
     return rows
+
+
+def matching(kind: str, words: tuple[str, ...], names: Iterable[str]) -> list[str]:
+    """The names that have one of `words`, all without words; an InputError if there are none."""
+    found = [name for name in names if any(word in name for word in words or ("",))]
+    if not found:
+        raise unknown(kind, words[0], names)
+    return found
 
 
 def outcome(name: str, claim: Claim, folder: Path) -> dict:

@@ -193,6 +193,4 @@ def main(arguments: list[str]) -> None:
     require_positive(seeds=own.seeds, evaluations=own.evaluations, share=own.share)
     names = chosen(own.only, SETTINGS, "precision")
     path = Path(own.out) / "precision.json"
-    rows = kept_rows.continued(path, names, lambda name: measure(SETTINGS[name], own), told)
-    print("\n" + table({"rows": rows}))
-    print(f"\nThe rows are in {path}.")
+    kept_rows.tabulated(path, names, lambda name: measure(SETTINGS[name], own), told, table)

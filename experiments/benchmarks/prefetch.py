@@ -152,6 +152,4 @@ def main(arguments: list[str]) -> None:
     require_positive(transitions=own.transitions, repeats=own.repeats, seconds=own.seconds)
     names = chosen(own.only, SETTINGS, "prefetch")
     path = Path(own.out) / "prefetch.json"
-    rows = kept_rows.continued(path, names, lambda name: measure(SETTINGS[name], own), told)
-    print("\n" + table({"rows": rows}))
-    print(f"\nThe rows are in {path}.")
+    kept_rows.tabulated(path, names, lambda name: measure(SETTINGS[name], own), told, table)

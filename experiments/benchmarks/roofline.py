@@ -12,7 +12,6 @@ compiler counts a loop as one of its steps: agents that read sequences step by s
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -133,5 +132,4 @@ def main(arguments: list[str]) -> None:
             return measure_machine(own.product, own.copied, own.repeats, own.seconds)
         return measure(name, own.repeats, own.seconds)
 
-    kept_rows.continued(path, [MACHINE, *names], measured, lambda row: "measured")
-    print(f"\n{table(json.loads(path.read_text()))}\n\nThe rows are in {path}.")
+    kept_rows.tabulated(path, [MACHINE, *names], measured, lambda row: "measured", table)

@@ -8,7 +8,6 @@ row is kept in a file as it is measured, and the command continues where it was 
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -170,9 +169,7 @@ def main(arguments: list[str]) -> None:
     own = options.parse("benchmark shares", Options, arguments)
     require_positive(repeats=own.repeats, seconds=own.seconds)
     some = chosen(own.only, SETTINGS, "shares")
-    path = Path(own.out)
-    kept_rows.continued(
-        path, some, lambda name: measure(some[name], own.repeats, own.seconds),
-        lambda row: f"share {shares(row['wall'])['share']:.2f}",
+    kept_rows.tabulated(
+        Path(own.out), some, lambda name: measure(some[name], own.repeats, own.seconds),
+        lambda row: f"share {shares(row['wall'])['share']:.2f}", table,
     )  # fmt: skip
-    print(f"\n{table(json.loads(path.read_text()))}\n\nThe rows are in {path}.")

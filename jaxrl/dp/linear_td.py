@@ -76,8 +76,8 @@ def lstd(
         traces = jax.lax.scan(follow, (zero, jnp.zeros((), zero.dtype)), steps)[1]
     differences = steps.features - steps.discount[:, None] * steps.following
     # One product over all steps takes a twentieth of the time of adding one step after another.
-    matrix = (often * traces).T @ differences
-    right = (often * traces).T @ steps.reward
+    weighted = (often * traces).T
+    matrix, right = weighted @ differences, weighted @ steps.reward
     return jnp.linalg.solve(matrix + ridge * jnp.eye(size, dtype=zero.dtype), right)
 
 

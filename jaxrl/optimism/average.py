@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrl import dp
+from jaxrl.dp.robust import moved
 from jaxrl.errors import require_non_negative, require_positive
 from jaxrl.optimism.counts import Counts, Steps, counted, empirical, no_counts
 from jaxrl.optimism.learning import Learner, draw
@@ -160,12 +161,8 @@ def best_near(kernel: Array, radius: Array, value: Array) -> Array:
         >>> print(optimism.best_near(even, radius, jnp.array([0.0, 8.0])))
         [0.25 0.75]
     """
-    order = jnp.argsort(-value)
-    p = kernel[..., order]
-    first = jnp.minimum(p[..., :1] + radius[..., None] / 2, 1.0)
-    p = jnp.concatenate([first, p[..., 1:]], -1)
-    room = jnp.maximum(1 - (jnp.cumsum(p, -1) - p), 0.0)
-    return jnp.minimum(p, room)[..., jnp.argsort(order)]
+    anywhere = jnp.ones(value.shape, bool)
+    return moved(-value, kernel, radius[..., None] / 2, anywhere).weights
 
 
 def learn_on(
