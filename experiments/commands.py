@@ -13,6 +13,7 @@ from experiments import (
     continuing,
     costing,
     forms,
+    invocation,
     lanes,
     options,
     processes,
@@ -50,20 +51,20 @@ __all__ = [
 
 def train_command(arguments: list[str]) -> None:
     """`jaxrl train AGENT`: train seeds at once into a results folder, or continue one."""
-    together = options.value_of("--distributed", arguments)
+    together = invocation.value_of("--distributed", arguments)
     if together and not {"-h", "--help"} & set(arguments):
         processes.begin(together)  # before anything is computed
-    resume = options.resumed_folder("train", arguments)
+    resume = invocation.resumed_folder("train", arguments)
     if resume:
-        stored = options.stored_for("train", resume, arguments)
+        stored = invocation.stored_for("train", resume, arguments)
         arguments = arguments[bool(arguments and arguments[0] == stored.agent) :]
-        agent, defaults = stored.agent, options.defaults_of(stored)
+        agent, defaults = stored.agent, invocation.defaults_of(stored)
     else:
-        agent, arguments = options.agent_of("train", arguments), arguments[1:]
-        defaults = options.defaults_for(agent, arguments)
+        agent, arguments = invocation.agent_of("train", arguments), arguments[1:]
+        defaults = invocation.defaults_for(agent, arguments)
     kind = options.schema(options.Resumable, agent, defaults, lists=False)
     chosen = options.parse(f"train {agent}", kind, arguments)
-    config = options.configuration(agent, chosen, {})
+    config = invocation.configuration(agent, chosen, {})
     require(
         not (processes.several() and lanes.outside(config.env)),
         f"{config.env} runs outside of compiled functions: leave --distributed out.",
@@ -75,13 +76,13 @@ def train_command(arguments: list[str]) -> None:
         configuration.require_same(config, stored, folder)
         config = configuration.extended(stored, config.steps, config.dataset, config.frozen)
     else:
-        options.require_seeds(config.seed, config.seeds)
-        folder = options.folder_of(chosen, agent)
+        invocation.require_seeds(config.seed, config.seeds)
+        folder = invocation.folder_of(chosen, agent)
         if processes.first():
             results.require_new(folder)
     require_positive(save_every=chosen.save_every)
     require_writers(chosen.log)
-    options.use_cache(chosen)
+    invocation.use_cache(chosen)
     config = config if resume else continuing.described(config)
     building.validate(config, None if resume else continuing.shapes(config))
     run(config, folder, bool(resume), chosen)
@@ -163,7 +164,7 @@ def evaluate_command(arguments: list[str]) -> None:
     """`jaxrl evaluate FOLDER`: complete episodes with a trained agent."""
     chosen = options.parse("evaluate", forms.EvaluateOptions, arguments)
     require_positive(episodes=chosen.episodes)
-    options.require_seeds(chosen.seed, 1)
+    invocation.require_seeds(chosen.seed, 1)
     config = configuration.load(chosen.folder)
     if chosen.render is not None:
         from experiments import films
@@ -172,7 +173,7 @@ def evaluate_command(arguments: list[str]) -> None:
         results.make_folder(chosen.render.parent)
     from experiments import evaluation
 
-    options.use_cache(chosen)
+    invocation.use_cache(chosen)
     rows = evaluation.scores(config, chosen.folder, chosen.episodes, chosen.seed, chosen.sampled)
     evaluation.save(rows, chosen.folder)
     for row in rows:
@@ -231,5 +232,5 @@ def dashboard_command(arguments: list[str]) -> None:
     chosen = options.parse("dashboard", forms.DashboardOptions, arguments)
     from experiments.dashboard.server import serve
 
-    options.use_cache(chosen)
+    invocation.use_cache(chosen)
     serve(chosen.folder, chosen.port, chosen.browser)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import envs
-from experiments import configuration, forms, lanes, options, results
+from experiments import configuration, forms, invocation, lanes, options, results
 from jaxrl.errors import (
     require,
     require_fraction,
@@ -59,14 +59,14 @@ def dataset_command(arguments: list[str]) -> None:
     regime = checked(chosen)
     folders = [source for source in chosen.sources if source != "random"]
     known = [configuration.load(Path(folder)) for folder in folders]
-    require(bool(chosen.env or known), options.ENV_NEEDED)
+    require(bool(chosen.env or known), invocation.ENV_NEEDED)
     require(
         bool(chosen.env or not chosen.env_params),
         "--env-params needs --env: without it the environment is that of the results folder.",
     )
     name = chosen.env or known[0].env
     params = (
-        options.environment_parameters(chosen.env_params) if chosen.env else known[0].env_params
+        invocation.environment_parameters(chosen.env_params) if chosen.env else known[0].env_params
     )
     outside = lanes.outside(name)
     env = lanes.described(name, params) if outside else envs.make(name, **params)
@@ -76,7 +76,7 @@ def dataset_command(arguments: list[str]) -> None:
     datasets.require_writable(env, chosen.out)
     if chosen.reference is not None:
         datasets.load(str(chosen.reference), env, 1, 1)  # it must be of this environment
-    options.use_cache(chosen)
+    invocation.use_cache(chosen)
     found = collected(chosen, regime, env, (name, params) if outside else None)
     episodes = [episode for data in found for episode in datasets.split_lanes(data)]
     about = f"{', '.join(chosen.sources)} in {name}"
@@ -95,9 +95,9 @@ def write_blocks(chosen: Any) -> None:
     from experiments import datasets, streaming
 
     require(not chosen.sources, "--blocks writes data sets that are there: leave sources out.")
-    require(bool(chosen.env), options.ENV_NEEDED)
+    require(bool(chosen.env), invocation.ENV_NEEDED)
     results.require_new(chosen.out)
-    env = envs.make(chosen.env, **options.environment_parameters(chosen.env_params))
+    env = envs.make(chosen.env, **invocation.environment_parameters(chosen.env_params))
     read = lambda path: datasets.load(str(path), env, 1, streaming.CHUNK)
     number = streaming.write(map(read, chosen.blocks), chosen.out, streaming.CHUNK)
     print(
@@ -108,7 +108,7 @@ def write_blocks(chosen: Any) -> None:
 
 def checked(chosen: Any) -> Regime | None:
     """The regime that options name, if any; an InputError if they do not fit together."""
-    options.require_seeds(chosen.seed, 1)
+    invocation.require_seeds(chosen.seed, 1)
     if chosen.steps is not None:
         require_positive(steps=chosen.steps)
     if chosen.length is not None:

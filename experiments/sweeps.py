@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents import AGENTS
-from experiments import building, configuration, continuing, options, records, results
+from experiments import building, configuration, continuing, invocation, options, records, results
 from experiments.configuration import Configuration
 from experiments.statistics import interquartile_mean, interval
 from experiments.writers import require_writers
@@ -17,9 +17,9 @@ from jaxrl.errors import require
 
 def sweep_command(arguments: list[str]) -> None:
     """`jaxrl sweep AGENT`: train at every point of a grid, seeds and points in one vmapped run."""
-    resume = options.resumed_folder("sweep", arguments)
+    resume = invocation.resumed_folder("sweep", arguments)
     if resume:
-        config = options.stored_for("sweep", resume, arguments)
+        config = invocation.stored_for("sweep", resume, arguments)
         rest = [word for word in arguments if word not in (config.agent, "--resume", resume)]
         require(
             not rest or rest == [f"--resume={resume}"],
@@ -35,8 +35,8 @@ def asked(arguments: list[str]) -> tuple[Configuration, Path, bool, Any]:
 
     Raises an InputError of one sentence for anything that is wrong.
     """
-    agent, arguments = options.agent_of("sweep", arguments), arguments[1:]
-    defaults = options.defaults_for(agent, arguments)
+    agent, arguments = invocation.agent_of("sweep", arguments), arguments[1:]
+    defaults = invocation.defaults_for(agent, arguments)
     kind = options.schema(options.Sweepable, agent, defaults, lists=True)
     chosen = options.parse(f"sweep {agent}", kind, arguments)
     numeric = records.numeric(AGENTS[agent].defaults)
@@ -53,12 +53,12 @@ def asked(arguments: list[str]) -> tuple[Configuration, Path, bool, Any]:
     )
     grid = list(itertools.product(*columns.values()))
     sweep = {name: [point[i] for point in grid] for i, name in enumerate(columns)}
-    config = options.configuration(agent, chosen, sweep)
+    config = invocation.configuration(agent, chosen, sweep)
     config = continuing.described(config)
     building.validate(config, continuing.shapes(config))
     require(chosen.members_at_once >= 0, "--members-at-once must not be negative.")
     require_writers(chosen.log)
-    folder = options.folder_of(chosen, f"sweep-{agent}")
+    folder = invocation.folder_of(chosen, f"sweep-{agent}")
     results.require_new(folder)
     from experiments.chunks import members_that_fit
 
@@ -74,7 +74,7 @@ def run_sweep(config: Configuration, folder: Path, resume: bool, chosen: Any) ->
     """
     from experiments.training import Options, drawn_after, train_parts
 
-    options.use_cache(chosen)
+    invocation.use_cache(chosen)
     with drawn_after(lambda: draw_sweep(config, folder)):
         redraw = lambda: draw_grid(config, folder)
         own = Options(chosen.log, chosen.save_every, redraw, devices=chosen.devices)

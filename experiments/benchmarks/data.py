@@ -20,7 +20,7 @@ import numpy as np
 
 import envs
 from agents import sac
-from experiments import datasets, options, plain, results, run_data, streamed, streaming
+from experiments import datasets, invocation, options, plain, results, run_data, streamed, streaming
 from experiments.learning import compiled
 from experiments.population import buffers, gather
 from jaxrl.buffers import Buffer
@@ -210,7 +210,7 @@ def of_command(
     words = f"--env Pendulum-v1 --dataset {place} --seeds 1 --hidden 32 32 --num-envs 1".split()
     words += ["--batch-size", str(chosen.batch)]
     kind = options.schema(options.Resumable, "sac", {}, lists=False)
-    config = options.configuration("sac", options.parse("train sac", kind, words), {})
+    config = invocation.configuration("sac", options.parse("train sac", kind, words), {})
     config, whole = run_data.loaded(config)
     p = gather(config)
     memory = buffers(p, whole)

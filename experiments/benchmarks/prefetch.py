@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import host, options, planning
+from experiments import host, invocation, options, planning
 from experiments.benchmarks import kept_rows
 from experiments.benchmarks.timed import Took, calls, in_turns
 from experiments.benchmarks.turns import chosen
@@ -64,7 +64,7 @@ def program(setting: Setting, memory: str, own: Options) -> tuple[Callable[[int]
     words = f"--env {setting.env} --seeds {setting.seeds} --buffer-memory {memory}".split()
     words += ["--buffer-size", str(own.transitions)]
     kind = options.schema(options.Resumable, setting.agent, {}, lists=False)
-    config = options.configuration(
+    config = invocation.configuration(
         setting.agent, options.parse(f"train {setting.agent}", kind, words), {}
     )
     p = gather(config)

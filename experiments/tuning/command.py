@@ -6,7 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import building, configuration, options, programs, records, reporting, results
+from experiments import (
+    building,
+    configuration,
+    invocation,
+    options,
+    programs,
+    records,
+    reporting,
+    results,
+)
 from experiments.configuration import Configuration
 from experiments.forms import POSITIONAL
 from experiments.locks import locked
@@ -79,9 +88,9 @@ def tune_command(arguments: list[str]) -> None:
         folder = Path(chosen.resume)
         chosen = options.parse("tune", TuneOptions, json.loads(path.read_text())["arguments"])
     else:
-        folder = options.folder_of(chosen, f"tune-{chosen.agent}")
+        folder = invocation.folder_of(chosen, f"tune-{chosen.agent}")
         results.require_new(folder)
-    options.use_cache(chosen)
+    invocation.use_cache(chosen)
     with programs.for_now():  # batches share them, also with --no-cache
         begun(chosen, arguments, folder)
 
@@ -107,16 +116,16 @@ def begun(chosen: TuneOptions, arguments: list[str], folder: Path) -> None:
 
 def checked(chosen: TuneOptions) -> tuple[Configuration, spaces.Space]:
     """The configuration of every point, and the search space; an InputError for what is wrong."""
-    agent = options.agent_of("tune", [chosen.agent] if chosen.agent else [])
+    agent = invocation.agent_of("tune", [chosen.agent] if chosen.agent else [])
     spaces.require_search(chosen.search, study.SEARCHES)
     study.require_optuna()
     require_positive(trials=chosen.trials, batch=chosen.batch, generations=chosen.generations)
-    options.require_seeds(chosen.seed, chosen.seeds)
+    invocation.require_seeds(chosen.seed, chosen.seeds)
     found = spaces.parsed(agent, chosen.space)
     if chosen.search == "pbt":
         spaces.require_floats(found)
     record = configuration.AGENTS[agent].defaults
-    values = records.flat(record) | options.defaults_for(agent, ["--env", chosen.env])
+    values = records.flat(record) | invocation.defaults_for(agent, ["--env", chosen.env])
     usual = int(values.pop("steps", 100_000))
     steps = chosen.steps or usual
     for word in chosen.fixed:
@@ -125,7 +134,7 @@ def checked(chosen: TuneOptions) -> tuple[Configuration, spaces.Space]:
         name = spaces.named(agent, given)
         require(name not in found, f"{name} is both searched and fixed: leave one of them out.")
         values[name] = spaces.valued(name, records.flat(record)[name], text)
-    config = options.configured(agent, dataclasses.replace(chosen, steps=steps), values, {})
+    config = invocation.configured(agent, dataclasses.replace(chosen, steps=steps), values, {})
     building.validate(config)
     return config, found
 
@@ -172,7 +181,7 @@ def shown(value: Any) -> str:
 def command(like: Configuration, point: dict[str, Any]) -> str:
     """The command line that trains a point as it was trained, but for its seeds."""
     words = [f"jaxrl train {like.agent} --env {like.env} --steps {like.steps}"]
-    presets = options.defaults_for(like.agent, ["--env", like.env])
+    presets = invocation.defaults_for(like.agent, ["--env", like.env])
     usual = records.flat(configuration.AGENTS[like.agent].defaults) | presets
     values = like.hyperparameters | point
     for name, value in values.items():

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.cli import main
-from experiments.options import folder_of
+from experiments.invocation import folder_of
 from jaxrl.errors import InputError
 from tests.experiments.runs import files
 

@@ -9,7 +9,7 @@ import envs
 from envs import mdps
 from experiments import costing
 from experiments.cli import main
-from experiments.options import environment_parameters
+from experiments.invocation import environment_parameters
 from jaxrl import dp
 from jaxrl.errors import InputError
 from tests.experiments.runs import SMALL_REPLAY, table

@@ -9,7 +9,7 @@ import pytest
 import envs
 from experiments import collecting, datasets, goaling, worded
 from experiments.cli import main
-from experiments.options import environment_parameters
+from experiments.invocation import environment_parameters
 from jaxrl.conditioned import Conditioned
 from jaxrl.errors import InputError
 from jaxrl.goals import Hindsight, judged, with_signals

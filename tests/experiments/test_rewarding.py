@@ -4,7 +4,7 @@ import json
 
 from experiments import rewarding, worded
 from experiments.cli import main
-from experiments.options import environment_parameters
+from experiments.invocation import environment_parameters
 from tests.experiments.runs import table
 
 

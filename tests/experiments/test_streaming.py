@@ -9,7 +9,17 @@ import pytest
 
 import envs
 from agents import dqn
-from experiments import blocks, options, plain, programs, run_data, streamed, streaming, training
+from experiments import (
+    blocks,
+    invocation,
+    options,
+    plain,
+    programs,
+    run_data,
+    streamed,
+    streaming,
+    training,
+)
 from experiments.cli import main
 from experiments.population import Program, buffers, gather
 from jaxrl import advance
@@ -120,7 +130,7 @@ def test_the_block_that_is_learnt_from_depends_on_the_number_of_updates_alone(fo
     words = ["train", "dqn", "--env", "CartPole-v1", "--dataset", str(folder), *SMALL]
     agent, rest = words[1], words[2:]
     kind = options.schema(options.Resumable, agent, {}, lists=False)
-    config = options.configuration(agent, options.parse("train dqn", kind, rest), {})
+    config = invocation.configuration(agent, options.parse("train dqn", kind, rest), {})
     config = run_data.with_data_described(config)
     assert config.data["transitions"] == 288 and config.data["block"] == 72
     data, p = run_data.load_data(config), gather(config)
