@@ -173,6 +173,9 @@ AGENTS: dict[str, AgentEntry] = {
     "redq": sac_with(
         ensemble=Ensemble(10, subset=2), actor_reduction="average", updates=20, actor_period=20
     ),
+    "droq": sac_with(
+        dropout=0.01, layer_norm=True, actor_reduction="average", updates=20, actor_period=20
+    ),
     "tqc": sac_with(
         critic=Critic("quantile", atoms=25),
         ensemble=Ensemble(5, "truncated", drop=2),

@@ -15,7 +15,7 @@ import optax
 from agents import sac
 from jaxrl import values
 from jaxrl.action_values import action_values, ensembled
-from jaxrl.errors import require_discrete
+from jaxrl.errors import require, require_discrete
 from jaxrl.fields import FRACTION, check_fields, number, record, static
 from jaxrl.networks import Own, partly
 from jaxrl.networks import network as network_of
@@ -141,4 +141,5 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     """Raise an InputError if the hyperparameters do not fit each other or the spec."""
     require_discrete(spec, "discrete-sac")
     check_fields(hp)
+    require(not hp.dropout, "discrete-sac's critics have no dropout: set dropout to 0.")
     require_buffer(hp)

@@ -1,6 +1,6 @@
 """Soft actor-critic on any return representation, with a learnt temperature (Haarnoja et al. 2018).
 
-REDQ and TQC are SAC with other ensembles of critics: see `agents.AGENTS`.
+REDQ, DroQ and TQC are SAC with other critics: see `agents.AGENTS`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ import optax
 
 from jaxrl import values
 from jaxrl.errors import require_continuous
-from jaxrl.fields import FRACTION, POSITIVE, check_fields, number, record, static
+from jaxrl.fields import BELOW_ONE, FRACTION, POSITIVE, check_fields, number, record, static
 from jaxrl.lipschitz import bounded
 from jaxrl.networks import Own, See, critic_ensemble, network, partly
 from jaxrl.normalise import Schedule, remembering, shown
@@ -51,6 +51,8 @@ class Hyperparameters:
     """Upper bound of the spectral norm of the critics' kernels, if spectral is set."""
     spectral: bool = static(False)
     """Bound the spectral norm of the critics' kernels."""
+    dropout: float = static(0.0, BELOW_ONE)
+    """Share of the critics' hidden units that are dropped, in targets too (Hiraoka et al. 2022)."""
     actor_reduction: str = static("minimum")
     """Reduction of all critics for the actor: one of the names that ensemble.reduction takes."""
     actor_period: int = static(1, POSITIVE)
@@ -118,7 +120,8 @@ class Networks(NamedTuple):
 
     init: Callable[[Key], Tree]
     pi: Callable[[Tree, Tree], distrax.Distribution]  # (params, obs [..., *]) -> of actions
-    q: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> outputs [..., E * K]
+    q: Callable[..., Array]
+    # q: (params, obs, action, key=None) -> outputs [..., E * K]; the key draws what is dropped
     each: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> values [..., E]
 
 
@@ -140,13 +143,15 @@ def networks(
     make = lambda part: network(part, (family.size,), (0.01,), **vars(layers), own=own)
     actor = partly(hp.actor_sees if actor_sees is None else actor_sees, spec, make)
     members = hp.ensemble.members
-    critics = critic_ensemble(spec, representation.size, members, layers, critic_encoder)
+    critics = critic_ensemble(
+        spec, representation.size, members, layers, critic_encoder, hp.dropout
+    )
 
     def init(key: Key) -> Tree:
         return initial(actor.init, critics.init, hp, key)
 
-    def q(params: Tree, obs: Tree, action: Array) -> Array:
-        return critics.apply(weights_of(params, hp), obs, action)
+    def q(params: Tree, obs: Tree, action: Array, key: Key | None = None) -> Array:
+        return critics.apply(weights_of(params, hp), obs, action, key)
 
     def each(params: Tree, obs: Tree, action: Array) -> Array:
         theta = q(params, obs, action)
@@ -283,14 +288,15 @@ def objectives(
         params: Tree, target: Tree, batch: Transition, sight: Sight, key: Key
     ) -> tuple[Array, dict]:
         """Of the critics: the pessimistic value of the next action, with its entropy bonus."""
-        k_next, k_subset, k_penalty = jax.random.split(key, 3)
+        keys = jax.random.split(key, 5) if hp.dropout else (*jax.random.split(key, 3), None, None)
+        k_next, k_subset, k_penalty, k_later, k_now = keys
         temperature = fixed(jnp.exp(params["log_temperature"]))
         reduced = ensemble(hp.ensemble, k_subset)
         action, log_prob = pi(fixed(params), sight.following).sample_and_log_prob(seed=k_next)
-        future = reduced.decode(q(target, sight.judged, action))
+        future = reduced.decode(q(target, sight.judged, action, k_later))
         cost = temperature * log_prob * hp.entropy_backup
         targets = soft_target(future, cost, batch, hp.discount)
-        error = reduced.loss(q(params, sight.now, batch.action), targets)
+        error = reduced.loss(q(params, sight.now, batch.action, k_now), targets)
         if penalty is not None:
             error = error + penalty(Judgement(value, each, pi), params, batch, k_penalty)
         metrics = {"critic_loss": error.mean(), "target_value": values.mean(targets).mean()}
@@ -300,10 +306,11 @@ def objectives(
         params: Tree, target: Tree, batch: Transition, sight: Sight, key: Key
     ) -> tuple[Array, dict]:
         """Of the actor, through critics whose parameters are fixed, and of the temperature."""
+        k_action, k_now = jax.random.split(key) if hp.dropout else (key, None)
         temperature = jnp.exp(params["log_temperature"])
         now = pi(params, sight.acting)
-        action, log_prob = now.sample_and_log_prob(seed=key)
-        scores = values.mean(judged.decode(q(fixed(params), fixed(sight.now), action)))
+        action, log_prob = now.sample_and_log_prob(seed=k_action)
+        scores = values.mean(judged.decode(q(fixed(params), fixed(sight.now), action, k_now)))
         policy = fixed(temperature) * log_prob - scores
         if regulariser is not None:
             policy = policy + regulariser(now, action, batch)

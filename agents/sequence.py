@@ -169,4 +169,5 @@ def check(spec: Spec, hp: Hyperparameters) -> None:
     sac.check(spec, hp)
     vector_size(spec)  # raises
     require(not hp.actor_sees, "sequence-sac's actor sees everything: leave actor_sees empty.")
+    require(not hp.dropout, "sequence-sac's critics have no dropout: set dropout to 0.")
     require(hp.held <= hp.length, f"held {hp.held} must be at most length {hp.length}.")

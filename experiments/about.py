@@ -48,6 +48,8 @@ ABOUT = {
     "sac": About(POLICIES, "continuous", "Soft actor-critic (Haarnoja et al. 2018)."),
     "redq": About(POLICIES, "continuous",
                   "SAC with ten critics and many updates (Chen et al. 2021)."),
+    "droq": About(POLICIES, "continuous",
+                  "SAC with dropout in its critics and many updates (Hiraoka et al. 2022)."),
     "tqc": About(POLICIES, "continuous",
                  "SAC with truncated quantile critics (Kuznetsov et al. 2020)."),
     "skills": About(POLICIES, "continuous",

@@ -1,6 +1,7 @@
 """Ensembles of critics of observations and continuous actions."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -19,7 +20,8 @@ class Critics(NamedTuple):
     """An ensemble of functions of observations and actions."""
 
     init: Callable[[Key], Tree]
-    apply: Callable[[Tree, Tree, Array], Array]  # (params, obs, action) -> outputs [..., E * K]
+    apply: Callable[..., Array]
+    # apply: (params, obs, action, key=None) -> outputs [..., E * K]; the key draws what is dropped
     linear: Callable[[Tree, Tree, Array], tuple[Array, Array]]
     # linear: (params, obs, action) -> features [..., E, H] and weights [E, H, K], of which the
     # outputs are the products; the last feature is 1, so that biases are weights
@@ -31,14 +33,22 @@ def critic_ensemble(
     members: int,
     layers: Layers = Layers(),
     encoder: nn.Module | None = None,
+    dropout: float = 0.0,
 ) -> Critics:
     """Independent critics of observations and continuous actions, with layers for vectors.
 
     Their outputs [..., E * size] are those of `values.ensemble`. A person's own `encoder`, a module
     of observations, with bytes as fractions of 255, and actions [..., A], takes the place of the
-    layers: its features [..., H] are those that the outputs are linear in. Raises an InputError if
-    it returns anything else.
+    layers: its features [..., H] are those that the outputs are linear in. In passes with a key, a
+    share `dropout` of the hidden units of each critic is dropped. Raises an InputError if an
+    encoder returns anything else, or if there are no hidden units to drop.
     """
+    plain = encoder is None and VECTORS.get(layers.encoder, MLP) is MLP
+    require(
+        plain or not dropout,
+        "Dropout drops hidden units of a multilayer perceptron: choose the mlp encoder, or set "
+        "dropout to 0.",
+    )
 
     def given(obs: Tree, action: Array) -> tuple[Any, ...]:
         if encoder is None:
@@ -46,7 +56,7 @@ def critic_ensemble(
         return scaled(spec.observation, obs), flat_action(spec, action)
 
     if encoder is None:
-        flat = VECTORS.get(layers.encoder, MLP)
+        flat = partial(MLP, dropout=dropout) if plain else VECTORS[layers.encoder]
         torso = flat(tuple(layers.hidden), layers.activation, layers.layer_norm)
     else:
         torso = encoder.copy()
@@ -54,7 +64,7 @@ def critic_ensemble(
     module = nn.vmap(
         Tower,
         variable_axes={"params": 0},
-        split_rngs={"params": True},
+        split_rngs={"params": True, "dropout": True},
         in_axes=None,  # pyright: ignore[reportArgumentType]
         out_axes=-2,
         axis_size=members,
@@ -65,8 +75,9 @@ def critic_ensemble(
         assert isinstance(spec.action, Box), "critics of actions need continuous ones"
         return initialise(module, key, *given(blank(spec), blank_action(spec)))
 
-    def apply(params: Tree, obs: Tree, action: Array) -> Array:
-        outputs = cast(Array, module.apply(params, *given(obs, action)))
+    def apply(params: Tree, obs: Tree, action: Array, key: Key | None = None) -> Array:
+        drawn = None if key is None else {"dropout": key}
+        outputs = cast(Array, module.apply(params, *given(obs, action), rngs=drawn))
         return outputs.reshape(*outputs.shape[:-2], -1)
 
     def linear(params: Tree, obs: Tree, action: Array) -> tuple[Array, Array]:

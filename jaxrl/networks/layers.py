@@ -78,18 +78,40 @@ class Dense(nn.Module):
         return linear(x, kernel, bias)
 
 
+class Dropout(nn.Module):
+    """Set a share `rate` of numbers to zero, and divide the others by 1 - rate.
+
+    The mean over keys is the input. Without random numbers called `dropout` it is the input itself.
+    The rate is a multiple of 2^-16, so that two masks are made of one random word. Source:
+    Srivastava et al. (2014), "Dropout: A simple way to prevent neural networks from overfitting".
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """The numbers [...] that are left, and zeros."""
+        least = round(self.rate * 2**16)
+        if not least or not self.has_rng("dropout"):
+            return x
+        bits = jax.random.bits(self.make_rng("dropout"), x.shape, jnp.uint16)
+        return jnp.where(bits >= least, x / (1 - least / 2**16), 0.0)
+
+
 class MLP(nn.Module):
     """A multilayer perceptron from flat inputs [..., D] to features [..., hidden[-1]]."""
 
     hidden: Sequence[int] = (64, 64)
     activation: str = "tanh"
     layer_norm: bool = False
+    dropout: float = 0.0
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Features of inputs [..., D]."""
+        """Features of inputs [..., D]; units are dropped before they are normalised."""
         for size in self.hidden:
             x = Dense(size)(x)
+            x = Dropout(self.dropout)(x) if self.dropout else x
             x = nn.LayerNorm()(x) if self.layer_norm else x
             x = activation(self.activation)(x)
         return x

@@ -15,7 +15,7 @@ from jaxrl.networks import critic_ensemble
 from jaxrl.types import Box, Env, Spec, TimeStep
 from tests.compiling import OPTIMISED
 
-NAMES = ("sac", "redq", "tqc", "td3", "d4pg")
+NAMES = ("sac", "redq", "droq", "tqc", "td3", "d4pg")
 SMALL = dict(
     num_envs=8, rollout_length=2, batch_size=32, buffer_size=4096, warmup=256, updates=4,
     hidden=(16,), learning_rate=5e-3, discount=0.5, target_rate=0.1, actor_period=2,

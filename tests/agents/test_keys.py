@@ -19,9 +19,9 @@ TINY = dict(
     simulations=2, horizon=2, burn_in=1, sequence_length=4, tasks=2,
 )  # fmt: skip
 CONTINUOUS = (
-    "sac", "redq", "rlpd", "wsrl", "tqc", "td3", "d4pg", "beer", "mbpo", "mopo", "combo", "morec",
-    "ravl", "svg", "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac", "cql",
-    "cal-ql", "sac-n", "edac", "bcq", "prdc", "a2pr", "oer", "diffusion-bc", "flow-bc",
+    "sac", "redq", "droq", "rlpd", "wsrl", "tqc", "td3", "d4pg", "beer", "mbpo", "mopo", "combo",
+    "morec", "ravl", "svg", "sindy", "pets", "sequence-sac", "recurrent-sac", "td3-bc", "rebrac",
+    "cql", "cal-ql", "sac-n", "edac", "bcq", "prdc", "a2pr", "oer", "diffusion-bc", "flow-bc",
     "idql", "fql", "expo", "cocoa", "hil-serl", "resfit", "dsrl", "td-mpc",
     "skills",
 )  # fmt: skip
