@@ -95,13 +95,16 @@ with a filled one. Seconds are medians; garbage collection is within the other s
 
 GROWTH = """## Growth
 
-`jaxrl benchmark growth` times a round of learning as one number grows. The last column is 1 where
-the cost grows with the arithmetic, and below 1 where small values cost more than their share. Few
-lanes or seeds and narrow layers cost what their loops cost, in which most of a vector and one of
-two cores are idle. Few atoms and short dreams are beside layers that do not shrink with them. A
-step reads and writes no more of a larger buffer; the sum tree of a prioritised one has 14 levels
-for 10,000 transitions and 17 for 100,000, but there the compiler divides each access to 64 numbers
-among the cores, which costs more than the writing."""
+`jaxrl benchmark growth --large` times a round of learning as one number grows. The last column is
+1 where the cost grows with the arithmetic, below 1 where a value costs more than its share of the
+largest, and above 1 where it costs less. Few lanes or seeds and narrow layers cost what their loops
+cost, in which most of a vector and one of two cores are idle. From 1,024 lanes and 32 seeds on,
+rollouts and replay no longer fit in the caches, and a step costs up to 1.8 times as much. C51
+projects each of its atoms onto all of them, which outweighs the network at 801. Few atoms and short
+dreams are beside layers that do not shrink with them. A step reads and writes no more of a larger
+buffer; the sum tree of a prioritised one has 14 levels for 10,000 transitions and 24 for ten
+million, and from 100,000 on the compiler divides each access to 64 numbers among the cores, which
+costs more than the writing."""
 
 PREFETCH = """## Replay in host memory
 

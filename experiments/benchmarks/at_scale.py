@@ -23,11 +23,12 @@ REPLAYED = (
 )
 ATOMS = " --critic.low -5 --critic.high 20"
 CHEETAH = (
-    " --env gymnasium/HalfCheetah-v5 --seeds 3 --steps 3e4 --evaluations 6 --episodes 4"
-    " --num-envs 1 --rollout-length 1 --updates 1 --batch-size 256 --buffer-size 30000"
-    " --warmup 5000 --learning-rate 3e-4 --no-animation"
+    " --env gymnasium/HalfCheetah-v5 --seeds 3 --evaluations 6 --episodes 4 --num-envs 1"
+    " --rollout-length 1 --batch-size 128 --buffer-size 30000 --learning-rate 3e-4 --no-animation"
 )
-WIDE = " --hidden 256 256"
+ONE_UPDATE = " --steps 3e4 --warmup 5000 --updates 1"
+WIDE = " --hidden 128 128"
+FIVE_UPDATES = " --steps 1e4 --warmup 2000"
 
 
 def minatar(game: str) -> dict[str, str]:
@@ -44,11 +45,14 @@ def minatar(game: str) -> dict[str, str]:
 RUNS: dict[str, str] = {
     **minatar("Breakout"),
     **minatar("Asterix"),
-    "halfcheetah-sac": f"sac{CHEETAH}{WIDE}",
-    "halfcheetah-td3": f"td3{CHEETAH}{WIDE}",
-    "halfcheetah-tqc": f"tqc{CHEETAH}{WIDE}",
-    "halfcheetah-sac-residual": f"sac{CHEETAH} --encoder residual --hidden 128 128"
+    "halfcheetah-sac": f"sac{CHEETAH}{WIDE}{ONE_UPDATE}",
+    "halfcheetah-td3": f"td3{CHEETAH}{WIDE}{ONE_UPDATE}",
+    "halfcheetah-tqc": f"tqc{CHEETAH}{WIDE}{ONE_UPDATE}",
+    "halfcheetah-sac-residual": f"sac{CHEETAH}{ONE_UPDATE} --encoder residual --hidden 64 64"
     " --normalise-observations",
+    "halfcheetah-sac-5": f"sac{CHEETAH}{WIDE}{FIVE_UPDATES} --updates 5",
+    "halfcheetah-droq-5": f"droq{CHEETAH}{WIDE}{FIVE_UPDATES} --updates 5 --actor-period 5",
+    "halfcheetah-mbpo-5": f"mbpo{CHEETAH}{WIDE}{FIVE_UPDATES} --dreams 5",
 }
 """The words of each run after `jaxrl train`."""
 
