@@ -13,6 +13,7 @@ from envs.games import matrix_game, nim, tic_tac_toe
 from envs.goals import bit_flips, grid_maze, point_hazards, point_maze
 from envs.gymnax_adapter import from_gymnax
 from envs.maze import proc_maze
+from envs.oscillators import lotka_volterra, van_der_pol
 from envs.pan_flute import pan_flute
 from envs.suites.brax import from_brax
 from envs.tabular import TabularMDP, from_mdp
@@ -62,6 +63,7 @@ __all__ = [
     "from_mdp",
     "goaled",
     "grid_maze",
+    "lotka_volterra",
     "make",
     "mask_observation",
     "matrix_game",
@@ -77,5 +79,6 @@ __all__ = [
     "tabular_mdp",
     "tic_tac_toe",
     "time_limit",
+    "van_der_pol",
     "vectorize",
 ]

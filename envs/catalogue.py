@@ -10,6 +10,7 @@ from envs import gymnax_adapter, mdps, suites
 from envs.errors import unknown_parameters
 from envs.goals import bit_flips, grid_maze, point_hazards, point_maze
 from envs.maze import proc_maze
+from envs.oscillators import lotka_volterra, van_der_pol
 from envs.pan_flute import pan_flute
 from envs.tabular import TabularMDP, from_mdp
 from envs.transforms import mask_observation
@@ -62,8 +63,10 @@ OWN = {
     "ProcMaze": (proc_maze, 50),
     "bit-flips": (bit_flips, 10),
     "grid-maze": (grid_maze, 100),
+    "lotka-volterra": (lotka_volterra, 200),
     "point-hazards": (point_hazards, 100),
     "point-maze": (point_maze, 100),
+    "van-der-pol": (van_der_pol, 200),
 }
 
 
