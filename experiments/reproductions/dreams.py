@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
     for name, curve in curves.items():
         mean, low, high = final(curve)
         rows.append(
-            {"run": name, "steps to get there": reached(curve, level) + short["warmup"],
+            {"run": name, "steps to get there": reached(curve, level),
              "final return": mean, "low": low, "high": high}
         )  # fmt: skip
     save(chosen.out, TITLE, rows, draw(curves, f"{chosen.env}, {chosen.seeds} seeds"))

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     for name, curve in curves.items():
         mean, low, high = final(curve)
         rows.append(
-            {"run": name, f"steps to {LEVEL:g}": reached(curve, LEVEL) + hp.collection.warmup,
+            {"run": name, f"steps to {LEVEL:g}": reached(curve, LEVEL),
              "final return": mean, "low": low, "high": high,
              "mean of the curve": float(curve.returns.mean())}
         )  # fmt: skip
