@@ -122,7 +122,7 @@ of matrices in fewer bits, and compares the last evaluations and the means over 
 interquartile means of paired seeds, with 95 % intervals. A row is within the intervals if both
 differences may be zero. On a processor, bfloat16 is emulated: factors are rounded to bfloat16 and
 multiplied in float32, which says nothing of the speed of devices that have such products. Seconds
-are of processor time, for training and compiling. SAC, TD3 and PPO on Acrobot were not run yet."""
+are of processor time, for training and compiling."""
 
 ACCELERATOR = """## On an accelerator
 
