@@ -30,7 +30,7 @@ from jaxrl.models.fitting import ModelLoss
 from jaxrl.models.losses import Value
 from jaxrl.normalise import remembering, shown
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree, Update
-from jaxrl.updates import imagined, mixed
+from jaxrl.updates import imagined, mixed, prolonged
 
 
 @record
@@ -102,7 +102,7 @@ def mbpo(
         steep = partial(steepness, hp)
         penalty = steep if penalty is None else both(penalty, steep)
     seen = shown(spec, hp.normalise_observations)
-    base = sac.learner(seen, hp, penalty=penalty)
+    base = sac.learner(seen, prolonged(hp, hp.dreams), penalty=penalty)
     world = world or world_of(seen, hp)
 
     def dream(view_of_world: Tree, view: Tree, batch: Transition, key: Key) -> Transition:

@@ -19,7 +19,7 @@ from jaxrl.fields import NOT_NEGATIVE, POSITIVE, check_fields, number, record, s
 from jaxrl.models.dynamics import vector_size
 from jaxrl.settings import Collection
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
-from jaxrl.updates import imagined, together
+from jaxrl.updates import imagined, prolonged, together
 
 
 @record
@@ -60,8 +60,7 @@ def sindy(
     fit = models.sparse_dynamics(spec, library, hp.threshold, hp.ridge, members=hp.members)
     ends = models.logistic_survival(spec, library)
     world = together(fit, ends, models.observed_bounds(spec))
-    inside = replace(hp, num_envs=hp.dream_envs, rollout_length=hp.dream_length)
-    agent = ppo.ppo(spec, inside)
+    agent = ppo.ppo(spec, inside(hp))
 
     def project(obs: Array) -> Array:
         for i in hp.circles:
@@ -89,6 +88,16 @@ def sindy(
 
     update = imagined(agent.update._replace(init=init), world, dream, hp.dreams)
     return agent._replace(update=update)
+
+
+def inside(hp: Hyperparameters) -> Hyperparameters:
+    """The hyperparameters of PPO in the surrogate, whose learning rate falls over all its updates.
+
+    Those are `dreams` in the time of each rollout of the environment.
+    """
+    own, size = hp.collection, hp.dream_envs * hp.dream_length
+    longer = prolonged(hp, hp.dreams * size / (own.num_envs * own.rollout_length))
+    return replace(longer, num_envs=hp.dream_envs, rollout_length=hp.dream_length)
 
 
 def check(spec: Spec, hp: Hyperparameters) -> None:

@@ -15,6 +15,7 @@ Examples:
     ... )
 """
 
+from dataclasses import replace
 from typing import Any
 
 import optax
@@ -41,6 +42,20 @@ def decay_updates(hp: Any) -> float | Array:
     learnt = hp.passes.epochs * hp.passes.minibatches if hasattr(hp, "passes") else learnt
     per_rollout = hp.collection.num_envs * hp.collection.rollout_length
     return hp.optimisation.decay_steps / per_rollout * learnt
+
+
+def prolonged(hp: Any, times: float | Array) -> Any:
+    """Hyperparameters of a learner that takes `times` as many gradient steps as it would by itself.
+
+    Its learning rate falls over all of them, such as those in the rollouts of a model between two
+    of the environment.
+
+    Examples:
+        >>> print(updates.decay_updates(updates.prolonged(hp, 3)))
+        36.0
+    """
+    own = hp.optimisation
+    return replace(hp, optimisation=own.replace(decay_steps=own.decay_steps * times))
 
 
 def optimiser_for(

@@ -8,13 +8,13 @@ import numpy as np
 import optax
 import pytest
 
-from agents import dqn, ppo
+from agents import dqn, ppo, sindy
 from jaxrl.errors import InputError
 from jaxrl.fields import record
 from jaxrl.optimisers import DECAYING, FEW, OPTIMISERS, SCHEDULES, optimiser, scheduled
 from jaxrl.settings import Collection, Layers, Optimisation, Passes
 from jaxrl.types import Discrete, Spec
-from jaxrl.updates import decay_updates
+from jaxrl.updates import decay_updates, prolonged
 
 SPEC = Spec(jax.ShapeDtypeStruct((4,), jnp.float32), Discrete(2))
 PARAMS = {"kernel": np.float32([[3.0, -2.0], [0.5, 1.0]]), "bias": np.float32([1.0, -1.0])}
@@ -127,6 +127,13 @@ def test_steps_of_the_fall_are_gradient_steps():
     """Of a rollout of 16 x 128 environment steps there are 4 x 4, of one of 4 there are 2."""
     assert decay_updates(ppo.Hyperparameters(decay_steps=16 * 128 * 3)) == 48
     assert decay_updates(dqn.Hyperparameters(decay_steps=40)) == 20
+
+
+def test_the_rate_of_a_learner_in_a_model_falls_over_all_its_updates():
+    """In 3 rollouts of 500 steps there are 3 x 20 updates of PPO, of 4 x 4 gradient steps each."""
+    assert decay_updates(sindy.inside(sindy.Hyperparameters(decay_steps=1_500))) == 3 * 20 * 16
+    plain = dqn.Hyperparameters(decay_steps=40)
+    assert decay_updates(prolonged(plain, 5)) == 5 * decay_updates(plain)
 
 
 def test_bad_settings():
