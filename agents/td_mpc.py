@@ -45,7 +45,7 @@ class Hyperparameters:
     """Discount factor per environment step."""
     target_rate: float = number(0.01, FRACTION)
     """Step size with which the target critics move towards the critics; 1 copies them."""
-    decay: float = number(0.5, FRACTION)
+    temporal_decay: float = number(0.5, FRACTION)
     """Factor by which the weight of the losses falls with each step of the model."""
     consistency_coefficient: float = number(20.0, NOT_NEGATIVE)
     """Coefficient of the squared error of predicted states."""
@@ -122,7 +122,7 @@ def td_mpc(spec: Spec, hp: Hyperparameters) -> Agent:
         k_next, k_subset, k_actor = jax.random.split(key, 3)
         first = jax.tree.map(lambda x: x[0], batch.obs)
         state, step = unrolled(world, params["world"], first, batch.action)
-        rate = hp.decay ** jnp.arange(batch.reward.shape[0])[:, None]
+        rate = hp.temporal_decay ** jnp.arange(batch.reward.shape[0])[:, None]
         # Steps after the end of an episode have no targets.
         weight = batch.weight * reached(jnp.ones_like(batch.reward), batch.last) * rate
         over = lambda x: (weight * x).mean() / rate.mean()

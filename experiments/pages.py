@@ -62,9 +62,11 @@ AT_SCALE = """## Published agents on their tasks
 `jaxrl benchmark at-scale` trains agents on tasks that they were published on, with equal settings
 in a task and no search of any: games of MinAtar with episodes of at most 1000 steps, one layer on
 all bits, which costs a fifth of a convolution, and a gradient step on 64 transitions for every four
-steps; and HalfCheetah of Gymnasium with one on 256 for every step. Papers take five million and one
-million steps, so that theirs are other numbers. Minutes are those of all seeds together, on two
-cores that other programs shared."""
+steps; and HalfCheetah of Gymnasium with layers of 128 units and one gradient step on 128
+transitions for every step, or five in runs whose names end in 5. Papers take ten and thirty times
+as many steps, so that theirs are other numbers. Minutes are those of all seeds together, on two
+cores that other programs shared. REDQ with its ten critics, Dreamer, TD-MPC and the other games
+were not run in HalfCheetah or here."""
 
 GOALS = """## Reaching goals
 

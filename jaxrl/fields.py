@@ -55,9 +55,17 @@ def record(cls: type[T]) -> type[T]:
     """A frozen dataclass that is a pytree, and that takes fields of its records by their names.
 
     `cls(num_envs=8)` and `.replace(num_envs=8)` set the field `num_envs` of the record within that
-    has one. Where several have it, an InputError tells which they are.
+    has one. Where several have it, an InputError tells which they are. Raises a TypeError for a
+    class in which two fields go by one name, as the fields of groups do by their own.
     """
     made = struct.dataclass(cls)
+    once: set[str] = set()
+    for field in dataclasses.fields(made):  # pyright: ignore[reportArgumentType]
+        inner = field.default if getattr(field.default, "is_group", False) else None
+        for name in [field.name] if inner is None else vars(inner):
+            if name in once:
+                raise TypeError(f"{cls.__name__} has two fields that are called {name}.")
+            once.add(name)
     plain = made.__init__
 
     @functools.wraps(plain)

@@ -24,11 +24,13 @@ REPLAYED = (
 ATOMS = " --critic.low -5 --critic.high 20"
 CHEETAH = (
     " --env gymnasium/HalfCheetah-v5 --seeds 3 --evaluations 6 --episodes 4 --num-envs 1"
-    " --rollout-length 1 --batch-size 128 --buffer-size 30000 --learning-rate 3e-4 --no-animation"
+    " --buffer-size 30000 --no-animation"
 )
-ONE_UPDATE = " --steps 3e4 --warmup 5000 --updates 1"
+SOFT = f"{CHEETAH} --rollout-length 1 --batch-size 128 --learning-rate 3e-4"
+FEW_STEPS = " --steps 1e4 --warmup 2000"
+ONE_UPDATE = f"{SOFT} --steps 3e4 --warmup 5000 --updates 1"
+FIVE_UPDATES = f"{SOFT}{FEW_STEPS} --hidden 128 128"
 WIDE = " --hidden 128 128"
-FIVE_UPDATES = " --steps 1e4 --warmup 2000"
 
 
 def minatar(game: str) -> dict[str, str]:
@@ -45,14 +47,17 @@ def minatar(game: str) -> dict[str, str]:
 RUNS: dict[str, str] = {
     **minatar("Breakout"),
     **minatar("Asterix"),
-    "halfcheetah-sac": f"sac{CHEETAH}{WIDE}{ONE_UPDATE}",
-    "halfcheetah-td3": f"td3{CHEETAH}{WIDE}{ONE_UPDATE}",
-    "halfcheetah-tqc": f"tqc{CHEETAH}{WIDE}{ONE_UPDATE}",
-    "halfcheetah-sac-residual": f"sac{CHEETAH}{ONE_UPDATE} --encoder residual --hidden 64 64"
+    "halfcheetah-sac": f"sac{ONE_UPDATE}{WIDE}",
+    "halfcheetah-td3": f"td3{ONE_UPDATE}{WIDE}",
+    "halfcheetah-tqc": f"tqc{ONE_UPDATE}{WIDE}",
+    "halfcheetah-sac-residual": f"sac{ONE_UPDATE} --encoder residual --hidden 64 64"
     " --normalise-observations",
-    "halfcheetah-sac-5": f"sac{CHEETAH}{WIDE}{FIVE_UPDATES} --updates 5",
-    "halfcheetah-droq-5": f"droq{CHEETAH}{WIDE}{FIVE_UPDATES} --updates 5 --actor-period 5",
-    "halfcheetah-mbpo-5": f"mbpo{CHEETAH}{WIDE}{FIVE_UPDATES} --dreams 5",
+    "halfcheetah-sac-5": f"sac{FIVE_UPDATES} --updates 5",
+    "halfcheetah-redq-5": f"redq{FIVE_UPDATES} --updates 5 --actor-period 5",
+    "halfcheetah-droq-5": f"droq{FIVE_UPDATES} --updates 5 --actor-period 5",
+    "halfcheetah-mbpo-5": f"mbpo{FIVE_UPDATES} --dreams 5",
+    "halfcheetah-td-mpc": f"td-mpc{CHEETAH}{FEW_STEPS} --rollout-length 1 --updates 1",
+    "halfcheetah-dreamer": f"dreamer{CHEETAH}{FEW_STEPS} --rollout-length 4 --updates 1",
 }
 """The words of each run after `jaxrl train`."""
 

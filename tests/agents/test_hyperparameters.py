@@ -16,8 +16,8 @@ from tests.agents.cases import entry_of
 from tests.agents.test_keys import CONTINUOUS
 
 FRACTIONS = (
-    "decay", "discount", "gae_lambda", "trace_decay", "epsilon", "target_rate", "share",
-    "priority_peak", "munchausen_scale", "momentum",
+    "decay", "temporal_decay", "discount", "gae_lambda", "trace_decay", "epsilon", "target_rate",
+    "share", "priority_peak", "munchausen_scale", "momentum",
 )  # fmt: skip
 SIGNED = ("target_entropy", "initial_value", "initial_stock", "lowest_stock", "highest_stock")
 DECLARED = (

@@ -1,13 +1,16 @@
 """Settings within settings, from the command line to sweeps and back."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from agents import AGENTS
-from experiments import configuration, records
+from experiments import configuration, options, records
 from experiments.cli import main
+from jaxrl.fields import number, record
+from jaxrl.settings import Optimisation
 from jaxrl.values import Critic
 from tests.experiments.runs import COMMON, SMALL_REPLAY, table
 
@@ -28,6 +31,25 @@ def test_flat_and_back(agent):
         assert other == record.replace(critic=record.critic.replace(high=3.0), learning_rate=1.0)
     with pytest.raises(TypeError):
         records.replaced(record, {"critic.hihg": 1.0})
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_each_hyperparameter_is_an_option_of_training_and_of_sweeps(agent):
+    names = records.flat(AGENTS[agent].defaults)
+    for base, lists in ((options.Resumable, False), (options.Sweepable, True)):
+        kind = options.schema(base, agent, {}, lists)
+        found = [field.name for field in dataclasses.fields(kind)]
+        assert {options.attribute(name) for name in names} < set(found)
+        assert len(set(found)) == len(found)
+
+
+def test_two_fields_of_one_name_are_refused():
+    class Twice:
+        learning_rate: float = number(0.1)
+        optimisation: Optimisation = Optimisation()
+
+    with pytest.raises(TypeError, match="two fields that are called learning_rate"):
+        record(Twice)
 
 
 def test_trained_resumed_and_evaluated(tmp_path, capsys):
