@@ -145,6 +145,7 @@ REPRODUCTIONS = (
     "search",
     "several-critics",
     "shuffled-frames",
+    "sparse-control",
     "static-worlds",
     "steering",
     "stock",

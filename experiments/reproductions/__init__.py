@@ -64,6 +64,7 @@
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `several-critics`: one critic for each of several rewards, beside one for their sum.
 - `shuffled-frames`: progress told from frames without their order, to judge and imitate data.
+- `sparse-control`: two oscillators in sparse surrogates, and by sparse policies.
 - `static-worlds`: plans for the worst of several worlds, by ordinary problems in turn.
 - `steering`: a cloned flow that is steered by its noise, or edited, beside learning anew.
 - `stock`: one network for all levels of risk, beside the exact optimum.

@@ -67,6 +67,44 @@ def tune(
     return found
 
 
+class Choice(NamedTuple):
+    """A setting that was chosen, with metrics [seeds, E] of it."""
+
+    setting: dict[str, float]
+    before: dict[str, np.ndarray]  # of the seeds that it was chosen on
+    metrics: dict[str, np.ndarray]  # of other seeds
+
+    @property
+    def curve(self) -> Curve:
+        """The evaluations of the other seeds."""
+        return Curve(self.metrics["env_steps"][0], self.metrics["evaluation_return"])
+
+
+def choose(
+    trial: Trial,
+    settings: Sequence[dict[str, float]],
+    seeds: int,
+    episodes: int = 16,
+    observe: Callable[..., dict] | None = None,
+    apart: int = 2,
+) -> Choice:
+    """Choose among settings on `apart` seeds, and measure the best one on `seeds` other ones.
+
+    Settings are values of the same numeric hyperparameters, and are compared by the means of their
+    curves. What `observe` returns is among the metrics, as in `jaxrl.make_train`.
+    """
+    train = make_train(*trial, episodes, observe=observe)
+    run = jax.jit(jax.vmap(lambda key, changes: train(key, trial.hp.replace(**changes)).metrics))
+    stack = lambda some: {k: jnp.array([one[k] for one in some]) for k in settings[0]}
+    keys = jnp.tile(jax.random.split(jax.random.key(1), apart), len(settings))
+    tried = run(keys, stack([one for one in settings for _ in range(apart)]))
+    of = jax.tree.map(lambda x: np.asarray(x).reshape(len(settings), apart, *x.shape[1:]), tried)
+    best = int(np.nanargmax(of["evaluation_return"].mean((1, 2))))
+    metrics = run(jax.random.split(jax.random.key(0), seeds), stack([settings[best]] * seeds))
+    before = jax.tree.map(lambda x: x[best], of)
+    return Choice(settings[best], before, jax.tree.map(np.asarray, metrics))
+
+
 def label(name: str | tuple[str, str]) -> str:
     """A name as one line of text."""
     return name if isinstance(name, str) else ", ".join(name)

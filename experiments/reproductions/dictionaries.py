@@ -7,6 +7,7 @@ observation, in states that its own policy visits, with noise, or in states draw
 and speeds. For each degree the threshold is the best of three by the returns of one other seed.
 """
 
+import itertools
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,7 +56,7 @@ HP = sac.Hyperparameters(
 
 
 def visited(env: Env, policy: Any, view: Tree, key: Key) -> Array:
-    """Observations [STATES, 3] on episodes of a policy whose actions have noise."""
+    """Observations [STATES, D] on episodes of a policy whose actions have noise."""
     lanes = STATES // STEPS + 1
     k_start, k_noise = jax.random.split(key)
     keys = jax.random.split(k_start, lanes)
@@ -69,7 +70,7 @@ def visited(env: Env, policy: Any, view: Tree, key: Key) -> Array:
         return (state, now.final), obs
 
     _, obs = jax.lax.scan(step, (state, first.obs), jax.random.split(k_noise, STEPS))
-    return obs.reshape(-1, 3)[:STATES]
+    return obs.reshape(-1, obs.shape[-1])[:STATES]
 
 
 def spread(key: Key) -> Array:
@@ -80,25 +81,36 @@ def spread(key: Key) -> Array:
     return jnp.stack([jnp.cos(angle), jnp.sin(angle), speed], -1)
 
 
+def compressed(
+    env: Env, policy: Any, view: Tree, obs: Array, degree: int, scale: Array, key: Key
+) -> tuple[Array, Array]:
+    """The returns [T] and the numbers of terms [T] of dictionaries of a policy, by the threshold.
+
+    They are polynomials of observations in units of `scale` [D], so that coefficients are
+    comparable, and are fitted at observations [STATES, D].
+    """
+    library = lambda obs: models.polynomials(degree)(obs / scale)
+    action, _, _ = policy.step(view, (), obs, key)
+
+    def one(threshold: Array) -> tuple[Array, Array]:
+        coefficients, actor = models.distilled(library, obs, action, threshold)
+        returns = evaluate(env, actor, view, key, 16, STEPS).returns.mean()
+        return returns, (coefficients != 0).sum()
+
+    return jax.vmap(one)(jnp.array(THRESHOLDS))
+
+
 def measured(env: Env, view: Tree, key: Key) -> dict[str, Array]:
     """The return of a policy and those of dictionaries of it, with their numbers of terms."""
     policy = sac.sac(env.spec, HP).exploit
     k_visit, k_spread, k_play = jax.random.split(key, 3)
-    returned = lambda actor: evaluate(env, actor, view, k_play, 16, STEPS).returns.mean()
-    found: dict[str, Array] = {"policy": returned(policy)}
+    score = evaluate(env, policy, view, k_play, 16, STEPS).returns.mean()
+    found: dict[str, Array] = {"policy": score}
     places = {"visited": visited(env, policy, view, k_visit), "all": spread(k_spread)}
-    for degree in DEGREES:
-        # Speeds in units of their bound, so that coefficients are comparable.
-        library = lambda obs, d=degree: models.polynomials(d)(obs / jnp.array([1.0, 1.0, 8.0]))
-        for place, obs in places.items():
-            action, _, _ = policy.step(view, (), obs, k_play)
-
-            def one(threshold: Array, obs=obs, action=action, library=library) -> tuple:
-                coefficients, actor = models.distilled(library, obs, action, threshold)
-                return returned(actor), (coefficients != 0).sum()
-
-            returns, terms = jax.vmap(one)(jnp.array(THRESHOLDS))
-            found |= {f"{place} {degree} return": returns, f"{place} {degree} terms": terms}
+    scale = jnp.array([1.0, 1.0, 8.0])  # speeds in units of their bound
+    for degree, (place, obs) in itertools.product(DEGREES, places.items()):
+        returns, terms = compressed(env, policy, view, obs, degree, scale, k_play)
+        found |= {f"{place} {degree} return": returns, f"{place} {degree} terms": terms}
     return found
 
 

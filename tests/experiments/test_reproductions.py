@@ -5,14 +5,24 @@ import json
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import envs
 from agents import AGENTS
 from experiments.cli import main
-from experiments.reproductions import edge, empowerment, expressivity, guided, steering, stock
-from experiments.reproductions.curves import Trial, panels, tune
+from experiments.reproductions import (
+    edge,
+    empowerment,
+    expressivity,
+    guided,
+    sparse_control,
+    steering,
+    stock,
+)
+from experiments.reproductions.curves import Curve, Trial, choose, panels, tune
+from jaxrl.types import Box, Env, Spec, TimeStep
 from tests.compiling import OPTIMISED
 
 
@@ -106,6 +116,46 @@ def test_the_better_learning_rate_is_taken_and_drawn_beside_others():
     assert [row["what"] for row in table] == ["good", "bad"]
     assert table[0]["final return"] - table[1]["final return"] == pytest.approx(1.0)
     assert len(figure.axes) == 1
+
+
+def test_settings_are_chosen_on_seeds_that_are_not_reported():
+    entry = AGENTS["q-learning"]
+    hp = entry.defaults.replace(epsilon=0.5, decay_power=0.0, discount=0.9)
+    trial = Trial(entry.make, envs.make("chain", length=4, max_steps_in_episode=20), hp, 4e3, 4)
+    settings = [{"learning_rate": rate} for rate in (1e-6, 0.5)]
+    found = choose(trial, settings, 3, observe=lambda view, key: {"drawn": jax.random.uniform(key)})
+    assert found.setting == settings[1] and found.curve.returns.shape == (3, 4)
+    assert found.curve.returns[:, -1].min() == pytest.approx(1.0, abs=0.05)
+    assert found.before["drawn"].shape == (2, 4)
+    drawn = np.concatenate([found.before["drawn"], found.metrics["drawn"]])
+    assert len(np.unique(drawn)) == 20  # no seed is in both
+
+
+def test_descent_through_a_simulator_finds_the_controls_of_the_closed_form():
+    """x <- x + u at the cost x^2: the best is u = -x at once, so that a return is -x_0^2."""
+
+    def now(x, reward):
+        return TimeStep(x, reward, jnp.ones(()), jnp.zeros((), bool), x, {})
+
+    def init(key):
+        x = jax.random.uniform(key, (1,), minval=-0.9, maxval=0.9)
+        return x, now(x, jnp.zeros(()))
+
+    step = lambda x, u, key: (x + u, now(x + u, -jnp.square(x[0])))
+    env = Env(
+        init, step, Spec(jax.ShapeDtypeStruct((1,), jnp.float32), Box(-np.ones(1), np.ones(1)))
+    )
+    starts = jax.vmap(init)(jax.random.split(jax.random.key(3), 8))[0]
+    found = jax.jit(lambda key: sparse_control.optimum(env, key, 8, 300))(jax.random.key(3))
+    assert float(found) == pytest.approx(-np.square(starts).mean(), abs=0.01)
+
+
+def test_what_is_gained_on_the_best_evaluations_is_counted_by_seed():
+    returns = np.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 6.0, 6.0, 3.0, 0.0, 0.0]])
+    top, gain = sparse_control.best(Curve(np.arange(6), returns))
+    # Windows of three: 1, 2, 3, 4 and 6, 5, 3, 1, whose means are 3.5, 3.5, 3 and 2.5.
+    assert top == 3.5
+    np.testing.assert_allclose(gain, [3.0, -5.0])
 
 
 def test_true_trajectories_have_no_error_at_any_depth():
