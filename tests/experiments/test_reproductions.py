@@ -132,7 +132,7 @@ def test_settings_are_chosen_on_seeds_that_are_not_reported():
 
 
 def test_descent_through_a_simulator_finds_the_controls_of_the_closed_form():
-    """x <- x + u at the cost x^2: the best is u = -x at once, so that a return is -x_0^2."""
+    """x <- x / 2 + u at the cost x^2: the best is u = -x / 2 at once, for a return of -x_0^2."""
 
     def now(x, reward):
         return TimeStep(x, reward, jnp.ones(()), jnp.zeros((), bool), x, {})
@@ -141,7 +141,7 @@ def test_descent_through_a_simulator_finds_the_controls_of_the_closed_form():
         x = jax.random.uniform(key, (1,), minval=-0.9, maxval=0.9)
         return x, now(x, jnp.zeros(()))
 
-    step = lambda x, u, key: (x + u, now(x + u, -jnp.square(x[0])))
+    step = lambda x, u, key: (x / 2 + u, now(x / 2 + u, -jnp.square(x[0])))
     env = Env(
         init, step, Spec(jax.ShapeDtypeStruct((1,), jnp.float32), Box(-np.ones(1), np.ones(1)))
     )
