@@ -5,7 +5,8 @@
 - `own`: a person's own network in its place; networks that see a part of the observation.
 - `critics`: ensembles of critics of observations and continuous actions.
 - `inputs`: observations and actions as the arrays that networks take.
-- `layers`, `encoders`, `backbones`: the modules, those of images and trees, the memories.
+- `layers`, `encoders`, `sets`, `backbones`: the modules, those of images and trees, those of sets
+  such as other players, the memories.
 """
 
 from jaxrl.networks.critics import Critics, critic_ensemble
