@@ -140,6 +140,7 @@ REPRODUCTIONS = (
     "receding",
     "regularisers",
     "reranking",
+    "restarted-critics",
     "risk-levels",
     "robust",
     "search",

@@ -60,6 +60,7 @@
 - `receding`: plans of a flow that begin as noise, or go on from the last plan.
 - `regularisers`: what TD3's actor imitates: the data, their nearest or generated better actions.
 - `reranking`: frozen policies whose draws are ranked by one critic that was learnt offline.
+- `restarted-critics`: preferences after an exploration, with critics that restart or stay.
 - `robust`: robust beside nominal planning under shifted kernels.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `several-critics`: one critic for each of several rewards, beside one for their sum.

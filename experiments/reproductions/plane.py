@@ -110,15 +110,16 @@ def score(env: Env, chosen: Actor, view: Tree, key: Key, episodes: int = 64) -> 
     return evaluate(env, chosen, view, key, episodes).returns.mean()
 
 
-def scored(one: Callable[[Any, Key], Array], grid: Sequence[Any], seeds: int) -> np.ndarray:
-    """The scores [points, 2 seeds, ...] by `one(point, key)` of all points of a grid.
+def scored(one: Callable[[Any, Key], Tree], grid: Sequence[Any], seeds: int) -> Any:
+    """The scores, leaves [points, 2 seeds, ...], by `one(point, key)` of all points of a grid.
 
     One compiled program runs all seeds of a point at once.
     """
     keys, run = jax.random.split(jax.random.key(0), 2 * seeds), jax.jit(jax.vmap(one, (None, 0)))
     points = jax.tree.map(lambda *x: jnp.array(x), *grid)
     at = lambda i: jax.tree.map(lambda x: x[i], points)
-    return np.stack([np.asarray(run(at(i), keys)) for i in range(len(grid))])
+    found = [run(at(i), keys) for i in range(len(grid))]
+    return jax.tree.map(lambda *x: np.stack(x), *found)
 
 
 def tuned(found: np.ndarray, choosing: int | None = None) -> tuple[int, np.ndarray]:
