@@ -128,6 +128,7 @@ REPRODUCTIONS = (
     "onset",
     "optimism",
     "overoptimisation",
+    "perceptual-stages",
     "policy-gradients",
     "pretraining",
     "programmes",

@@ -48,6 +48,7 @@
 - `on-the-fly`: the best of a flow's actions and of their edits, beside the flow and fine-tuning.
 - `optimism`: optimistic actor-critics, exploration above a threshold, and lists of items.
 - `overoptimisation`: proxy and gold reward of the best of n, by labels and by ensembles.
+- `perceptual-stages`: rewards of stages that are found in demonstrations, beside told ones.
 - `policy-gradients`: momentum without lag, corrected sampling, and critics of two sources.
 - `pretraining`: features from demonstrations of many tasks, and cloning of a new one from few.
 - `programmes`: rewards that are searched for among programmes.
