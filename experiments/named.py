@@ -157,6 +157,7 @@ REPRODUCTIONS = (
     "teachers",
     "unknown-models",
     "users",
+    "varying-players",
     "verdicts",
     "wanted",
     "weighted-models",

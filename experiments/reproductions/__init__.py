@@ -76,6 +76,7 @@
 - `teachers`: students of many regulators, beside domain randomisation.
 - `unknown-models`: latent processes, exploration without rewards, and the average reward.
 - `users`: users who want opposite things, by one reward or a latent of each.
+- `varying-players`: latent policies in games of two to five players, beside exact equilibria.
 - `wanted`: one network that obtains the return it is asked for, in a game.
 - `weighted-models`: tiny models weighted by the gradient of the value, with distractors.
 - `zero-shot`: policies of 32 rewards by agents that learnt without one.

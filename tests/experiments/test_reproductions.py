@@ -17,11 +17,15 @@ from experiments.reproductions import (
     empowerment,
     expressivity,
     guided,
+    perceptual_stages,
     sparse_control,
     steering,
     stock,
+    varying_players,
 )
 from experiments.reproductions.curves import Curve, Trial, choose, panels, tune
+from jaxrl.rewards import segmented
+from jaxrl.rewards.skills import SkillReward
 from jaxrl.types import Box, Env, Spec, TimeStep
 from tests.compiling import OPTIMISED
 
@@ -209,3 +213,53 @@ def test_empowerment_keeps_what_actions_control_and_information_what_lasts():
         assert told[what].max() == pytest.approx(value)
         for part in ("place", "sign"):
             np.testing.assert_allclose(told[part][best], float(part == kept), atol=1e-9)
+
+
+def test_a_key_opens_the_door_and_stages_without_other_features_are_found():
+    """The best policy for the goal takes as many steps as a search in breadth."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    it = jax.vmap(partial(perceptual_stages.world, 0.0))(keys)
+    goal = np.arange(perceptual_stages.STATES) >= 3 * perceptual_stages.CELLS
+
+    def demonstrated(it, key):
+        best = perceptual_stages.greedy(it, jnp.asarray(goal, float))
+        features, stage = perceptual_stages.demonstrated(it, 0.0, 3, key)
+        return best, jax.vmap(lambda x: segmented(x, 4))(features) != stage
+
+    actions, wrong = map(np.asarray, jax.jit(jax.vmap(demonstrated))(it, keys))
+    assert wrong.mean() < 0.03
+    for to, best in zip(np.asarray(it.to), actions):
+        steps, front, seen = {}, np.flatnonzero(goal), set()
+        for distance in range(60):
+            steps |= {int(state): distance for state in front}
+            seen |= set(front.tolist())
+            front = [s for s in range(len(to)) if s not in seen and set(to[s].tolist()) & seen]
+            front = np.array(front, int)
+        for state in np.flatnonzero(perceptual_stages.START):
+            taken, now = 0, state
+            while not goal[now] and taken < 60:
+                now, taken = to[now, best[now]], taken + 1
+            assert taken == steps[int(state)]
+
+
+def test_the_information_of_joint_actions_is_a_mean_over_all_of_them():
+    """Of a discriminator that is a table, for two players of whom others are absent."""
+    game = varying_players.drawn(2, jax.random.key(0))
+    assert (np.asarray(game.weights) > 0).sum() == 2
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(2, 3, 3))  # of modes and of the actions of both players
+    policies = rng.dirichlet(np.ones(3), (2, varying_players.PLAYERS))
+
+    def pay(params, obs, final, skill):
+        both = final[..., :6].reshape(*final.shape[:-1], 2, 3)
+        of_actions = jnp.einsum("...k,kab,...a,...b->...", skill, table, both[..., 0, :],
+                                both[..., 1, :])  # fmt: skip
+        return of_actions + 9 * final[..., 6 : 3 * varying_players.PLAYERS].sum(-1)
+
+    none = lambda params, target, batch, key: (jnp.zeros(()), {})
+    told = SkillReward(lambda key: (), pay, none)
+    drawn = lambda key: varying_players.told_apart(told, (), game, jnp.asarray(policies), key)[0]
+    found = np.asarray(jax.jit(jax.vmap(drawn))(jax.random.split(jax.random.key(1), 4_000)))
+    exact = np.einsum("kab,ka,kb->k", table, policies[:, 0], policies[:, 1])
+    error = found.std(0) / np.sqrt(len(found))
+    np.testing.assert_array_less(np.abs(found.mean(0) - exact), 6 * error + 1e-5)

@@ -45,7 +45,7 @@ def test_what_deviations_pay_is_a_loop_over_joint_actions():
     q = jax.jit(deviation_values)(payoffs, jnp.asarray(policies))
     np.testing.assert_allclose(q, wanted, atol=1e-5)
     gains = wanted.max(1) - (policies * wanted).sum(1)
-    np.testing.assert_allclose(deviation_gains(payoffs, policies), gains, atol=1e-5)
+    np.testing.assert_allclose(deviation_gains(payoffs, jnp.asarray(policies)), gains, atol=1e-5)
     assert exploitability(payoffs, jnp.asarray(policies)) == pytest.approx(gains.max(), abs=1e-5)
     # Costs are affine, so that expected loads are enough: a closed form without joint actions.
     load = WEIGHTS[:, None] + (WEIGHTS[:, None] * policies).sum(0) - WEIGHTS[:, None] * policies
