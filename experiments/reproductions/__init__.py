@@ -37,6 +37,7 @@
 - `histories`: histories whose features a bisimulation loss makes alike.
 - `horizon`: the effective horizon beside the steps that DQN and PPO need.
 - `implicit-values`: IQL, XQL and SQL beside exact values of the best actions in the data.
+- `interventions`: SAC that a corrector helps where it stalls, and is needed less and less.
 - `joint-actions`: soft values of joint actions whose digits see each other, or do not.
 - `judged`: offline learning from a reward that is fitted to a judge who errs.
 - `labels`: data whose actions are mostly told by an inverse model.
@@ -46,6 +47,7 @@
 - `offline-agents`: ten offline agents on four data sets of our own.
 - `offline-robust`: robust offline plans by a price or by a radius, and what they cost.
 - `on-the-fly`: the best of a flow's actions and of their edits, beside the flow and fine-tuning.
+- `onset`: going on online with the data, without them, and after a warm-up.
 - `optimism`: optimistic actor-critics, exploration above a threshold, and lists of items.
 - `overoptimisation`: proxy and gold reward of the best of n, by labels and by ensembles.
 - `perceptual-stages`: rewards of stages that are found in demonstrations, beside told ones.
@@ -62,6 +64,7 @@
 - `regularisers`: what TD3's actor imitates: the data, their nearest or generated better actions.
 - `reranking`: frozen policies whose draws are ranked by one critic that was learnt offline.
 - `restarted-critics`: preferences after an exploration, with critics that restart or stay.
+- `risk-levels`: static CVaR by its level, by the stock, and without either.
 - `robust`: robust beside nominal planning under shifted kernels.
 - `search`: Gumbel MuZero on small games, and AlphaZero beside its own prior.
 - `several-critics`: one critic for each of several rewards, beside one for their sum.
