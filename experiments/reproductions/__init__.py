@@ -11,6 +11,7 @@
 - `constraints`: prices of a cost that PPO and SAC learn, beside fixed prices and the exact optimum.
 - `contexts`: policies by the context of what is preferred, beside rewards that are fitted.
 - `continual`: offline tasks one after another, and what of them is remembered.
+- `control`: cloning conditioned on returns, and on what can be controlled of them.
 - `corruption`: IQL and the parts of RIQL on corrupted data.
 - `coverage`: how much of a square the skills of METRA and DIAYN cover.
 - `data-quality`: algorithms by the quality and the coverage of their data sets.
@@ -80,6 +81,7 @@
 - `unknown-models`: latent processes, exploration without rewards, and the average reward.
 - `users`: users who want opposite things, by one reward or a latent of each.
 - `varying-players`: latent policies in games of two to five players, beside exact equilibria.
+- `verdicts`: rewards of a classifier that errs, without resets.
 - `wanted`: one network that obtains the return it is asked for, in a game.
 - `weighted-models`: tiny models weighted by the gradient of the value, with distractors.
 - `zero-shot`: policies of 32 rewards by agents that learnt without one.
