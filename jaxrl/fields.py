@@ -56,16 +56,13 @@ def record(cls: type[T]) -> type[T]:
 
     `cls(num_envs=8)` and `.replace(num_envs=8)` set the field `num_envs` of the record within that
     has one. Where several have it, an InputError tells which they are. Raises a TypeError for a
-    class in which two fields go by one name, as the fields of groups do by their own.
+    class that has a field of the name of one in a group, since that goes by its own name too.
     """
     made = struct.dataclass(cls)
-    once: set[str] = set()
-    for field in dataclasses.fields(made):  # pyright: ignore[reportArgumentType]
-        inner = field.default if getattr(field.default, "is_group", False) else None
-        for name in [field.name] if inner is None else vars(inner):
-            if name in once:
-                raise TypeError(f"{cls.__name__} has two fields that are called {name}.")
-            once.add(name)
+    own = {field.name: field.default for field in dataclasses.fields(made)}  # pyright: ignore[reportArgumentType]
+    for name, value in own.items():
+        for twice in own.keys() & (vars(value) if getattr(value, "is_group", False) else {}):
+            raise TypeError(f"{cls.__name__} and its group {name} both have a field {twice}.")
     plain = made.__init__
 
     @functools.wraps(plain)

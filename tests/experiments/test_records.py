@@ -43,12 +43,14 @@ def test_each_hyperparameter_is_an_option_of_training_and_of_sweeps(agent):
         assert len(set(found)) == len(found)
 
 
-def test_two_fields_of_one_name_are_refused():
+def test_a_field_of_the_name_of_one_in_a_group_is_refused():
     class Twice:
         learning_rate: float = number(0.1)
         optimisation: Optimisation = Optimisation()
 
-    with pytest.raises(TypeError, match="two fields that are called learning_rate"):
+    with pytest.raises(
+        TypeError, match="Twice and its group optimisation both have a field learning_rate"
+    ):
         record(Twice)
 
 
