@@ -51,8 +51,10 @@ def prolonged(hp: Any, times: float | Array) -> Any:
     of the environment.
 
     Examples:
-        >>> print(updates.decay_updates(updates.prolonged(hp, 3)))
-        36.0
+        >>> from agents import sac
+        >>> falling = sac.Hyperparameters(decay_steps=100.0)
+        >>> print(updates.decay_updates(updates.prolonged(falling, 3)))
+        300.0
     """
     own = hp.optimisation
     return replace(hp, optimisation=own.replace(decay_steps=own.decay_steps * times))
