@@ -15,7 +15,7 @@ import optax
 from agents import ppo
 from jaxrl import models
 from jaxrl.errors import require, require_continuous
-from jaxrl.fields import NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
+from jaxrl.fields import FRACTION, NOT_NEGATIVE, POSITIVE, check_fields, number, record, static
 from jaxrl.models.dynamics import vector_size
 from jaxrl.settings import Collection
 from jaxrl.types import Agent, Array, Key, Spec, Transition, Tree
@@ -43,6 +43,9 @@ class Hyperparameters(ppo.Hyperparameters):
     """Number of parallel rollouts in the surrogate for one update."""
     dream_length: int = static(64, POSITIVE)
     """Steps of a rollout in the surrogate."""
+    wide_share: float = number(0.0, FRACTION)
+    """Share of rollouts in the surrogate that start anywhere in the region of all data; the others
+    start where the last rollouts of the environment have been."""
     collection: Collection = Collection(num_envs=4, rollout_length=125, warmup=500)
     """How experience is collected."""
 
@@ -76,10 +79,7 @@ def sindy(
             spec, library, coefficients, project, survival=alive, bounds=bounds
         )
         model = model if terminated is None else models.known_termination(model, terminated)
-        pool = batch.obs.reshape(-1, batch.obs.shape[-1])
-        # Starts of no weight are never drawn.
-        likely = jnp.where(batch.weight.reshape(-1) > 0, 0.0, -jnp.inf)
-        starts = pool[jax.random.categorical(k_start, likely, shape=(hp.dream_envs,))]
+        starts = project(drawn_starts(batch, bounds, hp.wide_share, hp.dream_envs, k_start))
         return models.branched(model, agent.explore, view, starts, k_roll, hp.dream_length)[0]
 
     def init(key: Key, example: Transition) -> Tree:
@@ -88,6 +88,24 @@ def sindy(
 
     update = imagined(agent.update._replace(init=init), world, dream, hp.dreams)
     return agent._replace(update=update)
+
+
+def drawn_starts(
+    batch: Transition, bounds: models.Bounds, share: float | Array, number: int, key: Key
+) -> Array:
+    """Observations [number, D] of a batch of vectors, and for a `share` of them anywhere in bounds.
+
+    A policy that does well stays where it aims, so that its own rollouts alone would let it forget
+    the way there.
+    """
+    k_pool, k_wide, k_which = jax.random.split(key, 3)
+    pool: Array = batch.obs.reshape(-1, batch.obs.shape[-1])
+    # Starts of no weight are never drawn.
+    likely = jnp.where(batch.weight.reshape(-1) > 0, 0.0, -jnp.inf)
+    starts = pool[jax.random.categorical(k_pool, likely, shape=(number,))]
+    low, high = bounds.low[:-1], bounds.high[:-1]  # the last one is of rewards
+    anywhere = jax.random.uniform(k_wide, starts.shape, starts.dtype, low, high)
+    return jnp.where(jax.random.bernoulli(k_which, share, (number, 1)), anywhere, starts)
 
 
 def inside(hp: Hyperparameters) -> Hyperparameters:

@@ -6,8 +6,10 @@ dictionaries. Here the true dynamics are in the library, so that a surrogate can
 Pol oscillator that is held at rest, and the fishing of prey and predators. SINDy-Dyna is compared
 with PPO that updates as often and with SAC at equal numbers of environment steps, each at the best
 of three learning rates for two other seeds, and with controls that are descended through the true
-equations. Training goes on after control is found, so that a decay of policies would show. Then the
-policies of SINDy-Dyna are distilled, as in `dictionaries`.
+equations. Half of the rollouts in the surrogate start anywhere in the region of the data, because a
+policy that holds a system still would forget the way there. Training goes on after control is
+found, so that a decay of policies would show. Then the policies of SINDy-Dyna are distilled, as in
+`dictionaries`.
 """
 
 from dataclasses import dataclass, replace
@@ -106,6 +108,7 @@ def trials(env: Env, discount: float, degree: int, steps: float) -> dict[str, Tr
         discount=discount,
         entropy_coefficient=0.0,
         threshold=0.005,
+        wide_share=0.5,
         degree=degree,
         decay=1.0,
     )

@@ -50,6 +50,7 @@ from jaxrl.models.model import (
     truncated,
 )
 from jaxrl.models.sparse import (
+    Bounds,
     distilled,
     observed_bounds,
     polynomials,
@@ -62,6 +63,7 @@ from jaxrl.models.survival import logistic_survival, survival_probability
 from jaxrl.models.trajectories import Scale, Trajectories, scale_of, trajectories
 
 __all__ = [
+    "Bounds",
     "ChanceModel",
     "Dynamics",
     "Model",

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import envs
-from agents import AGENTS, mbpo, sac
-from jaxrl import advance, assemble, dp, evaluate, values
+from agents import AGENTS, mbpo, sac, sindy
+from jaxrl import advance, assemble, dp, evaluate, models, values
 from jaxrl.models.tabular import most_likely
-from jaxrl.types import Box, Env, Spec, TimeStep
+from jaxrl.types import Box, Env, Spec, TimeStep, Transition
 from tests.compiling import OPTIMISED
 
 KEYS = jax.random.split(jax.random.key(0), 8)
@@ -248,6 +248,24 @@ def test_a_policy_is_learnt_in_latent_dreams():
 
     found = np.asarray(jax.jit(jax.vmap(train), compiler_options=OPTIMISED)(KEYS[:5]))
     assert np.median(found) >= -5, found
+
+
+def test_dreams_in_a_surrogate_start_in_the_data_or_anywhere_in_their_region():
+    """Of four states the last has no weight; the region is wider than they are."""
+    obs = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [9.0, 9.0]])
+    blank, weight = jnp.zeros(4), jnp.array([1.0, 1.0, 1.0, 0.0])
+    batch = Transition(obs, blank[:, None], blank, blank, blank > 0, obs, (), weight)
+    bounds = models.Bounds(jnp.array([-2.0, 3.0, 0.0]), jnp.array([-1.0, 5.0, 0.0]), blank[:1])
+    draw = jax.jit(lambda share, key: sindy.drawn_starts(batch, bounds, share, 4000, key))
+    for share in (0.0, 0.25, 1.0):
+        found = np.asarray(draw(share, jax.random.key(1)))
+        wide = found[:, 0] < 0
+        known = {tuple(x) for x in found[~wide].tolist()}
+        assert known == (set() if share == 1 else {(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)})
+        np.testing.assert_allclose(wide.mean(), share, atol=0.035)  # five standard errors
+        if share:
+            np.testing.assert_allclose(found[wide].mean(0), [-1.5, 4.0], atol=0.12)
+            assert (found[wide] >= [-2, 3]).all() and (found[wide] <= [-1, 5]).all()
 
 
 @pytest.mark.parametrize(
