@@ -43,7 +43,7 @@ class Hyperparameters(ppo.Hyperparameters):
     """Number of parallel rollouts in the surrogate for one update."""
     dream_length: int = static(64, POSITIVE)
     """Steps of a rollout in the surrogate."""
-    wide_share: float = number(0.0, FRACTION)
+    wide_share: float = number(0.5, FRACTION)
     """Share of rollouts in the surrogate that start anywhere in the region of all data; the others
     start where the last rollouts of the environment have been."""
     collection: Collection = Collection(num_envs=4, rollout_length=125, warmup=500)

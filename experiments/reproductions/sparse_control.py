@@ -108,7 +108,6 @@ def trials(env: Env, discount: float, degree: int, steps: float) -> dict[str, Tr
         discount=discount,
         entropy_coefficient=0.0,
         threshold=0.005,
-        wide_share=0.5,
         degree=degree,
         decay=1.0,
     )

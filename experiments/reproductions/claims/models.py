@@ -136,10 +136,13 @@ CLAIMS: dict[str, Claim] = {
     ),
     "surrogates": Claim(
         "SINDy-Dyna controls after a tenth of PPO's steps (Zolman et al. 2024).",
-        "Partly",
-        "Pendulum reaches -300 after 5000 steps; PPO needs 20000 if it updates as often and "
-        "113000 if tuned for its final return. Then the surrogate's policies decay to -422 while "
-        "PPO's improve.",
+        "Confirmed",
+        "Pendulum reaches -300 after 2000 steps; PPO needs 30000 if it updates as often and "
+        "100000 if tuned for its final return. SINDy-Dyna ends at -188 [-198, -179] after 10000 "
+        "steps, and PPO at -166 [-178, -156] after a million. Half of the rollouts in the "
+        "surrogate start anywhere in the region of the data, which the paper does not say, and "
+        "which was tried on six other seeds; before, all started where the last policy had been, "
+        "and policies decayed to -422.",
     ),
     "weighted-models": Claim(
         "Weighting a small model's errors by the value's gradient helps among distractors "
