@@ -66,9 +66,9 @@ steps; and HalfCheetah of Gymnasium with layers of 128 units and one gradient st
 transitions for every step, or five in runs whose names end in 5. TD-MPC and Dreamer have settings
 of their own. Papers take ten and thirty times as many steps, so that theirs are other numbers.
 Minutes are those of all seeds together, on two cores that other programs shared. With few seeds
-most intervals overlap. Those of DQN beside QR-DQN and HL-Gauss in Breakout do not, nor in
-HalfCheetah those of SAC with and without a residual network, and of DroQ beside SAC and REDQ with
-as many updates. Runs that the table lacks were not made."""
+most intervals overlap. Those of DQN and Rainbow beside QR-DQN and HL-Gauss in Breakout do not, nor
+in HalfCheetah those of SAC with and without a residual network, and of DroQ beside SAC and REDQ
+with as many updates. Runs that the table lacks were not made."""
 
 GOALS = """## Reaching goals
 
