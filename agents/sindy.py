@@ -103,8 +103,7 @@ def drawn_starts(
     # Starts of no weight are never drawn.
     likely = jnp.where(batch.weight.reshape(-1) > 0, 0.0, -jnp.inf)
     starts = pool[jax.random.categorical(k_pool, likely, shape=(number,))]
-    low, high = bounds.low[:-1], bounds.high[:-1]  # the last one is of rewards
-    anywhere = jax.random.uniform(k_wide, starts.shape, starts.dtype, low, high)
+    anywhere = models.drawn_within(bounds, number, k_wide)
     return jnp.where(jax.random.bernoulli(k_which, share, (number, 1)), anywhere, starts)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxrl.environments import begun
 from jaxrl.types import Array, Box, Env, Key, Spec, TimeStep
 
 
@@ -69,18 +70,15 @@ def _controlled(
 ) -> Env:
     """The environment of a differential equation of two numbers and one action in [least, 1]."""
 
-    def emit(state: Array, reward: Array) -> TimeStep:
-        return TimeStep(state, reward, jnp.ones(()), jnp.zeros((), bool), state, {})
-
     def init(key: Key) -> tuple[Array, TimeStep]:
         state = start(key)
-        return state, emit(state, jnp.zeros(()))
+        return state, begun(state)
 
     def step(state: Array, action: Array, key: Key) -> tuple[Array, TimeStep]:
         action = jnp.clip(action, least, 1.0)
         reward = -time_step * cost(state, action)
         state = state + time_step * velocity(state, action)
-        return state, emit(state, reward)
+        return state, begun(state)._replace(reward=reward)
 
     box = Box(jnp.full(1, least), jnp.ones(1))
     return Env(init, step, Spec(jax.ShapeDtypeStruct((2,), jnp.float32), box), fresh=1.0)

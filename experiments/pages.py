@@ -64,7 +64,8 @@ in a task and no search of any: games of MinAtar with episodes of at most 1000 s
 all bits, which costs a fifth of a convolution, and a gradient step on 64 transitions for every four
 steps; and HalfCheetah of Gymnasium with layers of 128 units and one gradient step on 128
 transitions for every step, or five in runs whose names end in 5. TD-MPC and Dreamer have settings
-of their own. Papers take ten and thirty times as many steps, so that theirs are other numbers.
+of their own. Papers take ten times as many steps in MinAtar, and thirty or a hundred times as many
+in HalfCheetah, so that theirs are other numbers.
 Minutes are those of all seeds together, on two cores that other programs shared. With few seeds
 most intervals overlap. Those of DQN and Rainbow beside QR-DQN and HL-Gauss in Breakout do not, nor
 in HalfCheetah those of SAC with and without a residual network, and of DroQ beside SAC and REDQ

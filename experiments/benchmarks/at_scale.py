@@ -28,9 +28,9 @@ CHEETAH = (
 )
 SOFT = f"{CHEETAH} --rollout-length 1 --batch-size 128 --learning-rate 3e-4"
 FEW_STEPS = " --steps 1e4 --warmup 2000"
-ONE_UPDATE = f"{SOFT} --steps 3e4 --warmup 5000 --updates 1"
-FIVE_UPDATES = f"{SOFT}{FEW_STEPS} --hidden 128 128"
 WIDE = " --hidden 128 128"
+ONE_UPDATE = f"{SOFT} --steps 3e4 --warmup 5000 --updates 1"
+FIVE_UPDATES = f"{SOFT}{FEW_STEPS}{WIDE}"
 
 
 def minatar(game: str) -> dict[str, str]:

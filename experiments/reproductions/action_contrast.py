@@ -17,8 +17,8 @@ from tqdm import tqdm
 import envs
 from agents import dqn
 from experiments import options
+from experiments.reproductions.choosing import tried
 from experiments.reproductions.curves import Curve, panels
-from experiments.reproductions.plane import tried
 from experiments.reproductions.report import save
 from jaxrl import make_train
 from jaxrl import representations as reps

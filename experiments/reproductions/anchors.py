@@ -18,17 +18,8 @@ from tqdm import tqdm
 
 from agents import AGENTS
 from experiments import options
-from experiments.reproductions.plane import (
-    actor,
-    learnt,
-    logged,
-    plane,
-    score,
-    scored,
-    settings,
-    straight,
-    tuned,
-)
+from experiments.reproductions.choosing import scored, tuned
+from experiments.reproductions.plane import actor, learnt, logged, plane, score, settings, straight
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl.errors import require_positive

@@ -22,17 +22,8 @@ from agents import AGENTS, ppo
 from agents.offline import uni_o4
 from experiments import options
 from experiments.plots import band
-from experiments.reproductions.plane import (
-    actor,
-    learnt,
-    logged,
-    plane,
-    score,
-    scored,
-    settings,
-    straight,
-    tuned,
-)
+from experiments.reproductions.choosing import scored, tuned
+from experiments.reproductions.plane import actor, learnt, logged, plane, score, settings, straight
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import advance, assemble

@@ -23,17 +23,8 @@ from tqdm import tqdm
 import envs
 from agents import AGENTS
 from experiments import options
-from experiments.reproductions.plane import (
-    LANES,
-    STEPS,
-    actor,
-    logged,
-    plane,
-    score,
-    scored,
-    straight,
-    tuned,
-)
+from experiments.reproductions.choosing import scored, tuned
+from experiments.reproductions.plane import LANES, STEPS, actor, logged, plane, score, straight
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import advance, rollout

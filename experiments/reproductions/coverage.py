@@ -22,7 +22,7 @@ from tqdm import tqdm
 import envs
 from agents import skills
 from experiments import options
-from experiments.reproductions.plane import tried
+from experiments.reproductions.choosing import tried
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import advance, assemble, rollout

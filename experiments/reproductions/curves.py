@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments.plots import band
+from experiments.reproductions.choosing import best_of
 from experiments.statistics import interval
 from jaxrl.loop import Result, make_train
 from jaxrl.types import Array, Env, Key
@@ -94,15 +95,12 @@ def choose(
     curves. What `observe` returns is among the metrics, as in `jaxrl.make_train`.
     """
     train = make_train(*trial, episodes, observe=observe)
-    run = jax.jit(jax.vmap(lambda key, changes: train(key, trial.hp.replace(**changes)).metrics))
-    stack = lambda some: {k: jnp.array([one[k] for one in some]) for k in settings[0]}
-    keys = jnp.tile(jax.random.split(jax.random.key(1), apart), len(settings))
-    tried = run(keys, stack([one for one in settings for _ in range(apart)]))
-    of = jax.tree.map(lambda x: np.asarray(x).reshape(len(settings), apart, *x.shape[1:]), tried)
-    best = int(np.nanargmax(of["evaluation_return"].mean((1, 2))))
-    metrics = run(jax.random.split(jax.random.key(0), seeds), stack([settings[best]] * seeds))
-    before = jax.tree.map(lambda x: x[best], of)
-    return Choice(settings[best], before, jax.tree.map(np.asarray, metrics))
+    first, rest = (jax.random.split(jax.random.key(i), n) for i, n in ((1, apart), (0, seeds)))
+    best, before, metrics = best_of(
+        lambda changes, key: train(key, trial.hp.replace(**changes)).metrics,
+        settings, first, rest, lambda metrics: metrics["evaluation_return"],
+    )  # fmt: skip
+    return Choice(settings[best], before, metrics)
 
 
 def label(name: str | tuple[str, str]) -> str:

@@ -22,7 +22,7 @@ import envs
 from agents import AGENTS, ppo
 from experiments import options
 from experiments.plots import band
-from experiments.reproductions.plane import scored, tuned
+from experiments.reproductions.choosing import scored, tuned
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import advance, assemble, buffers, evaluate, rollout

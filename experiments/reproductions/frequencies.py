@@ -24,7 +24,8 @@ import envs
 from agents import sac, sequence
 from experiments import options
 from experiments.plots import band
-from experiments.reproductions.plane import actor, tuned
+from experiments.reproductions.choosing import tuned
+from experiments.reproductions.plane import actor
 from experiments.reproductions.report import save
 from experiments.statistics import area_under_curve, interval
 from jaxrl import make_train

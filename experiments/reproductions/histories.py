@@ -22,7 +22,8 @@ import numpy as np
 from agents import AGENTS
 from experiments import options
 from experiments.plots import band
-from experiments.reproductions.plane import LANES, learnt, scored, settings, tuned
+from experiments.reproductions.choosing import scored, tuned
+from experiments.reproductions.plane import LANES, learnt, settings
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl.errors import require_positive

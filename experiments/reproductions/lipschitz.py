@@ -9,7 +9,6 @@ of three settings for other seeds. The table has the Bellman gap |T V - T' V| be
 true simulator and the model, and the local slope of V, where the policy goes at the end.
 """
 
-import itertools
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,15 +32,13 @@ from jaxrl.types import Actor, Agent, Array, Key, Spec, Tree
 
 TITLE = "MBPO with an ensemble of models, or with one model and smooth values"
 RATES, TIME_STEP = (3e-4, 1e-3, 3e-3), 0.1
-HORIZONS = {"8 steps": 8}
-
-
+HORIZON = 8  # steps of a rollout in the model
 COMMON: dict[str, Any] = dict(
     collection=Collection(warmup=100),
     replay=Replay(batch_size=64, buffer_size=2_000),
     network=Layers(hidden=(32, 32)),
-    model_hidden=(64, 64), real_share=0.0, dreams=1, discount=0.97, initial_temperature=0.1,
-    learning_rate=1e-3,
+    model_hidden=(64, 64), horizon=HORIZON, real_share=0.0, dreams=1, discount=0.97,
+    initial_temperature=0.1, learning_rate=1e-3,
 )  # fmt: skip
 
 
@@ -130,13 +127,11 @@ def main(arguments: list[str]) -> None:
     require_positive(seeds=chosen.seeds, steps=chosen.steps, updates=chosen.updates)
     env = envs.make("van-der-pol", time_step=TIME_STEP, max_steps_in_episode=100)
     found: dict[tuple[str, str], Choice] = {}
-    for (rollouts, horizon), (name, run) in itertools.product(HORIZONS.items(), RUNS.items()):
-        hp = mbpo.Hyperparameters().replace(
-            **COMMON, **run.fixed, updates=chosen.updates, horizon=horizon
-        )
+    for name, run in RUNS.items():
+        hp = mbpo.Hyperparameters().replace(**COMMON, **run.fixed, updates=chosen.updates)
         trial = Trial(transparent, env, hp, chosen.steps, 10)
         observe = partial(measured, hp)
-        found[rollouts, name] = choose(trial, run.tuned, chosen.seeds, observe=observe)
+        found[f"{HORIZON} steps", name] = choose(trial, run.tuned, chosen.seeds, observe=observe)
     curves = {names: choice.curve for names, choice in found.items()}
     rows, figure = panels(curves, ("rollouts", "run"), same_scale=True)
     for row, choice in zip(rows, found.values()):

@@ -22,6 +22,7 @@ from tqdm import tqdm
 import envs
 from agents import AGENTS
 from experiments import compare, options, statistics
+from experiments.reproductions.choosing import scored, tuned
 from experiments.reproductions.plane import (
     Act,
     actor,
@@ -29,10 +30,8 @@ from experiments.reproductions.plane import (
     logged,
     plane,
     score,
-    scored,
     settings,
     straight,
-    tuned,
 )
 from experiments.reproductions.report import save
 from experiments.statistics import bootstrap

@@ -26,8 +26,8 @@ from agents import expo, sac
 from agents.offline import fql, generated_bc
 from experiments import options
 from experiments.plots import band
+from experiments.reproductions.choosing import scored, tuned
 from experiments.reproductions.places import demonstrations, world
-from experiments.reproductions.plane import scored, tuned
 from experiments.reproductions.report import save
 from experiments.reproductions.steering import steps_to
 from experiments.statistics import interval

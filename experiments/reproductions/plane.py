@@ -4,12 +4,11 @@ The point is pushed to a goal, and every step costs its distance to it. The best
 so that scores between random actions and the best policy are known.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import envs
 from agents import AGENTS
@@ -108,50 +107,3 @@ def learnt(agent: Agent, data: Transition, key: Key, steps: int) -> Tree:
 def score(env: Env, chosen: Actor, view: Tree, key: Key, episodes: int = 64) -> Array:
     """The mean return [] of complete episodes."""
     return evaluate(env, chosen, view, key, episodes).returns.mean()
-
-
-def scored(one: Callable[[Any, Key], Tree], grid: Sequence[Any], seeds: int) -> Any:
-    """The scores, leaves [points, 2 seeds, ...], by `one(point, key)` of all points of a grid.
-
-    One compiled program runs all seeds of a point at once.
-    """
-    keys, run = jax.random.split(jax.random.key(0), 2 * seeds), jax.jit(jax.vmap(one, (None, 0)))
-    points = jax.tree.map(lambda *x: jnp.array(x), *grid)
-    at = lambda i: jax.tree.map(lambda x: x[i], points)
-    found = [run(at(i), keys) for i in range(len(grid))]
-    return jax.tree.map(lambda *x: np.stack(x), *found)
-
-
-def tuned(found: np.ndarray, choosing: int | None = None) -> tuple[int, np.ndarray]:
-    """The best point of scores [points, seeds, ...], and its scores [rest, ...] of other seeds.
-
-    It is the best by the mean over the first `choosing` seeds, by default a half of them, which are
-    then left out.
-    """
-    seeds = found.shape[1] // 2 if choosing is None else choosing
-    best = int(found[:, :seeds].reshape(len(found), -1).mean(1).argmax())
-    return best, found[best, seeds:]
-
-
-def tried(
-    one: Callable[[Any, Key], Tree],
-    grid: Sequence[Any],
-    seeds: int,
-    choosing: int = 2,
-    score: Callable[[Tree], Array] = lambda found: found,
-) -> tuple[int, Tree]:
-    """The best point of a grid by its first seeds, and what `one` finds there with other seeds.
-
-    All points run with the same `choosing` seeds, and the best is that of the highest mean of the
-    `score` [points choosing, ...] of what they find; only the best runs with the others, whose
-    results [seeds, ...] are returned. If `seeds` is the number of points times `choosing`, all of
-    that is one compiled program.
-    """
-    keys = jax.random.split(jax.random.key(0), choosing + seeds)
-    points, run = jax.tree.map(lambda *x: jnp.array(x), *grid), jax.jit(jax.vmap(one))
-    first = jax.tree.map(lambda x: jnp.repeat(x, choosing, 0), points)
-    found = score(run(first, jnp.tile(keys[:choosing], len(grid))))
-    means = np.asarray(found).reshape(len(grid), -1).mean(1)
-    best = int(np.nan_to_num(means, nan=-np.inf).argmax())
-    again = jax.tree.map(lambda x: jnp.repeat(x[best][None], seeds, 0), points)
-    return best, jax.tree.map(np.asarray, run(again, keys[choosing:]))

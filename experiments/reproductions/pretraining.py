@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from experiments import options
 from experiments.plots import band
-from experiments.reproductions.plane import tried
+from experiments.reproductions.choosing import tried
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import representations as reps

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from experiments import options
 from experiments.plots import band
-from experiments.reproductions.plane import tuned
+from experiments.reproductions.choosing import tuned
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import dp, values

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from agents import AGENTS
 from experiments import options
+from experiments.reproductions.choosing import scored, tuned
 from experiments.reproductions.plane import (
     LANES,
     Act,
@@ -27,10 +28,8 @@ from experiments.reproductions.plane import (
     logged,
     plane,
     score,
-    scored,
     settings,
     straight,
-    tuned,
 )
 from experiments.reproductions.report import save
 from experiments.statistics import interval

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from agents import AGENTS, sac
 from experiments import options
 from experiments.plots import band
+from experiments.reproductions.choosing import tried
 from experiments.reproductions.plane import (
     LANES,
     actor,
@@ -28,7 +29,6 @@ from experiments.reproductions.plane import (
     score,
     settings,
     straight,
-    tried,
 )
 from experiments.reproductions.report import save
 from experiments.statistics import interval

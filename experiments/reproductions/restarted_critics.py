@@ -21,8 +21,8 @@ import envs
 from agents import sac
 from experiments import options
 from experiments.plots import band
+from experiments.reproductions.choosing import tuned
 from experiments.reproductions.curves import at_rate
-from experiments.reproductions.plane import tuned
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import make_train

@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments import options
 from experiments.plots import band
-from experiments.reproductions.plane import tuned
+from experiments.reproductions.choosing import tuned
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import dp

@@ -19,8 +19,8 @@ import numpy as np
 import optax
 
 from experiments import options
+from experiments.reproductions.choosing import tuned
 from experiments.reproductions.features import CELLS, HERE, successors
-from experiments.reproductions.plane import tuned
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import dp

@@ -24,7 +24,8 @@ import envs
 from agents import AGENTS
 from envs.goals import cells, distances, transitions
 from experiments import options
-from experiments.reproductions.plane import learnt, settings, tried
+from experiments.reproductions.choosing import tried
+from experiments.reproductions.plane import learnt, settings
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import goals, rollout

@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 import envs
 from experiments import options
+from experiments.reproductions.choosing import tried
 from experiments.reproductions.mismatch import regulator
-from experiments.reproductions.plane import tried
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl import advance, networks

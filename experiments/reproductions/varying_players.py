@@ -25,7 +25,7 @@ import optax
 from tqdm import tqdm
 
 from experiments import options
-from experiments.reproductions.plane import scored, tuned
+from experiments.reproductions.choosing import scored, tuned
 from experiments.reproductions.report import save
 from experiments.statistics import interval
 from jaxrl.conditioned import Conditioned

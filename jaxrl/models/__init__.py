@@ -52,6 +52,7 @@ from jaxrl.models.model import (
 from jaxrl.models.sparse import (
     Bounds,
     distilled,
+    drawn_within,
     observed_bounds,
     polynomials,
     sparse_dynamics,
@@ -76,6 +77,7 @@ __all__ = [
     "dispersed",
     "distilled",
     "drawn",
+    "drawn_within",
     "ensemble_model",
     "factored_mlp",
     "factored_model",

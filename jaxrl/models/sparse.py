@@ -259,6 +259,13 @@ def restricted(bounds: Bounds, out: Array, tolerance: float = 1e-3) -> Array:
     return out
 
 
+def drawn_within(bounds: Bounds, number: int, key: Key) -> Array:
+    """Observations [number, D] drawn evenly from the range of the data, and then `restricted`."""
+    low, high = bounds.low[:-1], bounds.high[:-1]  # the last one is of rewards
+    drawn = jax.random.uniform(key, (number, len(low)), low.dtype, low, high)
+    return restricted(bounds, jnp.pad(drawn, ((0, 0), (0, 1))))[:, :-1]
+
+
 def sparse_model(
     spec: Spec,
     library: Library,

@@ -91,9 +91,9 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """The numbers [...] that are left, and zeros."""
-        least = round(self.rate * 2**16)
-        if not least or not self.has_rng("dropout"):
+        if not self.has_rng("dropout"):
             return x
+        least = round(self.rate * 2**16)
         bits = jax.random.bits(self.make_rng("dropout"), x.shape, jnp.uint16)
         return jnp.where(bits >= least, x / (1 - least / 2**16), 0.0)
 

@@ -56,8 +56,7 @@ def prolonged(hp: Any, times: float | Array) -> Any:
         >>> print(updates.decay_updates(updates.prolonged(falling, 3)))
         300.0
     """
-    own = hp.optimisation
-    return replace(hp, optimisation=own.replace(decay_steps=own.decay_steps * times))
+    return replace(hp, decay_steps=hp.optimisation.decay_steps * times)
 
 
 def optimiser_for(

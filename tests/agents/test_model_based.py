@@ -255,7 +255,7 @@ def test_dreams_in_a_surrogate_start_in_the_data_or_anywhere_in_their_region():
     obs = jnp.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [9.0, 9.0]])
     blank, weight = jnp.zeros(4), jnp.array([1.0, 1.0, 1.0, 0.0])
     batch = Transition(obs, blank[:, None], blank, blank, blank > 0, obs, (), weight)
-    bounds = models.Bounds(jnp.array([-2.0, 3.0, 0.0]), jnp.array([-1.0, 5.0, 0.0]), blank[:1])
+    bounds = models.Bounds(jnp.array([-2.0, 3.0, 0.0]), jnp.array([-1.0, 5.0, 0.0]), jnp.ones(1))
     draw = jax.jit(lambda share, key: sindy.drawn_starts(batch, bounds, share, 4000, key))
     for share in (0.0, 0.25, 1.0):
         found = np.asarray(draw(share, jax.random.key(1)))
@@ -266,6 +266,9 @@ def test_dreams_in_a_surrogate_start_in_the_data_or_anywhere_in_their_region():
         if share:
             np.testing.assert_allclose(found[wide].mean(0), [-1.5, 4.0], atol=0.12)
             assert (found[wide] >= [-2, 3]).all() and (found[wide] <= [-1, 5]).all()
+    circle = models.Bounds(-jnp.ones(3), jnp.ones(3), jnp.zeros(1))  # of an angle
+    found = models.drawn_within(circle, 100, jax.random.key(2))
+    np.testing.assert_allclose(np.square(found).sum(-1), 1.0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

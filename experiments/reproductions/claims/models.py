@@ -138,7 +138,7 @@ CLAIMS: dict[str, Claim] = {
         "SINDy-Dyna controls after a tenth of PPO's steps (Zolman et al. 2024).",
         "Confirmed",
         "Pendulum reaches -300 after 2000 steps; PPO needs 30000 if it updates as often and "
-        "100000 if tuned for its final return. SINDy-Dyna ends at -188 [-198, -179] after 10000 "
+        "100000 if tuned for its final return. SINDy-Dyna ends at -190 [-209, -173] after 10000 "
         "steps, and PPO at -166 [-178, -156] after a million. Half of the rollouts in the "
         "surrogate start anywhere in the region of the data, which the paper does not say, and "
         "which was tried on six other seeds; before, all started where the last policy had been, "
